@@ -1,0 +1,1 @@
+"""Online algorithms on arrays: rows of many series in, findings out; no clock, disk or network."""

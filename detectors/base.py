@@ -1,0 +1,169 @@
+"""What every bank of detectors has in common: blocks in, alarms out, snapshots."""
+
+import json
+import math
+import operator
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import ClassVar, Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Parameter = float | int | str
+NUMBERS: Final = np.dtype("<f8")  # in a snapshot, whatever the machine
+
+
+def require(holds: bool, rule: str, got: object) -> None:
+    """Raise ValueError, with the rule and what came instead, unless the rule holds."""
+    if not holds:
+        raise ValueError(f"{rule}, got {got!r}")
+
+
+def whole(name: str, value: int, least: int) -> int:
+    """Return ``value`` if it is a whole number of at least ``least``."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be a whole number, got {value!r}") from None
+    require(number >= least, f"{name} must be >= {least}", value)
+    return number
+
+
+class Numbers:
+    """The numbers of a snapshot, taken one after the other."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._taken = 0
+
+    def take(self, *shape: int) -> NDArray[np.float64]:
+        """Return a new array of the next numbers."""
+        start, self._taken = self._taken, self._taken + math.prod(shape) * NUMBERS.itemsize
+        self._check(len(self._body) >= self._taken)
+        part = np.frombuffer(self._body[start : self._taken], NUMBERS)
+        return part.astype(np.float64).reshape(shape)
+
+    def end(self) -> None:
+        """Raise ValueError if not all was taken."""
+        self._check(len(self._body) == self._taken)
+
+    def _check(self, holds: bool) -> None:
+        rule = f"snapshot must have {self._taken} bytes after its header"
+        require(holds, rule, len(self._body))
+
+
+class Bank(ABC):
+    """One detector over many series, which share its parameters but nothing else.
+
+    A detector is one file with the layout of its state, its kernel and a subclass of this that
+    names the detector, counts the fields of its state and calls the kernel. New is all zeros.
+
+    Parameters
+    ----------
+    width
+        Number of series; >= 1.
+    fields
+        Number of float64 fields in the state of one series.
+    parameters
+        What a snapshot must agree on before it is accepted.
+    """
+
+    name: ClassVar[str]
+    layout: ClassVar[int]  # one more whenever the meaning of the snapshot's bytes changes
+
+    def __init__(self, width: int, fields: int, parameters: Mapping[str, Parameter]) -> None:
+        self.width: Final = whole("width", width, least=1)
+        self.parameters: Final = MappingProxyType(dict(parameters))
+        self._state = np.zeros((fields, self.width))
+
+    @abstractmethod
+    def _fold(self, block: NDArray[np.float64], alarms: NDArray[np.bool_]) -> None:
+        """Call the kernel."""
+
+    def update(self, block: ArrayLike) -> NDArray[np.bool_]:
+        """Take a block of rows, shape (rows, width), NaN where a value is missing.
+
+        Return the alarms, shape (rows, width): True at the value that raised one. A missing value
+        leaves its series as it was. Where a stream is cut into blocks changes nothing.
+
+        Raises
+        ------
+        ValueError
+            If the block has another shape, or an infinite value; nothing was folded then.
+        """
+        rows = np.ascontiguousarray(block, np.float64)
+        if np.shape(block) != (len(rows), self.width):
+            raise ValueError(
+                f"block must have shape (rows, {self.width}), got shape {np.shape(block)}"
+            )
+        if np.isinf(rows).any():
+            row, series = np.argwhere(np.isinf(rows))[0]
+            raise ValueError(
+                f"block must hold finite values, or NaN where one is missing, "
+                f"got {rows[row, series]} in row {row} of series {series}"
+            )
+        alarms = np.zeros(rows.shape, np.bool_)
+        self._fold(rows, alarms)
+        return alarms
+
+    def reset(self) -> None:
+        """Forget everything, in every series."""
+        self._state[:] = 0.0
+
+    def reset_series(self, series: int) -> None:
+        """Forget everything about one series, 0 <= ``series`` < ``width``."""
+        inside = 0 <= operator.index(series) < self.width
+        require(inside, f"series must be >= 0 and < {self.width}", series)
+        self._state[:, series] = 0.0
+
+    def snapshot(self) -> bytes:
+        """Return all that is needed to go on in another process, bit for bit."""
+        return json.dumps(self._identity(), sort_keys=True).encode() + b"\n" + self._pack()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot of a detector that was built in the same way.
+
+        Raises
+        ------
+        ValueError
+            If the bytes are damaged, or come from another detector, other parameters, another
+            layout or width; the state is then as it was.
+        """
+        head, _, body = snapshot.partition(b"\n")
+        try:
+            came = dict(json.loads(head))
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"expected a snapshot of {self.name}, got {len(snapshot)} bytes without its header"
+            ) from None
+        for key, expected in self._identity().items():
+            if came.get(key) != expected:
+                raise ValueError(
+                    f"expected a snapshot with {key} {expected!r}, got {came.get(key)!r}; "
+                    f"restore into a detector that was built as the saved one"
+                )
+        numbers = Numbers(body)
+        state = self._unpack(numbers)
+        numbers.end()
+        self._state = state
+
+    def _field(self, field: int) -> NDArray[np.float64]:
+        """Return a copy of one row of the state, shape (width,)."""
+        values: NDArray[np.float64] = self._state[field].copy()
+        return values
+
+    def _identity(self) -> dict[str, object]:
+        return {
+            "detector": self.name,
+            "layout": self.layout,
+            "parameters": dict(self.parameters),
+            "width": self.width,
+        }
+
+    def _pack(self) -> bytes:
+        return self._state.astype(NUMBERS, copy=False).tobytes()
+
+    def _unpack(self, numbers: Numbers) -> NDArray[np.float64]:
+        return numbers.take(*self._state.shape)

@@ -1,0 +1,1 @@
+"""Detectors of change along a series, as banks over many series."""

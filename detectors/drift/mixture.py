@@ -1,0 +1,254 @@
+"""Mixture e-detector for a shift of window means, over many series at once."""
+
+import hashlib
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import astuple
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from detectors._jit import ALARMS, BLOCK, STATE, TABLE, VECTOR, kernel
+from detectors.statistics.dependence import Dependence
+
+# Rows of the state: values since the start, log E and the estimated change at the latest of them,
+# then the latest values themselves, a ring in which value n has slot n modulo the window.
+COUNT, LOG_E, CHANGE, RING = range(4)
+LAYOUT: Final = 1  # one more whenever the meaning of the snapshot's bytes changes
+
+SIZES: Final = 4
+VARIANCES: Final = np.array([0.25, 1.0, 4.0, 16.0])  # of a normal shift, in units of sd², ascending
+CAUTION: Final = 20.0  # windows; what the estimates cost beyond V0(N): measured, not proved
+
+
+@kernel(STATE, BLOCK, ALARMS, TABLE, VECTOR)
+def fold(
+    state: NDArray[np.float64],
+    block: NDArray[np.float64],
+    alarms: NDArray[np.bool_],
+    terms: NDArray[np.float64],
+    thresholds: NDArray[np.float64],
+) -> None:
+    """Fold block[row, series] into state; set alarms[row, series].
+
+    E is the sum of weight * exp(rate * d²), where d is the mean of the last 1, 2, ... values, over
+    all lengths and sizes. terms[series] holds SIZES weights, then SIZES rates, for each length.
+    """
+    window = state.shape[0] - RING
+    for series in range(block.shape[1]):
+        for row in range(block.shape[0]):
+            value = block[row, series]
+            if math.isnan(value):
+                continue
+            slot = int(state[COUNT, series]) % window
+            state[RING + slot, series] = value
+            state[COUNT, series] += 1.0
+            # The terms are kept divided by exp(peak), the largest of all so far: no overflow.
+            total = best = peak = sum_of_values = 0.0
+            for length in range(1, min(int(state[COUNT, series]), window) + 1):
+                sum_of_values += state[RING + slot, series]
+                slot = slot - 1 if slot > 0 else window - 1
+                square = (sum_of_values / length) ** 2
+                first = 2 * SIZES * (length - 1)
+                highest = square * terms[series, first + 2 * SIZES - 1]  # rates ascend
+                if highest > peak:
+                    total *= math.exp(peak - highest)
+                    best *= math.exp(peak - highest)
+                    peak = highest
+                term = 0.0
+                for column in range(first, first + SIZES):
+                    exponent = square * terms[series, column + SIZES] - peak
+                    term += terms[series, column] * math.exp(exponent)
+                total += term
+                if term > best:
+                    best = term
+                    state[CHANGE, series] = length
+            state[LOG_E, series] = peak + math.log(total)
+            alarms[row, series] = state[LOG_E, series] > thresholds[series]
+
+
+class MixtureEDetector:
+    """Detect that the mean of a series has left its reference, by any amount, and since when.
+
+    E compares "the mean moved by N(0, g) reference variances m windows ago" with "it did not", for
+    every m up to ``window`` and four g. While nothing moves, the chance that E exceeds e^h within M
+    windows is at most M e^-h: so a budget of false alarms gives the threshold.
+
+    Parameters
+    ----------
+    references
+        What each series' reference says of it, one a series; at least one.
+    false_alarms
+        For each series the false alarms one may expect within ``horizon`` windows (a), shape
+        (width,); > 0 and < horizon.
+    horizon
+        Windows for which this is promised (M); > 0.
+    window
+        Values a series keeps (W); >= 1. A change longer ago is not looked for.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of range.
+
+    Notes
+    -----
+    The likelihood ratios are exact for a known mean and spread and independent normal values. What
+    is estimated enters as the variance V = V0(m) + V0(N), where V0 knows how windows depend, and as
+    the factor 1 + 20/N on the threshold log(M/a), which was measured, not proved. An alarm does
+    not end anything: E is looked at with every value until ``forget``.
+
+    References
+    ----------
+    Shin, Ramdas and Rinaldo (2022), E-detectors: a nonparametric framework for sequential change
+    detection, arXiv:2203.03532: a Shiryaev-Roberts e-detector, the sum of e-processes that start at
+    consecutive times. Ours keeps the latest ``window`` of them and mixes over the size of a shift.
+
+    Examples
+    --------
+    >>> reference = Dependence(90, 0.5, 0.1, 0.0, 0.3, 0.0, 1.0, 2.5)
+    >>> detector = MixtureEDetector([reference], false_alarms=[1.0], horizon=90)
+    >>> detector.threshold
+    array([5.5])
+    >>> values = np.array([0.5, 0.6, 0.4, 0.5, 0.9, 0.8, 0.9])
+    >>> alarms = detector.update(reference.standardise(values)[:, None])
+    >>> np.flatnonzero(alarms[:, 0]).tolist(), detector.change.tolist()
+    ([5, 6], [3])
+    """
+
+    name: Final = "mixture_e_detector"
+
+    def __init__(
+        self,
+        references: Sequence[Dependence],
+        false_alarms: NDArray[np.float64] | Sequence[float],
+        horizon: float,
+        window: int = 80,
+    ) -> None:
+        self.width: Final = len(references)
+        budget = np.asarray(false_alarms, np.float64)
+        if not references:
+            raise ValueError("references must be one a series, at least one, got none")
+        if budget.shape != (self.width,):
+            raise ValueError(f"false_alarms must have shape ({self.width},), got {budget.shape}")
+        if not 0 < horizon < np.inf:
+            raise ValueError(f"horizon must be finite and > 0, got {horizon!r}")
+        if not ((budget > 0) & (budget < horizon)).all():
+            raise ValueError(f"false_alarms must be > 0 and < horizon ({horizon!r}), got {budget}")
+        if window < 1:
+            raise ValueError(f"window must be >= 1, got {window!r}")
+        self.window: Final = window
+        windows = np.array([reference.windows for reference in references])
+        self._threshold = np.log(horizon / budget) * (1.0 + CAUTION / windows)
+        self._terms = _terms(references, window)
+        given = np.array([astuple(reference) for reference in references]).tobytes()
+        given += budget.tobytes() + np.float64(horizon).tobytes()
+        self._digest = hashlib.blake2b(given, digest_size=8).hexdigest()
+        self._state = np.zeros((RING + window, self.width))
+
+    @property
+    def threshold(self) -> NDArray[np.float64]:
+        """Level that log E must exceed for an alarm (h), shape (width,)."""
+        return self._threshold.copy()
+
+    @property
+    def log_e(self) -> NDArray[np.float64]:
+        """Evidence for a change at the latest value, log E, shape (width,); -inf before any."""
+        return np.where(self._state[COUNT] > 0, self._state[LOG_E], -np.inf)
+
+    @property
+    def change(self) -> NDArray[np.int64]:
+        """Values since the likeliest change (m*), shape (width,); 0 before any value."""
+        change: NDArray[np.int64] = self._state[CHANGE].astype(np.int64)
+        return change
+
+    def update(self, block: ArrayLike) -> NDArray[np.bool_]:
+        """Take a block of standardised window values, shape (windows, width), NaN where missing.
+
+        Return the alarms, shape (windows, width): True where log E is above the threshold. A
+        missing value leaves its series as it was. Where blocks are cut changes nothing.
+
+        Raises
+        ------
+        ValueError
+            If the block has another shape, or an infinite value; nothing was folded then.
+        """
+        rows = np.ascontiguousarray(block, np.float64)
+        if np.ndim(block) != 2 or rows.shape[1] != self.width:  # noqa: PLR2004 - a block is 2-D
+            raise ValueError(
+                f"block must have shape (windows, {self.width}), got {np.shape(block)}"
+            )
+        if np.isinf(rows).any():
+            raise ValueError("block must hold finite values or NaN, got an infinite one")
+        alarms = np.zeros(rows.shape, np.bool_)
+        fold(self._state, rows, alarms, self._terms, self._threshold)
+        return alarms
+
+    def forget(self, series: int) -> None:
+        """Look for changes of one series from here on only, as after a resolution."""
+        if not 0 <= series < self.width:
+            raise ValueError(f"series must be >= 0 and < {self.width}, got {series!r}")
+        self._state[:, series] = 0.0
+
+    def reset(self) -> None:
+        """Forget the past of every series."""
+        self._state[:] = 0.0
+
+    def snapshot(self) -> bytes:
+        """Return all that is needed to go on in another process, bit for bit."""
+        head = json.dumps(self._identity(), sort_keys=True).encode()
+        return head + b"\n" + self._state.astype("<f8", copy=False).tobytes()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot of a detector that was built in the same way.
+
+        Raises
+        ------
+        ValueError
+            If the bytes are damaged or come from a detector built otherwise; the state is then as
+            it was.
+        """
+        head, _, body = snapshot.partition(b"\n")
+        try:
+            came = dict(json.loads(head))
+        except (ValueError, TypeError):
+            raise ValueError(
+                f"expected a snapshot of {self.name}, got {len(snapshot)} bytes without its header"
+            ) from None
+        for key, expected in self._identity().items():
+            if came.get(key) != expected:
+                raise ValueError(
+                    f"expected a snapshot with {key} {expected!r}, got {came.get(key)!r}; "
+                    f"restore into a detector that was built as the saved one"
+                )
+        if len(body) != self._state.nbytes:
+            raise ValueError(
+                f"expected a snapshot of {self.name} with {self._state.nbytes} bytes after its "
+                f"header, got {len(body)}"
+            )
+        self._state = np.frombuffer(body, "<f8").astype(np.float64).reshape(self._state.shape)
+
+    def _identity(self) -> dict[str, object]:
+        return {
+            "detector": self.name,
+            "layout": LAYOUT,
+            "parameters": self._digest,
+            "width": self.width,
+            "window": self.window,
+        }
+
+
+def _terms(references: Sequence[Dependence], window: int) -> NDArray[np.float64]:
+    """Return what E needs of V = V0(m) + V0(N), shape (series, window * 2 * SIZES).
+
+    A series' row is contiguous, unlike the state, since every value reads all of it.
+    """
+    lengths = range(1, window + 1)
+    of_means = [[reference.variance_of_mean(m) for m in lengths] for reference in references]
+    of_reference = [[1.0 / reference.effective_windows] for reference in references]
+    v = (np.array(of_means) + np.array(of_reference))[:, :, None]
+    weights = np.sqrt(v / (v + VARIANCES)) / SIZES
+    rates = VARIANCES / (v * (v + VARIANCES)) / 2.0
+    return np.concatenate([weights, rates], axis=2).reshape(len(references), -1)

@@ -1,0 +1,13 @@
+"""Every bank of detectors under the name that specs and snapshots use."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from detectors.base import Bank
+from detectors.drift.adwin import ADWIN
+from detectors.drift.page_hinkley import PageHinkley
+
+DETECTORS: Final[Mapping[str, Callable[..., Bank]]] = MappingProxyType(
+    {detector.name: detector for detector in (ADWIN, PageHinkley)}
+)

@@ -1,0 +1,1 @@
+"""What travels on the topics: rows and frames in, alerts and retraining events out, control."""

@@ -1,0 +1,70 @@
+"""Alerts: one incident, told when it starts, when it goes on, when it is resolved.
+
+Topic ``alerts``, key: model, CloudEvents 1.0 in binary mode, type ``io.tidegauge.alert.v1``.
+"""
+
+from typing import Literal
+
+import msgspec
+
+ALERT_TYPE = "io.tidegauge.alert.v1"
+
+
+class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """What a quantity was in the reference and is now."""
+
+    reference: float | None
+    current: float | None
+
+
+class SeriesAlarm(msgspec.Struct, frozen=True, kw_only=True):
+    """One watched statistic that moved, and by how much."""
+
+    series: str  # "rank(temp)", "missing(temp)", "loss"
+    feature: str  # "temp", "score", "loss"
+    statistic: str  # rank, missing, unseen, loss, error, rejected
+    detector: str  # mixture, adwin, page_hinkley, blatant, share
+    direction: Literal["up", "down"]
+    effect: float  # in standard deviations of reference rows, signed
+    gate: float  # the least effect that is told
+    value: Figure  # of what people know: the mean, the share
+    since_ms: int  # event time of the estimated change
+    told_ms: int  # event time at which it was told
+    evidence: float | None = None  # log E of the mixture e-detector
+    threshold: float | None = None  # what log E had to exceed
+    resolved_ms: int | None = None
+    examples: list[str] = []  # categories not seen before
+
+
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
+    """The records behind it: ``topic[partition]``, first to last offset."""
+
+    topic: str
+    partition: int
+    first_offset: int
+    last_offset: int
+    windows: int  # how many closed windows since the estimated change
+    rows: int  # rows in the window that decided
+
+
+class Alert(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of an alert. All messages of one incident share ``incident``."""
+
+    incident: str
+    revision: int  # 1, 2, … within the incident
+    status: Literal["firing", "ongoing", "resolved"]
+    kind: Literal["drift", "performance", "quality"]
+    severity: Literal["warning", "critical"]
+    provisional: bool  # the reference has fewer than 90 windows: see docs
+    model: str
+    version: str
+    title: str  # one sentence for people
+    advice: str  # what to do
+    since_ms: int
+    told_ms: int
+    resolved_ms: int | None = None
+    series: list[SeriesAlarm]  # largest effect first
+    context: dict[str, Figure] = {}  # figures that help, such as the mean label and the mean score
+    evidence: Evidence
+    reference_windows: int
+    cooldown_ms: int | None = None  # set where the model's policy wants retraining for this

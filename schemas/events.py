@@ -1,0 +1,86 @@
+"""What producers send: predictions, features and labels, as single rows or as columnar frames.
+
+A row is one JSON object; a frame is many rows of one model as columns, told apart by ``ids``.
+Fields that are not named here are kept out, not an error.
+"""
+
+from typing import Annotated
+
+import msgspec
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
+Version = Annotated[str, msgspec.Meta(max_length=100)]
+Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
+Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # UTC epoch, to the year 9999
+Number = float | bool
+Value = float | bool | str | None
+
+MAX_FEATURES = 2000  # in one message; hostile input is stopped here
+MAX_ROWS = 100_000  # in one frame
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
+    """One scored request. Topic ``predictions``, key: model.
+
+    >>> row = b'{"model": "fraud", "id": "req-1", "ts_ms": 0, "prediction": 0.93}'
+    >>> msgspec.json.decode(row, type=Prediction).prediction
+    0.93
+    """
+
+    model: Name
+    version: Version = ""
+    id: Id  # what its label will name
+    ts_ms: Millis  # event time
+    prediction: Number
+    features: dict[str, Value] = {}
+
+
+class Features(msgspec.Struct, frozen=True, kw_only=True):
+    """Features published apart from the prediction. Topic ``features``, key: model."""
+
+    model: Name
+    version: Version = ""
+    id: Id
+    ts_ms: Millis
+    features: dict[str, Value]
+
+
+class Label(msgspec.Struct, frozen=True, kw_only=True):
+    """What turned out to be true for the prediction ``id``. Topic ``labels``, key: model."""
+
+    model: Name
+    version: Version = ""  # not used: the label belongs to the prediction with its id
+    id: Id
+    ts_ms: Millis  # when the label became known
+    label: Number
+
+
+class PredictionFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """Many predictions of one model as columns of equal length."""
+
+    model: Name
+    version: Version = ""
+    ids: list[Id]
+    ts_ms: list[Millis]
+    predictions: list[Number]
+    features: dict[str, list[Value]] = {}
+
+
+class FeatureFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """Many rows of features of one model as columns of equal length."""
+
+    model: Name
+    version: Version = ""
+    ids: list[Id]
+    ts_ms: list[Millis]
+    features: dict[str, list[Value]]
+
+
+class LabelFrame(msgspec.Struct, frozen=True, kw_only=True):
+    """Many labels of one model as columns of equal length."""
+
+    model: Name
+    version: Version = ""
+    ids: list[Id]
+    ts_ms: list[Millis]
+    labels: list[Number]

@@ -1,0 +1,122 @@
+"""Monitor specs: what a team may say about a model. Topic ``monitors``, key: model."""
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+
+from schemas.events import Name
+
+_UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(ms|s|m|h|d)$", max_length=12)]
+Positive = Annotated[float, msgspec.Meta(gt=0)]
+
+
+def milliseconds(duration: str) -> int:
+    """Return a duration such as ``90d``, ``9h``, ``500ms`` in milliseconds.
+
+    >>> milliseconds("9h")
+    32400000
+    """
+    match = re.fullmatch(r"([0-9]+)(ms|s|m|h|d)", duration)
+    if match is None:
+        raise ValueError(f"expected a duration such as 30s, 9h or 7d, got {duration!r}")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Blocks of ``rows`` rows, or of event time ``every`` (aligned to the epoch plus ``offset``)."""
+
+    rows: Annotated[int, msgspec.Meta(ge=10, le=10_000_000)] | None = None
+    every: Duration | None = None
+    offset: Duration = "0ms"
+
+    def __post_init__(self) -> None:
+        """Exactly one of the two kinds of windows."""
+        if (self.rows is None) == (self.every is None):
+            raise ValueError("expected either rows or every")
+        if self.every is not None and milliseconds(self.every) <= 0:
+            raise ValueError("every: expected a duration above zero")
+
+
+class BudgetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """At most ``count`` false series alarms of the model are expected in ``windows`` windows."""
+
+    count: Positive = 1.0
+    windows: Annotated[int, msgspec.Meta(ge=1)] = 90
+
+
+class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is said of one feature; ``ignore`` leaves it out."""
+
+    type: Literal["numeric", "boolean", "categorical", "ignore"]
+
+
+class EffectSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Least shift worth an alert, in standard deviations of reference rows (Cohen's d)."""
+
+    features: Positive = 0.2
+    outcomes: Positive = 0.1
+
+
+class DetectorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A detector that decides in place of the mixture e-detector for the series it names.
+
+    ``series`` lists names such as ``rank(amount)`` or ``loss``; on ``rows``, names of numeric
+    features, ``score``, ``loss`` or ``error``. ``parameters`` are the detector's own.
+    """
+
+    kind: Literal["adwin", "page_hinkley"]
+    on: Literal["windows", "rows"] = "windows"
+    series: Annotated[list[str], msgspec.Meta(min_length=1)]
+    parameters: dict[str, float | int | str] = {}
+
+
+class RetrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When an alert asks for retraining, and how long to keep quiet afterwards."""
+
+    on: tuple[Literal["performance", "drift", "critical_drift"], ...] = (
+        "performance",
+        "critical_drift",
+    )
+    cooldown: Duration = "7d"
+
+
+class ReferenceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many of the first windows are the reference where none is published."""
+
+    windows: Annotated[int, msgspec.Meta(ge=3, le=1000)] = 30
+
+
+class LabelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long after its prediction a label still counts."""
+
+    horizon: Duration = "30d"
+
+
+Metric = Literal[
+    "accuracy", "f1", "precision", "recall", "roc_auc", "log_loss", "mae", "rmse", "r2"
+]
+
+
+class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How one model is watched. Everything but its name has a default."""
+
+    model: Name
+    features: dict[str, FeatureSpec] = {}  # those not named are inferred
+    windows: WindowSpec = WindowSpec(rows=1000)
+    reference: ReferenceSpec = ReferenceSpec()
+    false_alarms: BudgetSpec = BudgetSpec()
+    effect: EffectSpec = EffectSpec()
+    detectors: list[DetectorSpec] = []
+    task: Literal["classification", "regression"] | None = None  # None: inferred from the labels
+    threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5  # score that counts as positive
+    metrics: list[Metric] | None = None  # None: all of the task
+    labels: LabelSpec = LabelSpec()
+    retraining: RetrainingSpec = RetrainingSpec()
+
+
+class MonitorsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The file ``tidegauge apply`` reads."""
+
+    monitors: Annotated[list[MonitorSpec], msgspec.Meta(min_length=1)]

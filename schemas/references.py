@@ -1,0 +1,47 @@
+"""Reference profiles: what a model's rows look like when all is well. Topic ``references``."""
+
+import msgspec
+
+from schemas.events import Name, Version
+from schemas.monitors import WindowSpec
+
+
+class NumericProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """Distribution of one number: value and mid-rank at up to 201 points, and its moments."""
+
+    points: list[float]  # ascending
+    ranks: list[float]  # mid-rank of each point minus one half, in [-0.5, 0.5]
+    mean: float
+    sd: float
+    low: float
+    high: float
+
+
+class CategoryProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """Share of each category among the rows that have one."""
+
+    shares: dict[str, float]
+
+
+class SeriesProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """Values of one watched statistic, a value a reference window; null where it had none."""
+
+    values: list[float | None]
+    sd: float  # of the quantity over rows: the unit of the effect
+    shown: float  # mean of what people are shown for it
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """One profile of a model version; an empty version serves every version without its own."""
+
+    model: Name
+    version: Version = ""
+    rows: int
+    windows: WindowSpec  # the windows it was cut into
+    first_ts_ms: int
+    last_ts_ms: int
+    numeric: dict[str, NumericProfile] = {}  # by feature, and "score"
+    categorical: dict[str, CategoryProfile] = {}
+    series: dict[str, SeriesProfile] = {}  # by series name: "rank(amount)", "missing(country)"
+    task: str = ""  # classification or regression, where outcomes are known
+    outcomes: dict[str, SeriesProfile] = {}  # "loss", "error"

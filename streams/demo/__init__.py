@@ -1,0 +1,1 @@
+"""A real year of flights, a small model, and the traffic they make."""

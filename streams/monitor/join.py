@@ -1,0 +1,203 @@
+"""Joins predictions and labels by id: either order, each pair once, within a horizon.
+
+The store is a cache of what the logs hold; a restore rebuilds it by reading them again from
+``rebuild_from``. What was already paired stands in the journal, whatever order a replay takes.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, repeat
+from typing import NamedTuple
+
+import msgspec
+
+from streams.monitor.block import Block
+
+MAX_HELD = 1_000_000  # predictions and labels held in a partition; beyond, the oldest are forgotten
+MAX_MARKS = 64
+PAIRS_PER_RECORD = 4000  # some 400 kB of journal
+
+Prediction = tuple[str, int, float, int]  # version, ts_ms, score, offset
+
+
+class Label(NamedTuple):
+    """A label as it came."""
+
+    id: str
+    ts_ms: int
+    value: float
+    offset: int
+
+
+class Pair(NamedTuple):
+    """A prediction that met its label."""
+
+    id: str
+    prediction: Prediction
+    label: Label
+
+
+class Mark(msgspec.Struct, frozen=True, array_like=True):
+    """Where the logs stood at a snapshot: later rows are paired at later places of the journal."""
+
+    predictions: int
+    labels: int
+    outcomes: int
+    epoch: int = 0  # of the journal's newest owner there, and its last entry
+    sequence: int = 0
+
+
+class JoinCounts(msgspec.Struct):
+    """What the join did, and what it could not pair."""
+
+    pairs: int = 0
+    duplicate_predictions: int = 0
+    duplicate_labels: int = 0
+    beyond_horizon: int = 0
+    forgotten: int = 0
+
+
+@dataclass(slots=True)
+class Store:
+    """Predictions and waiting labels of one model, each in the order of its log."""
+
+    predictions: dict[str, Prediction] = field(default_factory=dict)
+    paired: set[str] = field(default_factory=set)
+    labels: dict[str, Label] = field(default_factory=dict)
+    latest_ms: int = 0  # event time of the latest label
+
+    def __len__(self) -> int:
+        return len(self.predictions) + len(self.labels)
+
+
+class Join:
+    """The pairs of one partition."""
+
+    def __init__(self) -> None:
+        self.stores: defaultdict[str, Store] = defaultdict(Store)
+        self.counts = JoinCounts()
+        self.marks: list[Mark] = [Mark(0, 0, 0)]
+        self.journaled: set[tuple[str, str]] = set()  # pairs that the journal holds already
+        self._held = 0
+
+    def add_predictions(
+        self, model: str, version: str, block: Block, scores: Sequence[float], horizon_ms: int
+    ) -> list[Pair]:
+        """Take predictions; return the pairs they make with labels that came before them."""
+        store = self.stores[model]
+        before = len(store)
+        rows = zip(repeat(version), block.ts_ms.tolist(), scores, block.offsets.tolist())
+        fresh = dict(zip(block.ids, rows, strict=True))
+        if len(fresh) == len(block.ids) and store.predictions.keys().isdisjoint(fresh):
+            store.predictions |= fresh
+        else:
+            self._add_first(store, version, block, scores)
+        pairs: list[Pair] = []
+        if store.labels:
+            waiting = [store.labels.pop(id_) for id_ in fresh if id_ in store.labels]
+            pairs = self._pair_all(model, store, waiting, horizon_ms)
+        self._held += len(store) - before
+        self._forget(store, horizon_ms)
+        return pairs
+
+    def _add_first(self, store: Store, version: str, block: Block, scores: Sequence[float]) -> None:
+        """Add predictions of which some were delivered before: the first delivery stands."""
+        columns = zip(block.ids, block.ts_ms.tolist(), scores, block.offsets.tolist(), strict=True)
+        for id_, ts_ms, score, offset in columns:
+            if id_ in store.predictions:
+                self.counts.duplicate_predictions += 1
+            else:
+                store.predictions[id_] = (version, ts_ms, score, offset)
+
+    def add_labels(self, model: str, labels: Iterable[Label], horizon_ms: int) -> list[Pair]:
+        """Take labels; return the pairs they make. One without its prediction waits for it."""
+        store = self.stores[model]
+        before = len(store)
+        pairs = self._pair_all(model, store, labels, horizon_ms)
+        self._held += len(store) - before
+        self._forget(store, horizon_ms)
+        return pairs
+
+    def unknown(self, model: str, ids: Iterable[str]) -> bool:
+        """Return whether a label names a prediction that is not here."""
+        store = self.stores.get(model)
+        return store is None or not all(id_ in store.predictions for id_ in ids)
+
+    def _pair_all(
+        self, model: str, store: Store, labels: Iterable[Label], horizon_ms: int
+    ) -> list[Pair]:
+        pairs = []
+        for label in labels:
+            store.latest_ms = max(store.latest_ms, label.ts_ms)
+            prediction = store.predictions.get(label.id)
+            if label.id in store.paired or label.id in store.labels:
+                self.counts.duplicate_labels += 1
+            elif (model, label.id) in self.journaled:
+                self.journaled.discard((model, label.id))
+                store.paired.add(label.id)
+                self.counts.pairs += 1
+            elif prediction is None:
+                store.labels[label.id] = label
+            elif abs(label.ts_ms - prediction[1]) > horizon_ms:
+                self.counts.beyond_horizon += 1
+            else:
+                store.paired.add(label.id)
+                self.counts.pairs += 1
+                pairs.append(Pair(label.id, prediction, label))
+        return pairs
+
+    def _forget(self, store: Store, horizon_ms: int) -> None:
+        """Drop what is beyond the horizon, and the oldest where too much is held."""
+        oldest_ms = store.latest_ms - horizon_ms
+        while store.predictions:
+            id_, prediction = next(iter(store.predictions.items()))
+            full = self._held > MAX_HELD
+            if not full and prediction[1] >= oldest_ms:
+                break
+            del store.predictions[id_]
+            self._held -= 1
+            if id_ in store.paired:
+                store.paired.discard(id_)
+            elif full:
+                self.counts.forgotten += 1
+        while store.labels:
+            id_, label = next(iter(store.labels.items()))
+            if self._held <= MAX_HELD and label.ts_ms >= oldest_ms:
+                break
+            del store.labels[id_]
+            self._held -= 1
+            self.counts.forgotten += 1
+
+    # --- snapshot and restore ------------------------------------------------------------------
+
+    def mark(self, here: Mark) -> None:
+        """Note where the logs stand, so that a restore reads no more of them than it must."""
+        kept = self.marks
+        oldest_prediction = min(
+            (next(iter(s.predictions.values()))[3] for s in self.stores.values() if s.predictions),
+            default=here.predictions,
+        )
+        oldest_label = min(
+            (next(iter(s.labels.values())).offset for s in self.stores.values() if s.labels),
+            default=here.labels,
+        )
+        if here != kept[-1]:
+            kept.append(here)
+        while len(kept) > 1 and (
+            kept[1].predictions <= oldest_prediction and kept[1].labels <= oldest_label
+        ):
+            del kept[0]
+        if len(kept) > MAX_MARKS:
+            del kept[1:-1:2]
+
+    def recall(self, model: str, ids: Iterable[str]) -> None:
+        """Take the ids of pairs that the journal holds."""
+        self.journaled.update((model, id_) for id_ in ids)
+
+
+def records_of(pairs: list[Pair]) -> Iterable[list[Pair]]:
+    """Return the pairs in pieces that fit into one record of the journal each."""
+    pieces = iter(pairs)
+    while piece := list(islice(pieces, PAIRS_PER_RECORD)):
+        yield piece

@@ -1,0 +1,101 @@
+"""Reads and writes the journal ``outcomes``: who owned the partition, what was paired, what held."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from schemas.monitors import MonitorSpec
+from schemas.outcomes import ControlChange, Fence, JournalEntry, Outcomes
+from schemas.references import Reference
+from streams.monitor.join import Pair, records_of
+from streams.monitor.records import Output
+
+_ENTRY = msgspec.json.Decoder(JournalEntry)
+
+
+def read_entry(value: bytes | None) -> JournalEntry:
+    """Return the entry in a record's value; raises ValueError where it is none."""
+    if value is None:
+        raise ValueError("Expected `object`, got no value (a null record)")
+    return _ENTRY.decode(value)
+
+
+class Position(msgspec.Struct):
+    """The newest owner seen, and the last entry taken from it."""
+
+    epoch: int = 0
+    sequence: int = 0
+
+    def accepts(self, entry: JournalEntry) -> bool:
+        """Step over an entry; False for an old owner's, and for a second delivery."""
+        if isinstance(entry, Fence):
+            if entry.epoch <= self.epoch:
+                return False
+            self.epoch, self.sequence = entry.epoch, 0
+            return True
+        if entry.epoch != self.epoch or entry.sequence <= self.sequence:
+            return False
+        self.sequence = entry.sequence
+        return True
+
+
+class JournalWriter(msgspec.Struct):
+    """Numbers the entries of one owner."""
+
+    epoch: int = 0
+    sequence: int = 0
+
+    def fence(self, seen: int) -> Output:
+        """Take the next epoch; return the fence that makes it known."""
+        self.epoch, self.sequence = max(seen, self.epoch) + 1, 0
+        return Output("outcomes", None, msgspec.json.encode(Fence(epoch=self.epoch)))
+
+    def pairs(self, model: str, pairs: Iterable[Pair]) -> list[Output]:
+        """Return the entries for pairs of one model, in their order."""
+        by_version: dict[str, list[Pair]] = {}
+        for pair in pairs:
+            by_version.setdefault(pair.prediction[0], []).append(pair)
+        return [
+            self._outcomes(model, version, piece)
+            for version, own in by_version.items()
+            for piece in records_of(own)
+        ]
+
+    def _outcomes(self, model: str, version: str, pairs: list[Pair]) -> Output:
+        self.sequence += 1
+        entry = Outcomes(
+            epoch=self.epoch,
+            sequence=self.sequence,
+            model=model,
+            version=version,
+            ids=[pair.id for pair in pairs],
+            ts_ms=[pair.label.ts_ms for pair in pairs],
+            prediction_ts_ms=[pair.prediction[1] for pair in pairs],
+            predictions=[pair.prediction[2] for pair in pairs],
+            labels=[pair.label.value for pair in pairs],
+            prediction_offsets=[pair.prediction[3] for pair in pairs],
+            label_offsets=[pair.label.offset for pair in pairs],
+        )
+        return Output("outcomes", model.encode(), msgspec.json.encode(entry))
+
+    def change(
+        self,
+        key: tuple[str, str],
+        spec: MonitorSpec | None,
+        reference: Reference | None,
+        predictions: int,
+        features: int,
+    ) -> Output:
+        """Return the entry for a spec and a reference that hold from these offsets on."""
+        self.sequence += 1
+        entry = ControlChange(
+            epoch=self.epoch,
+            sequence=self.sequence,
+            model=key[0],
+            version=key[1],
+            spec=spec,
+            reference=reference,
+            predictions_offset=predictions,
+            features_offset=features,
+        )
+        return Output("outcomes", key[0].encode(), msgspec.json.encode(entry))

@@ -1,0 +1,73 @@
+"""Reads batches of labels; a bad row of a frame is rejected, the others are kept."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from schemas import events
+from streams.monitor.decoding import check_ahead, check_lengths
+from streams.monitor.join import Label
+from streams.monitor.records import Record
+from streams.monitor.rejections import FAULTS, Rejection, rejection
+
+
+class _LooseFrame(msgspec.Struct):
+    model: events.Name
+    ids: list[Any]
+    ts_ms: list[Any]
+    labels: list[Any]
+
+
+_ROW = msgspec.json.Decoder(events.Label)
+_FRAME = msgspec.json.Decoder(_LooseFrame)
+_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+Labels = list[tuple[str, Label]]  # model, label
+
+
+def read_labels(records: Sequence[Record]) -> tuple[Labels, list[Rejection]]:
+    """Return the labels of a batch in the order of the log, and what could not be read."""
+    found: Labels = []
+    rejections: list[Rejection] = []
+    for record in records:
+        try:
+            if record.value is None:
+                raise ValueError("Expected `object`, got no value (a null record)")
+            if "ids" in _KEYS.decode(record.value):
+                _read_frame(record, found, rejections)
+            else:
+                row = _ROW.decode(record.value)
+                check_ahead(row.ts_ms, record.timestamp)
+                row.model.encode()
+                found.append((row.model, Label(row.id, row.ts_ms, float(row.label), record.offset)))
+        except FAULTS as fault:
+            rejections.append(rejection(record, fault))
+    return found, rejections
+
+
+def _read_frame(record: Record, found: Labels, rejections: list[Rejection]) -> None:
+    frame = _FRAME.decode(record.value or b"")
+    frame.model.encode()
+    check_lengths(len(frame.ids), {"ts_ms": frame.ts_ms, "labels": frame.labels})
+    bad, reason = [], ""
+    for index, (id_, ts_ms, label) in enumerate(
+        zip(frame.ids, frame.ts_ms, frame.labels, strict=True)
+    ):
+        loose = {"model": frame.model, "id": id_, "ts_ms": ts_ms, "label": label}
+        try:
+            row = msgspec.convert(loose, events.Label)
+            check_ahead(row.ts_ms, record.timestamp)
+            found.append((row.model, Label(row.id, row.ts_ms, float(row.label), record.offset)))
+        except FAULTS as fault:
+            bad.append(index)
+            reason = reason or f"{fault} in row {index} of the frame"
+    if bad:
+        kept = {
+            "model": frame.model,
+            "ids": [frame.ids[i] for i in bad],
+            "ts_ms": [frame.ts_ms[i] for i in bad],
+            "labels": [frame.labels[i] for i in bad],
+        }
+        value = msgspec.json.encode(kept)
+        rejections.append(Rejection(record, reason, rows=len(bad), value=value))

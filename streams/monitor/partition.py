@@ -1,0 +1,356 @@
+"""All the state of one partition number, over all source topics: a pure function of their logs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from schemas.monitors import MonitorSpec, milliseconds
+from schemas.outcomes import ControlChange, Fence
+from schemas.references import Reference
+from streams.monitor.columns import RowSource
+from streams.monitor.control import Control, control
+from streams.monitor.decoding import Kept, Key
+from streams.monitor.incidents import Origin
+from streams.monitor.join import Join, JoinCounts, Label, Mark
+from streams.monitor.journal import JournalWriter, Position, read_entry
+from streams.monitor.labels import Labels, read_labels
+from streams.monitor.performance import PerformanceMonitor, PerformanceState
+from streams.monitor.quality import Quality, QualityState
+from streams.monitor.records import SOURCES, Folded, Output, Record, Source
+from streams.monitor.rejections import FAULTS, Rejection, letter, rejection
+from streams.monitor.retraining import Retraining, read_alert
+from streams.monitor.rows import RowMonitors, RowsState
+
+ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
+INPUTS: tuple[Source, ...] = ("predictions", "features", "labels")
+LAYOUT = 1  # of the snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionSettings:
+    """What the core must know of the deployment."""
+
+    topics: Mapping[Source, str]  # names, for evidence and dead letters
+    partitions: int  # of each source topic
+
+
+class Tally(msgspec.Struct):
+    """What became of one source's records: rows = observed + rejected + waiting."""
+
+    records: int = 0
+    observed: int = 0
+    rejected: int = 0
+
+
+class PartitionState(msgspec.Struct):
+    """A snapshot."""
+
+    layout: int
+    next_offset: dict[Source, int]
+    tallies: dict[Source, Tally]
+    controls: list[Control]  # each once; the others name places in this table
+    rows: dict[str, RowsState]
+    outcome_controls: list[tuple[Key, int]]
+    performance: list[tuple[Key, PerformanceState]]
+    marks: list[Mark]
+    join: JoinCounts
+    writer: JournalWriter
+    position: Position
+    digests: list[tuple[Key, str]]
+    quality: dict[Source, QualityState]
+    quiet_until_ms: dict[str, int]
+
+
+class Partition:
+    """Folds the records of one partition, source by source; gives outputs and snapshots.
+
+    The same records give the same outputs and the same bytes, wherever the batches are cut.
+    """
+
+    def __init__(self, number: int, settings: PartitionSettings) -> None:
+        self.number, self.settings = number, settings
+        self.next_offset: dict[Source, int] = dict.fromkeys(SOURCES, 0)
+        self.tallies: dict[Source, Tally] = {source: Tally() for source in SOURCES}
+        self.rows: dict[RowSource, RowMonitors] = {
+            source: RowMonitors(source, settings.topics[source], number, settings.partitions)
+            for source in ROW_SOURCES
+        }
+        self.join = Join()
+        self.writer = JournalWriter()
+        self.outcome_controls: dict[Key, Control] = {}
+        self.performance: dict[Key, PerformanceMonitor] = {}
+        self.quality = {source: Quality(settings.topics[source], number) for source in INPUTS}
+        self.retraining = Retraining()
+        self._position = Position()  # of the performance monitors in the journal
+        self._reading: Position | None = None  # of a restore in the journal
+        self._digests: dict[Key, str] = {}
+
+    # --- folding -------------------------------------------------------------------------------
+
+    def fold(self, source: Source, records: Sequence[Record]) -> Folded:
+        """Fold the records not yet folded; stop before a model version that is not known."""
+        fresh = self._fresh(source, records)
+        if not fresh:
+            return Folded([])
+        rejections: list[Rejection] = []
+        unknown: Key | None = None
+        read = len(fresh)
+        if source in ("predictions", "features"):
+            outputs, rejections, read, unknown = self._fold_rows(source, fresh)
+        elif source == "labels":
+            labels, rejections = read_labels(fresh)
+            self.tallies[source].observed += len(labels)
+            outputs = self._fold_labels(labels)
+        else:
+            outputs = self._fold_each(source, fresh, rejections)
+        done = fresh[:read]
+        tally = self.tallies[source]
+        tally.records += len(done)
+        tally.rejected += sum(rejected.rows for rejected in rejections)
+        topic = self.settings.topics[source]
+        outputs += [letter(rejected, topic, self.number) for rejected in rejections]
+        if source in self.quality:
+            bad = {r.record.offset for r in rejections if not isinstance(r.record, Kept)}
+            outputs += self.quality[source].fold(done, bad)
+        if done:
+            self.next_offset[source] = done[-1].offset + 1
+        return Folded(outputs, fresh[read:], unknown)
+
+    def _fresh(self, source: Source, records: Sequence[Record]) -> Sequence[Record]:
+        start = self.next_offset[source]
+        if records and records[0].offset >= start:
+            return records
+        return [record for record in records if record.offset >= start]
+
+    def _fold_rows(
+        self, source: RowSource, records: Sequence[Record]
+    ) -> tuple[list[Output], list[Rejection], int, Key | None]:
+        folded = self.rows[source].fold(records)
+        outputs = folded.outputs
+        for (model, version), block in folded.blocks:
+            self.tallies[source].observed += len(block)
+            if source == "predictions":
+                scores = block.numbers[:, -1].tolist()
+                horizon = self._horizon(model)
+                pairs = self.join.add_predictions(model, version, block, scores, horizon)
+                outputs += self.writer.pairs(model, pairs)
+        return outputs, folded.rejections, folded.read, folded.unknown
+
+    def _fold_labels(self, labels: Labels) -> list[Output]:
+        outputs: list[Output] = []
+        for model, own in _by_model(labels).items():
+            pairs = self.join.add_labels(model, own, self._horizon(model))
+            outputs += self.writer.pairs(model, pairs)
+        return outputs
+
+    def _horizon(self, model: str) -> int:
+        versions = [
+            c for (name, _), c in self.rows["predictions"].controls.items() if name == model
+        ]
+        spec = versions[-1].spec if versions else MonitorSpec(model=model)
+        return milliseconds(spec.labels.horizon)
+
+    def _fold_each(
+        self, source: Source, records: Sequence[Record], rejections: list[Rejection]
+    ) -> list[Output]:
+        outputs: list[Output] = []
+        for record in records:
+            try:
+                if source == "alerts":
+                    outputs += self.retraining.fold(read_alert(record.value))
+                else:
+                    outputs += self._fold_entry(record)
+            except FAULTS as fault:
+                rejections.append(rejection(record, fault))
+        return outputs
+
+    def _fold_entry(self, record: Record) -> list[Output]:
+        entry = read_entry(record.value)
+        if not self._position.accepts(entry) or isinstance(entry, Fence):
+            return []
+        key = (entry.model, entry.version)
+        if isinstance(entry, ControlChange):
+            return self._watch_outcomes(key, control(entry.model, entry.spec, entry.reference))
+        self.tallies["outcomes"].observed += len(entry.ids)
+        return self._performance(key).fold(entry)
+
+    def _watch_outcomes(self, key: Key, new: Control) -> list[Output]:
+        self.outcome_controls[key] = new
+        old = self.performance.pop(key, None)
+        return old.supersede() if old is not None else []
+
+    def _performance(self, key: Key) -> PerformanceMonitor:
+        if key not in self.performance:
+            found = self.outcome_controls.get(key) or control(key[0], None, None)
+            topic = self.settings.topics["labels"]  # whose offsets do not depend on who owned what
+            origin = Origin(*key, "outcomes", topic, self.number, found.spec.retraining, 0)
+            spread = self.rows["predictions"].reader.spread.get(key, False)
+            share = 1 / self.settings.partitions if spread else 1.0
+            self.performance[key] = PerformanceMonitor(origin, found, share)
+        return self.performance[key]
+
+    def awaits_predictions(self, records: Sequence[Record]) -> bool:
+        """Return whether a label names a prediction that has not been folded yet."""
+        labels, _ = read_labels(self._fresh("labels", records))
+        return any(
+            self.join.unknown(model, (label.id for label in own))
+            for model, own in _by_model(labels).items()
+        )
+
+    # --- control -------------------------------------------------------------------------------
+
+    def known(self) -> dict[Key, str]:
+        """Return the digest of spec and reference of each model version met so far."""
+        return dict(self._digests)
+
+    def control_change(
+        self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None
+    ) -> Output:
+        """Return the journal entry that a control holds from the rows to be folded next."""
+        return self.writer.change(
+            (model, version),
+            spec,
+            reference,
+            self.next_offset["predictions"],
+            self.next_offset["features"],
+        )
+
+    def apply_change(self, output: Output) -> None:
+        """Let a control change take effect that the journal has acknowledged."""
+        entry = read_entry(output.value)
+        if not isinstance(entry, ControlChange):
+            raise ValueError(f"expected a control change, got {type(entry).__name__}")
+        self._schedule(entry)
+
+    def _schedule(self, entry: ControlChange) -> None:
+        key, new = (entry.model, entry.version), control(entry.model, entry.spec, entry.reference)
+        self._digests[key] = new.digest
+        self.rows["predictions"].schedule(entry.predictions_offset, key, new)
+        self.rows["features"].schedule(entry.features_offset, key, new)
+
+    # --- restore -------------------------------------------------------------------------------
+
+    @property
+    def epoch(self) -> int:
+        """The number of this owner; 0 before its fence."""
+        return self.writer.epoch
+
+    @property
+    def rebuild_from(self) -> dict[Source, int]:
+        """Where a restore must start to read the logs again for the join."""
+        mark = self.join.marks[0]
+        return {
+            "predictions": mark.predictions,
+            "labels": mark.labels,
+            "outcomes": mark.outcomes,
+        }
+
+    def read_journal(self, records: Sequence[Record]) -> None:
+        """Take what the journal holds from ``rebuild_from`` to its end, in one call or several.
+
+        Pairs that stand there are not written again; control changes after the snapshot are
+        scheduled for the offsets they name.
+        """
+        if self._reading is None:
+            mark = self.join.marks[0]
+            self._reading = Position(mark.epoch, mark.sequence)
+        for record in records:
+            try:
+                entry = read_entry(record.value)
+            except FAULTS:
+                continue  # the fold of this source rejects it
+            if not self._reading.accepts(entry) or isinstance(entry, Fence):
+                continue
+            if not isinstance(entry, ControlChange):
+                self.join.recall(entry.model, entry.ids)
+            elif (entry.epoch, entry.sequence) > (self.writer.epoch, self.writer.sequence):
+                self._schedule(entry)
+
+    def fence(self) -> Output:
+        """Take the next epoch; return the fence to append."""
+        seen = self._reading.epoch if self._reading is not None else 0
+        return self.writer.fence(seen)
+
+    def rebuild_join(
+        self, source: Literal["predictions", "labels"], records: Sequence[Record]
+    ) -> None:
+        """Take rows below ``next_offset`` again, for the join alone; predictions come first."""
+        counts = msgspec.structs.replace(self.join.counts)
+        if source == "labels":
+            labels, _ = read_labels(records)
+            for model, own in _by_model(labels).items():
+                self.join.add_labels(model, own, self._horizon(model))
+        else:
+            self._rebuild_predictions(records)
+        self.join.counts = counts
+
+    def _rebuild_predictions(self, records: Sequence[Record]) -> None:
+        rows = self.rows["predictions"]
+        batch = rows.reader.again().read(records, rows.controls)
+        for (model, version), block in batch.blocks:
+            scores = block.numbers[:, -1].tolist()
+            self.join.add_predictions(model, version, block, scores, self._horizon(model))
+
+    # --- snapshots -----------------------------------------------------------------------------
+
+    def snapshot(self) -> bytes:
+        """Return everything this partition remembers; all its outputs must be acknowledged."""
+        at, position = self.next_offset, self._position
+        self.join.mark(
+            Mark(at["predictions"], at["labels"], at["outcomes"], position.epoch, position.sequence)
+        )
+        table: dict[int, Control] = {}
+
+        def place(control: Control) -> int:
+            table.setdefault(id(control), control)
+            return list(table).index(id(control))
+
+        rows = {source: monitors.state(place) for source, monitors in self.rows.items()}
+        outcomes = [(key, place(held)) for key, held in self.outcome_controls.items()]
+        state = PartitionState(
+            LAYOUT,
+            at,
+            self.tallies,
+            list(table.values()),
+            rows,
+            outcomes,
+            [(key, monitor.state()) for key, monitor in self.performance.items()],
+            self.join.marks,
+            self.join.counts,
+            self.writer,
+            position,
+            list(self._digests.items()),
+            {source: quality.state for source, quality in self.quality.items()},
+            self.retraining.quiet_until_ms,
+        )
+        return msgspec.msgpack.encode(state)
+
+    @classmethod
+    def restore(cls, number: int, settings: PartitionSettings, data: bytes) -> "Partition":
+        """Return the partition that a snapshot describes; ValueError where it cannot be read."""
+        state = msgspec.msgpack.decode(data, type=PartitionState)
+        if state.layout != LAYOUT:
+            raise ValueError(f"snapshot: expected layout {LAYOUT}, got {state.layout}")
+        self = cls(number, settings)
+        self.next_offset, self.tallies = state.next_offset, state.tallies
+        for source, rows in self.rows.items():
+            rows.load(state.rows[source], state.controls)
+        self.outcome_controls = {key: state.controls[at] for key, at in state.outcome_controls}
+        self.join.marks, self.join.counts = state.marks, state.join
+        self.writer, self._position = state.writer, state.position
+        self._digests = dict(state.digests)
+        for key, monitor in state.performance:
+            self._performance(key).load(monitor)
+        for source, quality in state.quality.items():
+            self.quality[source].state = quality
+        self.retraining.quiet_until_ms = state.quiet_until_ms
+        return self
+
+
+def _by_model(labels: Labels) -> dict[str, list[Label]]:
+    found: dict[str, list[Label]] = {}
+    for model, label in labels:
+        found.setdefault(model, []).append(label)
+    return found

@@ -1,0 +1,109 @@
+"""Is a topic mostly bad? Counts records that could not be read, in blocks of the log."""
+
+import msgspec
+
+from schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
+from schemas.cloudevents import stable_id
+from streams.monitor import wording
+from streams.monitor.incidents import alert_output
+from streams.monitor.records import Output, Record
+
+BLOCK = 100  # records
+MOSTLY = 0.5  # share of bad records in a block that is told
+BETTER = 0.25  # and below which it is over
+
+
+class QualityState(msgspec.Struct):
+    """The open block and the incident, if there is one."""
+
+    records: int = 0
+    bad: int = 0
+    first_offset: int = 0
+    incident: str = ""
+    revision: int = 0
+    since_ms: int = 0
+
+
+class Quality:
+    """Tells when most records of one topic's partition cannot be read, and when that is over."""
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.state = QualityState()
+
+    def fold(self, records: list[Record], bad: set[int]) -> list[Output]:
+        """Count records; ``bad`` are the offsets of those that were rejected."""
+        outputs: list[Output] = []
+        for record in records:
+            state = self.state
+            if state.records == 0:
+                state.first_offset = record.offset
+            state.records += 1
+            state.bad += record.offset in bad
+            if state.records == BLOCK:
+                outputs += self._close(record)
+        return outputs
+
+    def _close(self, last: Record) -> list[Output]:
+        state = self.state
+        share = state.bad / BLOCK
+        outputs: list[Output] = []
+        if share > MOSTLY and not state.incident:
+            state.incident = stable_id("rejected", self.topic, self.partition, last.offset)
+            state.since_ms = last.timestamp
+            outputs.append(self._tell(share, last))
+        elif share < BETTER and state.incident:
+            outputs.append(self._tell(share, last, over=True))
+            state.incident, state.revision = "", 0
+        state.records = state.bad = 0
+        return outputs
+
+    def _tell(self, share: float, last: Record, over: bool = False) -> Output:
+        state = self.state
+        state.revision += 1
+        alarm = SeriesAlarm(
+            series="rejected",
+            feature=self.topic,
+            statistic="rejected",
+            detector="share",
+            direction="up",
+            effect=share,
+            gate=MOSTLY,
+            value=Figure(reference=0.0, current=share),
+            since_ms=state.since_ms,
+            told_ms=last.timestamp,
+            resolved_ms=last.timestamp if over else None,
+        )
+        where = f"{self.topic}[{self.partition}]"
+        return alert_output(
+            Alert(
+                incident=state.incident,
+                revision=state.revision,
+                status="resolved" if over else "firing",
+                kind="quality",
+                severity="critical",
+                provisional=False,
+                model="",
+                version="",
+                title=wording.resolution(where, [alarm], last.timestamp)
+                if over
+                else wording.title(where, [alarm], {}, state.since_ms),
+                advice="Nothing: the incident is over."
+                if over
+                else wording.advice("quality", [alarm], state.since_ms),
+                since_ms=state.since_ms,
+                told_ms=last.timestamp,
+                resolved_ms=last.timestamp if over else None,
+                series=[alarm],
+                evidence=Evidence(
+                    topic=self.topic,
+                    partition=self.partition,
+                    first_offset=state.first_offset,
+                    last_offset=last.offset,
+                    windows=1,
+                    rows=BLOCK,
+                ),
+                reference_windows=0,
+            ),
+            f"/tidegauge/{self.topic}/{self.partition}",
+        )

@@ -1,0 +1,48 @@
+"""What the pure core takes and gives: records of one partition in, records to publish out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Source = Literal["predictions", "features", "labels", "outcomes", "alerts"]
+Destination = Literal["alerts", "windows", "rejected", "outcomes", "retraining"]
+
+SOURCES: tuple[Source, ...] = ("predictions", "features", "labels", "outcomes", "alerts")
+
+
+class Record(Protocol):
+    """A record of a log; aiokafka's ``ConsumerRecord`` is one."""
+
+    @property
+    def offset(self) -> int: ...
+    @property
+    def timestamp(self) -> int: ...
+    @property
+    def key(self) -> bytes | None: ...
+    @property
+    def value(self) -> bytes | None: ...
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A record to publish, in the partition it came from."""
+
+    topic: Destination
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, bytes]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Folded:
+    """What a fold published, and where it had to stop.
+
+    It stops before the first record of a model version whose spec and reference are not yet
+    journaled (``unknown``); ``rest`` are the records not folded then.
+    """
+
+    outputs: list[Output]
+    rest: Sequence[Record] = ()
+    unknown: tuple[str, str] | None = None

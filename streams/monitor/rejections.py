@@ -1,0 +1,49 @@
+"""What could not be read: as it came, with the reason, for the topic ``rejected``."""
+
+from dataclasses import dataclass
+
+from schemas import rejected
+from streams.monitor.records import Output, Record
+
+MAX_COPY = 900_000  # bytes; what is larger is named by its origin, with its first bytes
+FIRST_BYTES = 1024
+
+# What msgspec and text decoding raise on hostile input; deep nesting ends in RecursionError.
+FAULTS = (ValueError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A record, or some rows of a frame, that could not be read."""
+
+    record: Record
+    reason: str
+    error: str = "ValidationError"
+    rows: int = 1
+    value: bytes | None = None  # a frame of the bad rows alone, so the good ones are not sent twice
+
+
+def rejection(record: Record, fault: BaseException) -> Rejection:
+    """Return the rejection of a whole record for a decoding fault."""
+    reason = "nested too deeply" if isinstance(fault, RecursionError) else str(fault)
+    return Rejection(record, reason, type(fault).__name__)
+
+
+def letter(rejected_rows: Rejection, topic: str, partition: int) -> Output:
+    """Return the dead letter of a rejection."""
+    record = rejected_rows.record
+    added = rejected.headers(
+        topic=topic,
+        partition=partition,
+        offset=record.offset,
+        reason=rejected_rows.reason,
+        error=rejected_rows.error,
+    )
+    value = record.value if rejected_rows.value is None else rejected_rows.value
+    original = list(record.headers)
+    size = len(value or b"") + len(record.key or b"") + sum(len(v or b"") for _, v in original)
+    if size > MAX_COPY:
+        added += [("tidegauge.truncated", str(size).encode())]
+        key, original = (record.key or b"")[:FIRST_BYTES], []
+        return Output("rejected", key, (value or b"")[:FIRST_BYTES], added)
+    return Output("rejected", record.key, value, original + added)

@@ -1,0 +1,153 @@
+"""The drift monitors of one row source in one partition, and the changes they wait for."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from streams.monitor.block import Block
+from streams.monitor.columns import Columns, RowSource
+from streams.monitor.control import Control
+from streams.monitor.decoding import BatchReader, Intake, Key
+from streams.monitor.drift import DriftMonitor, DriftState
+from streams.monitor.incidents import Origin
+from streams.monitor.learning import watched_columns
+from streams.monitor.records import Output, Record
+from streams.monitor.rejections import Rejection
+
+MAX_MODELS = 1000  # model versions watched in one partition; rows of further ones are rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A control change that takes effect at an offset of this source."""
+
+    offset: int
+    key: Key
+    control: Control
+
+
+class RowsState(msgspec.Struct):
+    """Everything remembered of one row source, for the snapshot."""
+
+    controls: list[tuple[Key, int]]  # places in the partition's table of controls
+    changes: list[tuple[int, Key, int]]
+    spread: list[tuple[Key, bool]]
+    columns: list[tuple[Key, Columns]]
+    intakes: list[tuple[Key, Intake]]
+    monitors: list[tuple[Key, DriftState]]
+
+
+@dataclass(slots=True)
+class RowsFolded:
+    """What a batch of rows gave, and where it stopped."""
+
+    outputs: list[Output] = field(default_factory=list)
+    blocks: list[tuple[Key, Block]] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    unknown: Key | None = None
+    read: int = 0  # records
+
+
+class RowMonitors:
+    """Folds the rows of ``predictions`` or ``features``, each model version into its monitor."""
+
+    def __init__(self, source: RowSource, topic: str, partition: int, partitions: int) -> None:
+        self.source, self.topic, self.partition = source, topic, partition
+        self.partitions = partitions
+        self.controls: dict[Key, Control] = {}
+        self.changes: list[Change] = []
+        self.reader = BatchReader(source)
+        self.monitors: dict[Key, DriftMonitor] = {}
+
+    def schedule(self, offset: int, key: Key, control: Control) -> None:
+        """Let a control take effect before the record at ``offset``."""
+        self.changes.append(Change(offset, key, control))
+        self.changes.sort(key=lambda change: change.offset)
+
+    def fold(self, records: Sequence[Record]) -> RowsFolded:
+        """Fold records in order, up to the first of a model version without a control."""
+        folded = RowsFolded()
+        while folded.read < len(records):
+            rest = records[folded.read :]
+            folded.outputs += self._apply_due(rest[0].offset)
+            if self.changes:
+                rest = [record for record in rest if record.offset < self.changes[0].offset]
+            batch = self.reader.read(rest, self.controls)
+            folded.read += batch.stop
+            folded.rejections += batch.rejections
+            folded.blocks += batch.blocks
+            for key, block in batch.blocks:
+                folded.outputs += self._monitor(key).fold(block)
+            if batch.unknown is not None and len(self.controls) < MAX_MODELS:
+                folded.unknown = batch.unknown
+                return folded
+            if batch.unknown is not None:
+                reason = f"expected at most {MAX_MODELS} model versions in a partition"
+                folded.rejections.append(Rejection(records[folded.read], reason, "TooManyModels"))
+                folded.read += 1
+        return folded
+
+    def _apply_due(self, offset: int) -> list[Output]:
+        outputs: list[Output] = []
+        while self.changes and self.changes[0].offset <= offset:
+            change = self.changes.pop(0)
+            outputs += self._apply(change.key, change.control)
+        return outputs
+
+    def _apply(self, key: Key, control: Control) -> list[Output]:
+        """Watch a model version by a new control; what was open under the old one is closed."""
+        old = self.monitors.pop(key, None)
+        spec = control.spec
+        if old is not None and control.reference is None and old.reference is not None:
+            kept = (spec.windows, spec.features) == (
+                old.control.spec.windows,
+                old.control.spec.features,
+            )
+            if kept:  # what it learned still holds
+                control = msgspec.structs.replace(control, reference=old.reference)
+        self.controls[key] = control
+        self.reader.declared[key] = spec.features
+        if control.reference is not None:
+            self.reader.columns[key] = watched_columns(control.reference, spec.features)
+            self.reader.intakes.pop(key, None)
+        elif old is not None and old.control.spec.features != spec.features:
+            self.reader.columns.pop(key, None)
+        return old.supersede() if old is not None else []
+
+    def _monitor(self, key: Key) -> DriftMonitor:
+        if key not in self.monitors:
+            control = self.controls[key]
+            origin = Origin(
+                key[0], key[1], self.source, self.topic, self.partition, control.spec.retraining, 0
+            )
+            share = 1 / self.partitions if self.reader.spread[key] else 1.0
+            self.monitors[key] = DriftMonitor(origin, control, self.reader.columns[key], share)
+        return self.monitors[key]
+
+    def waiting(self) -> int:
+        """Return how many rows wait until their model's types are known."""
+        return sum(intake.rows for intake in self.reader.intakes.values())
+
+    def state(self, place: Callable[[Control], int]) -> RowsState:
+        """Return what a snapshot needs; ``place`` enters a control into the snapshot's table."""
+        reader = self.reader
+        return RowsState(
+            [(key, place(control)) for key, control in self.controls.items()],
+            [(change.offset, change.key, place(change.control)) for change in self.changes],
+            list(reader.spread.items()),
+            list(reader.columns.items()),
+            list(reader.intakes.items()),
+            [(key, monitor.state()) for key, monitor in self.monitors.items()],
+        )
+
+    def load(self, state: RowsState, table: Sequence[Control]) -> None:
+        """Take back the state of the same source and partition."""
+        self.controls = {key: table[at] for key, at in state.controls}
+        self.changes = [Change(offset, key, table[at]) for offset, key, at in state.changes]
+        reader = self.reader
+        reader.declared = {key: control.spec.features for key, control in self.controls.items()}
+        reader.spread, reader.columns = dict(state.spread), dict(state.columns)
+        reader.intakes = dict(state.intakes)
+        for key, monitor in state.monitors:
+            self._monitor(key).load(monitor)

@@ -1,0 +1,123 @@
+"""Alerts in words: what moved, since when, from what to what, and what to do."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from schemas.alerts import Alert, Figure, SeriesAlarm
+
+DAY_MS = 86_400_000
+SEVERAL = 3  # series named in a sentence
+
+
+def moment(ms: int) -> str:
+    """Return an event time for people, without the hour where it says nothing.
+
+    >>> moment(1_366_243_200_000), moment(1_366_275_600_000)
+    ('18 Apr 2013', '18 Apr 2013 09:00 UTC')
+    """
+    at = datetime.fromtimestamp(ms / 1000, UTC)
+    day = f"{at.day} {at:%b %Y}"
+    return day if ms % DAY_MS == 0 else f"{day} {at:%H:%M} UTC"
+
+
+def number(value: float | None) -> str:
+    """Return a number with the digits that people read.
+
+    >>> number(37.8312), number(1016.63), number(0.0043), number(None)
+    ('37.8', '1017', '0.0043', 'unknown')
+    """
+    if value is None or value != value:
+        return "unknown"
+    if abs(value) >= 1000:
+        return f"{value:.0f}"
+    return f"{value:.3g}"
+
+
+def percent(value: float | None) -> str:
+    """Return a share as a percentage.
+
+    >>> percent(0.4412), percent(0.0004)
+    ('44%', '0.04%')
+    """
+    if value is None or value != value:
+        return "unknown"
+    return f"{100 * value:.0f}%" if value >= 0.1 or value == 0 else f"{100 * value:.2g}%"
+
+
+def series_phrase(alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
+    """Return what one series did, as part of a sentence."""
+    before, now = alarm.value.reference, alarm.value.current
+    if alarm.statistic == "missing":
+        return f"{alarm.feature} is missing in {percent(now)} of rows (reference {percent(before)})"
+    if alarm.statistic == "unseen":
+        names = f" ({', '.join(alarm.examples)})" if alarm.examples else ""
+        return f"{percent(now)} of {alarm.feature} are values the reference does not have{names}"
+    if alarm.statistic == "rejected":
+        return f"{percent(now)} of records could not be read"
+    if alarm.statistic == "error":
+        label, score = context.get("label"), context.get("score")
+        if label is not None and score is not None and _is_share(label) and _is_share(score):
+            return (
+                f"{percent(label.current)} of labels are positive where the model says "
+                f"{percent(score.current)} (reference {percent(label.reference)} and "
+                f"{percent(score.reference)})"
+            )
+        return f"label - score went from {number(before)} to {number(now)}"
+    if alarm.statistic == "loss":
+        return f"the model's {alarm.feature} went from {number(before)} to {number(now)}"
+    mean = f"from {number(before)} to {number(now)} on average"
+    return f"{alarm.feature} moved {alarm.direction}, {mean}"
+
+
+def _is_share(figure: Figure) -> bool:
+    return figure.current is not None and 0 <= figure.current <= 1
+
+
+def title(
+    model: str, alarms: list[SeriesAlarm], context: Mapping[str, Figure], since_ms: int
+) -> str:
+    """Return the sentence of an incident."""
+    phrases = [series_phrase(alarm, context) for alarm in alarms[:SEVERAL]]
+    more = len(alarms) - SEVERAL
+    tail = f"; and {more} more" if more > 0 else ""
+    return f"{model}: since {moment(since_ms)} {'; '.join(phrases)}{tail}"
+
+
+def resolution(model: str, alarms: list[SeriesAlarm], resolved_ms: int) -> str:
+    """Return the sentence that ends an incident."""
+    names = ", ".join(alarm.series for alarm in alarms[:SEVERAL])
+    return f"{model}: {names} back within tolerance of the reference on {moment(resolved_ms)}"
+
+
+def advice(kind: str, alarms: list[SeriesAlarm], since_ms: int) -> str:
+    """Return what to do about an incident."""
+    first = alarms[0]
+    if first.statistic == "missing":
+        return (
+            f"Look at the pipeline that fills {first.feature}: it has been absent since "
+            f"{moment(since_ms)}. Scores made without it are suspect."
+        )
+    if first.statistic == "unseen":
+        return (
+            f"Check whether the new values of {first.feature} are real; if so, train with them, "
+            "as the model has never seen any."
+        )
+    if kind == "performance":
+        return (
+            f"Compare labels and scores since {moment(since_ms)}; if the labels are right, "
+            "recalibrate or retrain on data from then on."
+        )
+    if first.statistic == "rejected":
+        return "Read the reasons in the rejected topic, mend the producer, and send them again."
+    return (
+        f"Check the source and the unit of {first.feature}; if the change is real, watch the "
+        "model's performance and retrain on data from then on."
+    )
+
+
+def sentence(alert: Alert) -> str:
+    """Return an alert as one line for people."""
+    if alert.status == "resolved":
+        return alert.title
+    mark = " [provisional: short reference]" if alert.provisional else ""
+    return f"{alert.title}.{mark} {alert.advice}"

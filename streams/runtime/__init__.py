@@ -1,0 +1,1 @@
+"""The Faust shell: it carries records into the pure core, and what the core says back to Kafka."""

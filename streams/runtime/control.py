@@ -1,0 +1,142 @@
+"""Specs and references as the topics ``monitors`` and ``references`` have them now."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import msgspec
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from schemas.monitors import MonitorSpec
+from schemas.references import Reference
+from streams.monitor.records import Record
+
+POLL_MS = 200
+MAX_BYTES = 400_000  # a spec and its reference must fit into one record of the journal
+
+T = TypeVar("T", MonitorSpec, Reference)
+log = logging.getLogger(__name__)
+
+
+class ControlTables:
+    """The newest spec of each model, the newest reference of each model or model version.
+
+    A message that cannot be used is logged and leaves what was there before.
+
+    >>> ControlTables().lookup("fraud", "3")
+    (None, None)
+    """
+
+    def __init__(self) -> None:
+        self.revision = 0  # counts changes: who has seen this number has nothing new to see
+        self._specs: dict[str, MonitorSpec] = {}
+        self._references: dict[str, Reference] = {}
+
+    def lookup(self, model: str, version: str) -> tuple[MonitorSpec | None, Reference | None]:
+        """Return what holds for a model version; its own reference goes before its model's."""
+        own = self._references.get(f"{model}@{version}") if version else None
+        return self._specs.get(model), own or self._references.get(model)
+
+    def read_monitors(self, records: Iterable[Record]) -> None:
+        """Take in records of the topic ``monitors``."""
+        for record in records:
+            self._take("monitors", self._specs, MonitorSpec, record)
+
+    def read_references(self, records: Iterable[Record]) -> None:
+        """Take in records of the topic ``references``."""
+        for record in records:
+            self._take("references", self._references, Reference, record)
+
+    def _take(self, name: str, table: dict[str, T], kind: type[T], record: Record) -> None:
+        try:
+            key = (record.key or b"").decode()
+            if record.value is None:
+                table.pop(key, None)
+            else:
+                table[key] = _read(key, record.value, kind)
+        except (ValueError, msgspec.DecodeError) as error:
+            log.error("%s offset %d ignored: %s", name, record.offset, error)
+        else:
+            self.revision += 1
+
+
+def _read(key: str, value: bytes, kind: type[T]) -> T:
+    if len(value) > MAX_BYTES:
+        raise ValueError(f"expected at most {MAX_BYTES} bytes, got {len(value)}")
+    content = msgspec.json.decode(value, type=kind)
+    expected = content.model
+    if isinstance(content, Reference) and content.version:
+        expected = f"{content.model}@{content.version}"
+    if key != expected:
+        raise ValueError(f"expected the key {expected!r}, got {key!r}")
+    return content
+
+
+class ControlReader:
+    """Follows both topics, all partitions, from their start, for as long as the worker runs.
+
+    Parameters
+    ----------
+    consumer
+        Without a group; started and stopped by its owner.
+    monitors, references
+        The topics' names.
+    """
+
+    def __init__(self, consumer: AIOKafkaConsumer, monitors: str, references: str) -> None:
+        self.tables = ControlTables()
+        self._consumer = consumer
+        self._readers = {
+            monitors: self.tables.read_monitors,
+            references: self.tables.read_references,
+        }
+        self._read_up_to: dict[TopicPartition, int] = {}
+        self._moved = asyncio.Condition()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to read; the consumer must be started."""
+        self._consumer.assign(
+            [
+                TopicPartition(topic, partition)
+                for topic in self._readers
+                for partition in self._consumer.partitions_for_topic(topic) or {0}
+            ]
+        )
+        await self._consumer.seek_to_beginning()
+        self._task = asyncio.create_task(self._follow())
+
+    async def stop(self) -> None:
+        """End reading."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def catch_up(self) -> None:
+        """Return once everything that is in the topics now has been read."""
+        ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+        async with self._moved:
+            await self._moved.wait_for(lambda: self._is_past(ends))
+
+    def _is_past(self, ends: Mapping[TopicPartition, int]) -> bool:
+        if self._task is not None and self._task.done():
+            self._task.result()  # raises what ended the reading
+        return all(self._read_up_to.get(tp, 0) >= end for tp, end in ends.items())
+
+    async def _follow(self) -> None:
+        try:
+            while True:
+                for tp, records in (await self._consumer.getmany(timeout_ms=POLL_MS)).items():
+                    self._readers[tp.topic](records)
+                for tp in self._consumer.assignment():
+                    self._read_up_to[tp] = await self._consumer.position(tp)
+                await self._notify()
+        finally:
+            await asyncio.shield(self._notify())
+
+    async def _notify(self) -> None:
+        async with self._moved:
+            self._moved.notify_all()

@@ -1,0 +1,51 @@
+"""Reads stretches of logs, for what must be known before rows flow."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from streams.monitor.records import Record
+
+POLL_MS = 1000
+
+
+class PartitionLog:
+    """One partition of a topic.
+
+    Parameters
+    ----------
+    reader
+        A consumer without a group, started; several logs may share it, one read at a time.
+    topic, partition
+        What to read.
+    """
+
+    def __init__(self, reader: AIOKafkaConsumer, topic: str, partition: int) -> None:
+        self._reader, self._tp = reader, TopicPartition(topic, partition)
+
+    @property
+    def name(self) -> str:
+        """Return what to call it in messages."""
+        return f"topic {self._tp.topic} partition {self._tp.partition}"
+
+    async def bounds(self) -> tuple[int, int]:
+        """Return the first offset there is, and the one the next record will get."""
+        starts = await self._reader.beginning_offsets([self._tp])
+        ends = await self._reader.end_offsets([self._tp])
+        return starts[self._tp], ends[self._tp]
+
+    async def read(self, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        """Yield the records of [start, end) in batches.
+
+        Offsets may be missing, from compaction or transactions: it goes by the position, not by
+        the records that come.
+        """
+        if start >= end:
+            return
+        self._reader.assign([self._tp])
+        self._reader.seek(self._tp, start)
+        while await self._reader.position(self._tp) < end:
+            fetched = await self._reader.getmany(self._tp, timeout_ms=POLL_MS)
+            records = [r for some in fetched.values() for r in some if r.offset < end]
+            if records:
+                yield records

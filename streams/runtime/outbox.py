@@ -1,0 +1,109 @@
+"""What the worker publishes: in the order the core gave it, every record accounted for."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+from streams.monitor.records import Output
+
+MAX_UNACKNOWLEDGED = 10_000  # records; beyond it folding waits for the brokers
+
+
+class Producer(Protocol):
+    """What is used of ``aiokafka.AIOKafkaProducer``."""
+
+    async def send(
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        timestamp_ms: None,
+        headers: list[tuple[str, bytes]],
+    ) -> "asyncio.Future[Any]": ...
+
+
+class Outbox:
+    """Sends outputs through one producer and knows when the brokers have all of them.
+
+    Parameters
+    ----------
+    producer
+        Idempotent, with ``acks=all``; started and stopped by its owner.
+    topics
+        The topic's name for each destination, and for ``state``.
+    """
+
+    def __init__(self, producer: Producer, topics: Mapping[str, str]) -> None:
+        self._producer, self._topics = producer, topics
+        self._queue: deque[tuple[int, Output]] = deque()
+        self._unacknowledged: set[asyncio.Future[Any]] = set()
+        self._in_order = asyncio.Lock()
+        self._failure: BaseException | None = None
+
+    def put(self, partition: int, outputs: Iterable[Output]) -> None:
+        """Queue outputs of a partition; synchronous, so that the queue has the folds' order."""
+        self._queue.extend((partition, output) for output in outputs)
+
+    def clear(self) -> None:
+        """Forget what is queued: the state it came from has been dropped."""
+        self._queue.clear()
+
+    async def send(self) -> None:
+        """Hand the whole queue to the producer, in order."""
+        async with self._in_order:
+            await self._empty_queue()
+
+    async def deliver(self, partition: int, output: Output) -> int:
+        """Send what is queued and then this; return its offset once the brokers have it."""
+        async with self._in_order:
+            await self._empty_queue()
+            sent = await self._hand_over(partition, output)
+        return await _offset(sent)
+
+    async def append_state(self, partition: int, key: bytes, value: bytes | None) -> int:
+        """Append to the topic ``state``; return the offset once the brokers have it."""
+        name = self._topics["state"]
+        return await _offset(await self._producer.send(name, value, key, partition, None, []))
+
+    async def settled(self) -> None:
+        """Send what is queued; return once the brokers have all that was sent until now.
+
+        Raises
+        ------
+        BaseException
+            What the first failed send failed with, also at every later call.
+        """
+        await self.send()
+        if waiting := set(self._unacknowledged):
+            await asyncio.wait(waiting)  # unlike gather, leaves them alone when cancelled
+        if self._failure is not None:
+            raise self._failure
+
+    async def _empty_queue(self) -> None:
+        while self._queue:
+            await self._hand_over(*self._queue.popleft())
+        while len(self._unacknowledged) > MAX_UNACKNOWLEDGED:
+            await asyncio.wait(self._unacknowledged, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _hand_over(self, partition: int, output: Output) -> "asyncio.Future[Any]":
+        value = output.value
+        if output.key is None and value is None:
+            value = b""  # aiokafka refuses records with neither; a dead letter may have neither
+        topic = self._topics[output.topic]
+        sent = await self._producer.send(
+            topic, value, output.key, partition, None, output.headers
+        )
+        self._unacknowledged.add(sent)
+        sent.add_done_callback(self._acknowledged)
+        return sent
+
+    def _acknowledged(self, sent: "asyncio.Future[Any]") -> None:
+        self._unacknowledged.discard(sent)
+        if not sent.cancelled() and self._failure is None:
+            self._failure = sent.exception()
+
+
+async def _offset(sent: "asyncio.Future[Any]") -> int:
+    return int((await asyncio.shield(sent)).offset)

@@ -1,0 +1,45 @@
+"""Run one command and end it when whoever asked for it is gone.
+
+Started by `streams.runtime.broker` as a script of its own, so it uses only the standard library.
+Its standard input is a pipe that nobody else writes to: the kernel closes it even when the parent
+died of ``kill -9``, and that end of file is the signal to stop.
+"""
+
+import select
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+GRACE_S = 5.0
+POLL_S = 0.1
+KEEP = b"keep"  # said before an orderly stop: the parent lives on and looks after its files
+
+
+def main(log: str, temporary: str, command: list[str]) -> int:
+    """Run ``command`` with its output in ``log``, print its process id, return its exit code.
+
+    The directory ``temporary`` ("" for none) is removed if the parent went without a word.
+    """
+    with Path(log).open("ab") as output:
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+        )
+    print(child.pid, flush=True)
+    while not select.select([sys.stdin], [], [], POLL_S)[0]:
+        if child.poll() is not None:
+            return child.returncode
+    last_words = sys.stdin.buffer.read()
+    child.terminate()
+    try:
+        child.wait(GRACE_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+    code = child.wait()
+    if temporary and last_words != KEEP:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3:]))
