@@ -25,7 +25,7 @@ def milliseconds(duration: str) -> int:
 
 
 class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Blocks of ``rows`` rows, or of event time ``every`` (aligned to the epoch plus ``offset``)."""
+    """Blocks of ``rows`` rows, or of event time ``every``, from the epoch plus ``offset``."""
 
     rows: Annotated[int, msgspec.Meta(ge=10, le=10_000_000)] | None = None
     every: Duration | None = None

@@ -3,11 +3,12 @@
 import atexit
 import logging
 import os
+import socket
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from math import inf, isfinite
 from types import TracebackType
@@ -15,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, Self, SupportsFloat
 
 import orjson
 from kafka import KafkaProducer  # type: ignore[import-untyped]  # kafka-python has no types
+from kafka.cluster import collect_hosts  # type: ignore[import-untyped]  # likewise
 from kafka.errors import KafkaError  # type: ignore[import-untyped]  # likewise
 
 log = logging.getLogger(__name__)
@@ -29,8 +31,12 @@ MAX_FEATURES = 2_000
 MAX_ROWS = 100_000
 MAX_INT = 2**63
 
+CONNECT_S = 5.0  # for a port to answer
 RETRY_S = 1.0  # between attempts to reach a broker
 COMPLAINT_S = 60.0  # between two log lines about rows that failed
+
+THREAD = "tidegauge-producer"  # ours; kafka-python's begins with the same, through the client id
+NOISY = ("cluster", "net.connection", "net.manager", "net.transport", "producer.sender")
 
 Scalar = float | int | bool | str | None
 Row = tuple[str, Any, Any, dict[Any, Any], Any]  # topic, id, ts_ms, features, value; unchecked
@@ -56,21 +62,25 @@ class Transport(Protocol):
         """Let go of the connection."""
 
 
-@contextmanager
-def muted(*names: str) -> Iterator[None]:
-    """Keep this thread's records out of the named loggers; other threads still log."""
-    thread = threading.get_ident()
+def is_wanted(record: logging.LogRecord) -> bool:
+    """Keep out what kafka-python logs in our threads, unless ours is set to debug.
 
-    def from_elsewhere(record: logging.LogRecord) -> bool:
-        return record.thread != thread
+    It has ten lines a second for a topic that is missing. Other clients' lines all pass.
+    """
+    return log.isEnabledFor(logging.DEBUG) or not (record.threadName or "").startswith(THREAD)
 
-    for name in names:
-        logging.getLogger(name).addFilter(from_elsewhere)
-    try:
-        yield
-    finally:
-        for name in names:
-            logging.getLogger(name).removeFilter(from_elsewhere)
+
+def reach(brokers: str) -> None:
+    """Raise the last error if none of the brokers' ports answers."""
+    error = OSError("no address given")
+    for host, port, _ in collect_hosts(brokers):
+        try:
+            socket.create_connection((host, port), CONNECT_S).close()
+        except OSError as refused:
+            error = refused
+        else:
+            return
+    raise error
 
 
 def call(method: weakref.WeakMethod[Callable[[], None]]) -> None:
@@ -83,9 +93,12 @@ class KafkaTransport:
     """kafka-python behind the two calls the producer needs."""
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        # kafka-python logs four lines for every refused connection; the producer logs one in all.
-        with muted("kafka.net.manager", "kafka.net.connection"):
-            self._producer = KafkaProducer(**options)
+        for name in NOISY:
+            logging.getLogger(f"kafka.{name}").addFilter(is_wanted)  # again changes nothing
+        # For every refused connection kafka-python keeps a socket until it is collected: ask first.
+        if not options.get("proxy_url"):
+            reach(options["bootstrap_servers"])
+        self._producer = KafkaProducer(**options)
 
     def send(self, topic: str, key: bytes, value: bytes, done: Done) -> None:
         """Send one frame."""
@@ -109,6 +122,17 @@ def text(value: Any) -> str:
     return str.__str__(value)
 
 
+def converted(value: Any) -> Scalar:
+    """Return the number, bool or str that a foreign object stands for."""
+    item = getattr(value, "item", None)  # NumPy's scalars, tensors of one element
+    found = item() if callable(item) else value
+    if isinstance(found, Scalar):
+        return found
+    if isinstance(found, SupportsFloat):  # Decimal, Fraction, NumPy's longdouble
+        return float(found)
+    raise TypeError(f"must be a number, bool, str or None, got {type(value).__name__}")
+
+
 def plain(value: Any) -> Scalar:
     """Return a feature's value as JSON has it; None where it is NaN or infinite.
 
@@ -117,23 +141,17 @@ def plain(value: Any) -> Scalar:
     """
     if type(value) is float and isfinite(value):  # most values: the shortest way
         return value
-    if value is None or isinstance(value, bool):
-        return value
+    if not isinstance(value, Scalar):
+        return plain(converted(value))
     if isinstance(value, float):
         return float(value) if isfinite(value) else None
-    if isinstance(value, int):
-        if not -MAX_INT <= value < MAX_INT:
-            raise ValueError(f"an integer must fit in 64 bits, got {value.bit_length()} bits")
-        return int(value)
     if isinstance(value, str):
         return text(value)
-    item = getattr(value, "item", None)  # NumPy's scalars, tensors of one element
-    found = item() if callable(item) else value
-    if isinstance(found, Scalar):
-        return plain(found)
-    if isinstance(found, SupportsFloat):  # Decimal, Fraction, NumPy's longdouble
-        return plain(float(found))
-    raise TypeError(f"must be a number, bool, str or None, got {type(value).__name__}")
+    if value is None or isinstance(value, bool):
+        return value
+    if not -MAX_INT <= value < MAX_INT:
+        raise ValueError(f"an integer must fit in 64 bits, got {value.bit_length()} bits")
+    return int(value)
 
 
 def clean(row: Row) -> Row:
@@ -197,7 +215,8 @@ class Producer:
 
     A call appends one row under a lock and returns; it never blocks on a broker and never raises.
     A daemon thread, started by the first row, checks the rows, builds columnar frames and sends
-    them. Without a broker it logs one line and keeps trying while rows collect up to the bound.
+    them. Without a broker it logs one line and keeps trying while rows collect up to the bound;
+    rows that fail are one line a minute. At level DEBUG kafka-python's own lines come too.
 
     A row leaves within about ``linger_s``. What cannot be sent is counted, never silently lost:
     read ``counts``, or ``sent``, ``failed`` and ``dropped`` alone.
@@ -281,8 +300,12 @@ class Producer:
             raise ValueError(
                 f"max_buffered_rows must be >= max_rows ({max_rows}), got {max_buffered_rows!r}"
             )
-        if unknown := set(kafka_options or ()) - set(KafkaProducer.DEFAULT_CONFIG):
-            raise ValueError(f"kafka_options are those of kafka.KafkaProducer, got {unknown}")
+        known = set(KafkaProducer.DEFAULT_CONFIG) - {"bootstrap_servers"}
+        if unknown := set(kafka_options or ()) - known:
+            raise ValueError(
+                f"kafka_options are those of kafka.KafkaProducer without bootstrap_servers, "
+                f"which is brokers here; got {sorted(unknown)}"
+            )
         self.brokers = brokers or os.environ.get("TIDEGAUGE_BROKERS") or "127.0.0.1:9092"
         self.model, self.version, self.prefix = model, version, prefix
         self._key = model.encode()
@@ -290,8 +313,9 @@ class Producer:
         self._clock = clock
         options = {
             "bootstrap_servers": self.brokers,
-            "client_id": "tidegauge-producer",
+            "client_id": THREAD,
             "bootstrap_timeout_ms": 5_000,
+            "max_block_ms": 5_000,  # a topic that is missing must not hold up the others for long
             **(kafka_options or {}),
         }
         self._open_transport = transport or partial(KafkaTransport, options)
@@ -374,7 +398,7 @@ class Producer:
                 self._start_thread()
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._run, name="tidegauge-producer", daemon=True)
+        thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
         with suppress(RuntimeError):  # no threads left, or the interpreter ends; next row retries
             thread.start()
             self._thread = thread
@@ -442,7 +466,7 @@ class Producer:
                 try:
                     good.append(clean(row))
                 except Exception as error:  # whatever a caller's object raises in its float()
-                    self._settle(batch, 1, error)
+                    self._settle(batch, 1, row[0], error)
             for topic in TOPICS:
                 self._send(transport, batch, topic, [row for row in good if row[0] == topic])
 
@@ -488,13 +512,13 @@ class Producer:
         for start in range(0, len(rows), self._max_rows):
             part = rows[start : start + self._max_rows]
             for payload, count in encode(self.model, self.version, topic, part):
-                done = partial(self._settle, batch, count)
+                done = partial(self._settle, batch, count, topic)
                 try:
                     transport.send(self.prefix + topic, self._key, payload, done)
                 except Exception as error:  # too large, no such topic, no metadata in time
                     done(error)
 
-    def _settle(self, batch: int, count: int, error: BaseException | None) -> None:
+    def _settle(self, batch: int, count: int, topic: str, error: BaseException | None) -> None:
         """Count rows of a batch as sent or failed."""
         with self._lock:
             if batch not in self._unsettled:
@@ -511,8 +535,10 @@ class Producer:
         if error is not None and abs(self._clock() - self._complained_s) >= COMPLAINT_S:
             self._complained_s = self._clock()
             log.warning(
-                "%d rows failed and %d were dropped so far; the last one: %s",
+                "%d rows failed and %d were dropped so far; the last one, of %s%s: %s",
                 self._failed,
                 self._dropped,
+                self.prefix,
+                topic,
                 error,
             )

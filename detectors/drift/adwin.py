@@ -181,7 +181,8 @@ class ADWIN(Bank):
     clock
         Values from one check to the next; >= 1. A larger one is faster and later.
     max_buckets
-        Buckets of each size (the paper's M): more of them cut more finely; >= 2.
+        Buckets of each size (the paper's M): more of them cut more finely; >= 2 (at 1 River
+        panics, since a row of buckets can then be empty).
     min_window_length
         Length of the shortest part of a window that is compared, in values; >= 1.
     grace_period
@@ -249,7 +250,7 @@ class ADWIN(Bank):
 
     @property
     def variance(self) -> NDArray[np.float64]:
-        """River's ``variance``: the window's squared deviations from its mean, summed, not averaged.
+        """River's ``variance``: the window's squared deviations from its mean, as a sum.
 
         Shape (width,); divide by ``window_length`` for a variance in the usual sense.
         """

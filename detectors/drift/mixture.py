@@ -234,9 +234,9 @@ class MixtureEDetector:
         return {
             "detector": self.name,
             "layout": LAYOUT,
-            "parameters": self._digest,
             "width": self.width,
             "window": self.window,
+            "parameters": self._digest,
         }
 
 

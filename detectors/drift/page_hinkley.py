@@ -46,9 +46,9 @@ def fold(  # noqa: PLR0913, PLR0917 - a kernel takes numbers and arrays, no obje
             deviation = value - mean
             up = alpha * up + deviation - delta
             down = alpha * down + deviation + delta
-            if up < lowest:
+            if up <= lowest:  # of equal ones the latest, as nothing has moved between them
                 lowest, lowest_at = up, count
-            if down > highest:
+            if down >= highest:
                 highest, highest_at = down, count
             if count < min_instances:
                 continue

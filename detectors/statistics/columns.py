@@ -7,26 +7,29 @@ from numpy.typing import NDArray
 
 from detectors._jit import BLOCK, STATE, TABLE, kernel
 
-COUNT, MISSING, MEAN, M2, LOW, HIGH, RANK = range(7)  # rows of the state
-FIELDS: Final = 7
+COUNT, MISSING, MEAN, M2, LOW, HIGH, RANK, OUTSIDE = range(8)  # rows of the state
+FIELDS: Final = 8
 
 
-@kernel(STATE, BLOCK, TABLE, TABLE)
+@kernel(STATE, BLOCK, TABLE, TABLE, TABLE)
 def fold(
     state: NDArray[np.float64],
     block: NDArray[np.float64],
     points: NDArray[np.float64],
     ranks: NDArray[np.float64],
+    bounds: NDArray[np.float64],
 ) -> None:
     """Fold block[row, column] into state, value by value, so that cuts never change a bit.
 
-    points[column] ascend to the column's profile and end in +inf; ranks[column] are theirs.
+    points[column] ascend through the column's profile and end in +inf; ranks[column] are theirs.
+    bounds[column] are the least and the greatest value that is not outside.
     """
     last = points.shape[1] - 1
     for column in range(block.shape[1]):
         count, missing = state[COUNT, column], state[MISSING, column]
         mean, m2 = state[MEAN, column], state[M2, column]
         low, high, rank = state[LOW, column], state[HIGH, column], state[RANK, column]
+        outside = state[OUTSIDE, column]
         for row in range(block.shape[0]):
             value = block[row, column]
             if np.isnan(value):
@@ -38,6 +41,8 @@ def fold(
             m2 += delta * (value - mean)
             low = min(low, value)
             high = max(high, value)
+            if value < bounds[column, 0] or value > bounds[column, 1]:
+                outside += 1.0
             below, above = 0, last  # the first point that is not below the value
             while below < above:
                 middle = (below + above) // 2
@@ -59,6 +64,7 @@ def fold(
         state[COUNT, column], state[MISSING, column] = count, missing
         state[MEAN, column], state[M2, column] = mean, m2
         state[LOW, column], state[HIGH, column], state[RANK, column] = low, high, rank
+        state[OUTSIDE, column] = outside
 
 
 class ColumnStatistics:
@@ -71,6 +77,8 @@ class ColumnStatistics:
     profiles
         For each column the points and mid-ranks (minus one half) of its reference, ascending;
         without them every rank is -0.5 or 0.5 and means nothing.
+    bounds
+        For each column the least and the greatest value that is expected; without them all are.
 
     Notes
     -----
@@ -91,6 +99,7 @@ class ColumnStatistics:
         self,
         width: int,
         profiles: list[tuple[NDArray[np.float64], NDArray[np.float64]]] | None = None,
+        bounds: list[tuple[float, float]] | None = None,
     ) -> None:
         known = profiles or [(np.empty(0), np.empty(0))] * width
         if len(known) != width:
@@ -102,6 +111,7 @@ class ColumnStatistics:
         for column, (points, ranks) in enumerate(known):
             self._points[column, : len(points)] = points
             self._ranks[column, : len(points)] = ranks
+        self._bounds = np.array(bounds or [(-np.inf, np.inf)] * width).reshape(width, 2)
         self._state = np.empty((FIELDS, width))
         self.reset()
 
@@ -114,17 +124,19 @@ class ColumnStatistics:
         """Take a block of rows, shape (rows, width), NaN where missing."""
         if block.ndim != 2 or block.shape[1] != self.width:
             raise ValueError(f"block must have shape (rows, {self.width}), got {block.shape}")
-        fold(self._state, np.ascontiguousarray(block), self._points, self._ranks)
+        fold(self._state, np.ascontiguousarray(block), self._points, self._ranks, self._bounds)
 
     @property
     def count(self) -> NDArray[np.float64]:
         """Values that are not missing, shape (width,)."""
-        return self._state[COUNT]
+        count: NDArray[np.float64] = self._state[COUNT]
+        return count
 
     @property
     def missing(self) -> NDArray[np.float64]:
         """Missing values, shape (width,)."""
-        return self._state[MISSING]
+        missing: NDArray[np.float64] = self._state[MISSING]
+        return missing
 
     @property
     def mean(self) -> NDArray[np.float64]:
@@ -135,7 +147,8 @@ class ColumnStatistics:
     def sd(self) -> NDArray[np.float64]:
         """Standard deviation of the values (divided by their number), shape (width,)."""
         known = np.where(self.count > 0, self.count, np.nan)
-        return np.sqrt(np.maximum(self._state[M2], 0.0) / known)
+        sd: NDArray[np.float64] = np.sqrt(np.maximum(self._state[M2], 0.0) / known)
+        return sd
 
     @property
     def low(self) -> NDArray[np.float64]:
@@ -151,7 +164,14 @@ class ColumnStatistics:
     def rank(self) -> NDArray[np.float64]:
         """Mean of the reference mid-rank minus one half, shape (width,), in [-0.5, 0.5]."""
         known = np.where(self.count > 0, self.count, np.nan)
-        return self._state[RANK] / known
+        rank: NDArray[np.float64] = self._state[RANK] / known
+        return rank
+
+    @property
+    def outside(self) -> NDArray[np.float64]:
+        """Values outside the bounds, shape (width,)."""
+        outside: NDArray[np.float64] = self._state[OUTSIDE]
+        return outside
 
     def snapshot(self) -> bytes:
         """Return the values folded so far as bytes."""

@@ -156,8 +156,9 @@ def _features(
 ) -> dict[str, list[float | None] | list[str]]:
     features: dict[str, list[float | None] | list[str]] = {}
     for name, column in flights.numbers.items():
-        values = column[rows]
-        features[name] = np.where(np.isnan(values), None, values).tolist()  # JSON has no NaN
+        values = column[rows].astype(np.object_)
+        values[np.isnan(column[rows])] = None  # JSON has no NaN
+        features[name] = values.tolist()
     for name, labels in flights.categories.items():
         features[name] = labels[rows].tolist()
     return features

@@ -37,7 +37,8 @@ def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpe
         for name, value in row.items():
             if value is not None:
                 kinds.setdefault(name, Counter())[isinstance(value, str)] += 1
-    numeric, categorical = [], []
+    numeric: list[str] = []
+    categorical: list[str] = []
     for name, seen in kinds.items():
         if name in declared:
             said = declared[name].type

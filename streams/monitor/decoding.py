@@ -1,7 +1,7 @@
 """Bytes of one fetched batch into blocks by model version; what cannot be read is rejected.
 
-A hot loop reads single rows with the typed decoder of the model last seen; everything else (a frame,
-another model, a fault) takes the careful path, which also finds the reason.
+A hot loop reads single rows with the typed decoder of the model last seen; everything else (a
+frame, another model, a fault) takes the careful path, which also finds the reason.
 """
 
 from collections.abc import Collection, Sequence

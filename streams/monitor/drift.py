@@ -16,6 +16,7 @@ from streams.monitor.judge import Judge, JudgeState
 from streams.monitor.learning import Learner, LearnerState
 from streams.monitor.records import Output
 from streams.monitor.reports import column_reports, window_report
+from streams.monitor.series import RANGE_MARGIN
 from streams.monitor.series import create as create_series
 from streams.monitor.windows import Window, cut
 
@@ -137,7 +138,8 @@ class DriftMonitor:
         """Go from learning to watching."""
         self.learner = None
         profiles = [_points(reference.numeric.get(name)) for name in self.names]
-        self._statistics = ColumnStatistics(len(self.names), profiles)
+        bounds = [_bounds(reference.numeric.get(name)) for name in self.names]
+        self._statistics = ColumnStatistics(len(self.names), profiles, bounds)
         self._known = [
             set(reference.categorical[name].shares) if name in reference.categorical else set()
             for name in self.columns.categorical
@@ -157,7 +159,10 @@ class DriftMonitor:
         s, rows = self._statistics, self.window.rows
         found: dict[str, tuple[float, float]] = {}
         ranks, means, missing = s.rank.tolist(), s.mean.tolist(), s.missing.tolist()
+        with np.errstate(invalid="ignore"):  # no value, no share: NaN
+            outside = (s.outside / s.count).tolist()
         for column, name in enumerate(self.names):
+            found[f"range({name})"] = (outside[column],) * 2
             found[f"rank({name})"] = ranks[column], means[column]
             found[f"missing({name})"] = (missing[column] / rows,) * 2
         for name, seen in zip(self.columns.categorical, self.categories, strict=True):
@@ -201,6 +206,13 @@ class DriftMonitor:
             self.learner.load(state.learner)
         if self.judge is not None and state.judge is not None:
             self.judge.load(state.judge)
+
+
+def _bounds(profile: NumericProfile | None) -> tuple[float, float]:
+    if profile is None:
+        return -np.inf, np.inf
+    margin = RANGE_MARGIN * (profile.high - profile.low)
+    return profile.low - margin, profile.high + margin
 
 
 def _points(profile: NumericProfile | None) -> tuple[Floats, Floats]:

@@ -18,6 +18,7 @@ from streams.monitor.windows import Window
 JOIN = 7  # windows after its latest alarm in which a further series joins an incident
 CRITICAL = 4.0  # gates: an effect this large is critical
 
+MonitorSource = Literal["predictions", "features", "outcomes"]
 Kind = Literal["drift", "performance", "quality"]
 
 
@@ -39,7 +40,7 @@ class Origin:
 
     model: str
     version: str
-    source: str  # predictions, features, outcomes: the monitor
+    source: MonitorSource
     topic: str  # of the evidence
     partition: int
     retraining: RetrainingSpec
@@ -49,8 +50,9 @@ class Origin:
 class Incidents:
     """Turns alarms of series into incidents, and incidents into alerts.
 
-    A series that fires within 7 windows of an incident's latest alarm joins it. (Not for as long
-    as the incident is open: a shift of season that lasts for months would swallow every fault.)
+    A series that fires within 7 windows of an incident's latest alarm joins it, and so does one of
+    the same feature, or of outcomes, for as long as the incident is open. (Any series for as long:
+    then a shift of season that lasts for months would swallow every fault.)
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -100,7 +102,7 @@ class Incidents:
     def _join(self, fired: list[SeriesAlarm], window: Window) -> Incident:
         alarms = {alarm.series: alarm for alarm in _by_size(fired)}
         for incident in self.open:
-            if window.index - incident.latest <= JOIN:
+            if window.index - incident.latest <= JOIN or self._same(incident, fired):
                 incident.alarms |= alarms
                 incident.latest = window.index
                 return incident
@@ -118,6 +120,11 @@ class Incidents:
         )  # fmt: skip
         self.open.append(incident)
         return incident
+
+    def _same(self, incident: Incident, fired: list[SeriesAlarm]) -> bool:
+        """Return whether an open incident is about the same thing as what fired."""
+        features = {alarm.feature for alarm in incident.alarms.values()}
+        return self.origin.source == "outcomes" or any(a.feature in features for a in fired)
 
     def _resolve(self, incident: Incident, names: list[str], at_ms: int) -> None:
         for name in names:

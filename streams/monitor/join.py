@@ -127,9 +127,9 @@ class Join:
     def _pair_all(
         self, model: str, store: Store, labels: Iterable[Label], horizon_ms: int
     ) -> list[Pair]:
-        pairs = []
+        pairs, latest_ms = [], store.latest_ms
         for label in labels:
-            store.latest_ms = max(store.latest_ms, label.ts_ms)
+            latest_ms = max(latest_ms, label.ts_ms)
             prediction = store.predictions.get(label.id)
             if label.id in store.paired or label.id in store.labels:
                 self.counts.duplicate_labels += 1
@@ -145,29 +145,31 @@ class Join:
                 store.paired.add(label.id)
                 self.counts.pairs += 1
                 pairs.append(Pair(label.id, prediction, label))
+        store.latest_ms = latest_ms
         return pairs
 
     def _forget(self, store: Store, horizon_ms: int) -> None:
         """Drop what is beyond the horizon, and the oldest where too much is held."""
         oldest_ms = store.latest_ms - horizon_ms
-        while store.predictions:
-            id_, prediction = next(iter(store.predictions.items()))
-            full = self._held > MAX_HELD
-            if not full and prediction[1] >= oldest_ms:
+        surplus = self._held - MAX_HELD
+        old: list[str] = []  # gathered in one pass: a dict's front is slow to reach again and again
+        for id_, prediction in store.predictions.items():
+            if prediction[1] >= oldest_ms and len(old) >= surplus:
                 break
-            del store.predictions[id_]
-            self._held -= 1
-            if id_ in store.paired:
-                store.paired.discard(id_)
-            elif full:
-                self.counts.forgotten += 1
-        while store.labels:
-            id_, label = next(iter(store.labels.items()))
-            if self._held <= MAX_HELD and label.ts_ms >= oldest_ms:
+            old.append(id_)
+        for id_ in old:
+            ts_ms = store.predictions.pop(id_)[1]
+            self.counts.forgotten += id_ not in store.paired and ts_ms >= oldest_ms
+        store.paired.difference_update(old)
+        stale: list[str] = []
+        for id_, label in store.labels.items():
+            if label.ts_ms >= oldest_ms and len(old) + len(stale) >= surplus:
                 break
+            stale.append(id_)
+        for id_ in stale:
             del store.labels[id_]
-            self._held -= 1
-            self.counts.forgotten += 1
+        self.counts.forgotten += len(stale)
+        self._held -= len(old) + len(stale)
 
     # --- snapshot and restore ------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Reads and writes the journal ``outcomes``: who owned the partition, what was paired, what held."""
+"""Reads and writes the journal ``outcomes``: owners, pairs, and changes of control."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,8 @@ def read_entry(value: bytes | None) -> JournalEntry:
     """Return the entry in a record's value; raises ValueError where it is none."""
     if value is None:
         raise ValueError("Expected `object`, got no value (a null record)")
-    return _ENTRY.decode(value)
+    entry: JournalEntry = _ENTRY.decode(value)
+    return entry
 
 
 class Position(msgspec.Struct):

@@ -1,6 +1,7 @@
 """Reads batches of labels; a bad row of a frame is rejected, the others are kept."""
 
 from collections.abc import Sequence
+from itertools import repeat
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ class _LooseFrame(msgspec.Struct):
     labels: list[Any]
 
 
+_TYPED = msgspec.json.Decoder(events.LabelFrame)
 _ROW = msgspec.json.Decoder(events.Label)
 _FRAME = msgspec.json.Decoder(_LooseFrame)
 _KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -47,6 +49,21 @@ def read_labels(records: Sequence[Record]) -> tuple[Labels, list[Rejection]]:
 
 
 def _read_frame(record: Record, found: Labels, rejections: list[Rejection]) -> None:
+    try:
+        typed = _TYPED.decode(record.value or b"")
+        check_lengths(len(typed.ids), {"ts_ms": typed.ts_ms, "labels": typed.labels})
+        check_ahead(max(typed.ts_ms), record.timestamp)
+        typed.model.encode()
+    except FAULTS:
+        _salvage(record, found, rejections)
+    else:
+        values = map(float, typed.labels)
+        columns = zip(typed.ids, typed.ts_ms, values, repeat(record.offset))
+        found += zip(repeat(typed.model), map(Label._make, columns))
+
+
+def _salvage(record: Record, found: Labels, rejections: list[Rejection]) -> None:
+    """Keep the good rows of a frame, reject the others as a frame of their own."""
     frame = _FRAME.decode(record.value or b"")
     frame.model.encode()
     check_lengths(len(frame.ids), {"ts_ms": frame.ts_ms, "labels": frame.labels})

@@ -117,6 +117,8 @@ class Learner:
                 numeric[name] = profile
                 ranks = _interpolate(profile, quantiles[:, :, column]).mean(axis=1)
                 series[f"rank({name})"] = _series(ranks, RANK_SD, profile.mean)
+                # in its own reference no value is out of range, and below no category unseen
+                series[f"range({name})"] = _series(np.zeros(len(self.windows)), UNSEEN_SD, 0.0)
             shares = moments[:, 1, column] / (moments[:, 0, column] + moments[:, 1, column])
             series[f"missing({name})"] = _missing(shares)
         categorical: dict[str, CategoryProfile] = {}
@@ -128,9 +130,12 @@ class Learner:
                 total = sum(counts.values())
                 shares_of = {category: count / total for category, count in counts.items()}
                 categorical[name] = CategoryProfile(shares=shares_of)
-                # in its own reference no category is unseen
                 series[f"unseen({name})"] = _series(np.zeros(len(self.windows)), UNSEEN_SD, 0.0)
-        series.pop("missing(score)", None)  # a prediction without a number is rejected
+        for impossible in (
+            "missing(score)",
+            "range(score)",
+        ):  # a score is a number, of its own kind
+            series.pop(impossible, None)
         return Reference(
             model=model,
             version=version,

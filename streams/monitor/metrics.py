@@ -5,7 +5,8 @@ so the rows are counted first and each cell is given to River once, with its cou
 """
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,44 +66,51 @@ class Classification:
         self.counts: NDArray[np.float64] = np.zeros((len(self._edges) + 1, 2))
 
     def update(self, labels: Floats, scores: Floats) -> None:
-        """Count rows; labels are 0 or 1, rows with another label or without a score are left out."""
+        """Count rows; those with a label other than 0 or 1, or without a score, are left out."""
         known = ((labels == 0) | (labels == 1)) & ~np.isnan(scores)
         place = np.searchsorted(self._edges, scores[known], side="left")
         cells = np.bincount(2 * place + labels[known].astype(np.int64), minlength=self.counts.size)
         self.counts += cells.reshape(self.counts.shape)
 
-    def _matrix(self, cut: int) -> metrics.ConfusionMatrix:
-        """Return River's confusion matrix where scores from bin ``cut`` on count as positive."""
-        matrix = metrics.ConfusionMatrix()
-        for label in (0, 1):
-            matrix.update(bool(label), False, w=float(self.counts[:cut, label].sum()))
-            matrix.update(bool(label), True, w=float(self.counts[cut:, label].sum()))
-        return matrix
+    def _matrices(self, cuts: Sequence[int]) -> list[metrics.ConfusionMatrix]:
+        """Return River's confusion matrices where scores from bin ``cut`` on count as positive."""
+        below = np.vstack([np.zeros(2), np.cumsum(self.counts, axis=0)])
+        matrices = []
+        for negative, all_ in zip(below[cuts].tolist(), repeat(below[-1].tolist())):
+            matrix = metrics.ConfusionMatrix()
+            for label in (0, 1):
+                matrix.update(bool(label), False, w=negative[label])
+                matrix.update(bool(label), True, w=all_[label] - negative[label])
+            matrices.append(matrix)
+        return matrices
+
+    @property
+    def _matrix(self) -> metrics.ConfusionMatrix:
+        return self._matrices([self._cut])[0]
 
     def accuracy(self) -> float:
         """Return River's Accuracy."""
-        return float(metrics.Accuracy(cm=self._matrix(self._cut)).get())
+        return float(metrics.Accuracy(cm=self._matrix).get())
 
     def f1(self) -> float:
         """Return River's F1."""
-        return float(metrics.F1(cm=self._matrix(self._cut)).get())
+        return float(metrics.F1(cm=self._matrix).get())
 
     def precision(self) -> float:
         """Return River's Precision."""
-        return float(metrics.Precision(cm=self._matrix(self._cut)).get())
+        return float(metrics.Precision(cm=self._matrix).get())
 
     def recall(self) -> float:
         """Return River's Recall."""
-        return float(metrics.Recall(cm=self._matrix(self._cut)).get())
+        return float(metrics.Recall(cm=self._matrix).get())
 
     def roc_auc(self) -> float | None:
         """Return River's ROCAUC of 100 thresholds; None where only one label was seen."""
         if not self.counts.sum(axis=0).all():
             return None
         cuts = np.searchsorted(self._edges, self._roc.thresholds, side="left") + 1
-        roc = metrics.ROCAUC(n_thresholds=THRESHOLDS)
-        roc.cms = [self._matrix(int(cut)) for cut in cuts]
-        return float(roc.get())
+        self._roc.cms = self._matrices(cuts.tolist())
+        return float(self._roc.get())
 
 
 CLASSIFICATION = ("accuracy", "f1", "precision", "recall", "roc_auc", "log_loss")

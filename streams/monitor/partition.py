@@ -51,7 +51,7 @@ class PartitionState(msgspec.Struct):
     next_offset: dict[Source, int]
     tallies: dict[Source, Tally]
     controls: list[Control]  # each once; the others name places in this table
-    rows: dict[str, RowsState]
+    rows: dict[RowSource, RowsState]
     outcome_controls: list[tuple[Key, int]]
     performance: list[tuple[Key, PerformanceState]]
     marks: list[Mark]
@@ -343,8 +343,8 @@ class Partition:
         self._digests = dict(state.digests)
         for key, monitor in state.performance:
             self._performance(key).load(monitor)
-        for source, quality in state.quality.items():
-            self.quality[source].state = quality
+        for topic, quality in state.quality.items():
+            self.quality[topic].state = quality
         self.retraining.quiet_until_ms = state.quiet_until_ms
         return self
 

@@ -1,5 +1,7 @@
 """Is a topic mostly bad? Counts records that could not be read, in blocks of the log."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
@@ -31,7 +33,7 @@ class Quality:
         self.topic, self.partition = topic, partition
         self.state = QualityState()
 
-    def fold(self, records: list[Record], bad: set[int]) -> list[Output]:
+    def fold(self, records: Sequence[Record], bad: set[int]) -> list[Output]:
         """Count records; ``bad`` are the offsets of those that were rejected."""
         outputs: list[Output] = []
         for record in records:

@@ -14,15 +14,24 @@ class Record(Protocol):
     """A record of a log; aiokafka's ``ConsumerRecord`` is one."""
 
     @property
-    def offset(self) -> int: ...
+    def offset(self) -> int:
+        """Its place in the partition."""
+
     @property
-    def timestamp(self) -> int: ...
+    def timestamp(self) -> int:
+        """Its own time, UTC milliseconds."""
+
     @property
-    def key(self) -> bytes | None: ...
+    def key(self) -> bytes | None:
+        """Its key: the model, where the producer follows the convention."""
+
     @property
-    def value(self) -> bytes | None: ...
+    def value(self) -> bytes | None:
+        """Its value: JSON."""
+
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]: ...
+    def headers(self) -> Sequence[tuple[str, bytes]]:
+        """Its headers."""
 
 
 @dataclass(frozen=True, slots=True)

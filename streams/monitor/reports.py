@@ -1,6 +1,7 @@
 """Window reports: what one closed window held and what was made of it."""
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Literal
 
 import msgspec
@@ -27,7 +28,7 @@ def column_reports(names: Sequence[str], statistics: ColumnStatistics) -> dict[s
             count=int(count),
             missing=int(missing),
             **{
-                field: None if value != value else value
+                field: None if isnan(value) else value
                 for field, value in zip(("mean", "sd", "low", "high"), figures, strict=True)
             },
         )

@@ -9,10 +9,15 @@ from schemas.references import SeriesProfile
 from streams.monitor.block import Floats
 
 RANK_SD = 0.29  # of a uniform rank
-UNSEEN_SD = 0.025  # with the gate of 0.2: half a point of share
+UNSEEN_SD = 0.025  # also of range; with the gate of 0.2: half a point of share
+RANGE_MARGIN = 0.25  # of the reference's width, beyond which a number is out of range
 MISSING_SD = 0.1  # at least: with the gate of 0.2, two points of share
 CONTEXT = ("label", "score")  # statistics that are shown with an alert and never watched
-SHARES = ("missing", "unseen")  # statistics whose variance the arcsine of the root makes even
+SHARES = (
+    "missing",
+    "unseen",
+    "range",
+)  # statistics whose variance the arcsine of the root makes even
 MIN_WINDOWS = 3
 
 PROMISED_WINDOWS = 30  # a shorter reference carries no promise: only blatant faults are told

@@ -132,7 +132,8 @@ class Watch:
             detector, back = ("blatant", 1) if blatant else alarms.get(index, ("", 0))
             self._status[index] = PENDING if back else QUIET
             shift = self._recent(self._values, index, back) - series.mean
-            if blatant or (back and series.decides and abs(shift) >= series.gate):
+            worth = abs(shift) >= series.gate and (shift > 0 or series.statistic != "loss")
+            if worth and (blatant or (back and series.decides)):
                 alarm = self._alarm(index, detector, back, window)
                 seen = (examples or {}).get(series.name, [])
                 verdicts.fired.append(msgspec.structs.replace(alarm, examples=seen))

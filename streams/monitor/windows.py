@@ -1,6 +1,7 @@
 """Cuts a model version's rows into windows: blocks of rows, or of event time."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 import msgspec
 import numpy as np
@@ -81,5 +82,5 @@ def _cut_time(window: Window, spec: WindowSpec, ts_ms: Ints) -> Iterator[tuple[i
     bounds = [0, *(np.flatnonzero(np.diff(newest)) + 1).tolist(), len(own)]
     if window.slot is not None and newest[0] > window.slot:
         yield 0, 0, True
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in pairwise(bounds):
         yield start, stop, stop < len(own)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import isnan
 
 from schemas.alerts import Alert, Figure, SeriesAlarm
 
@@ -26,7 +27,7 @@ def number(value: float | None) -> str:
     >>> number(37.8312), number(1016.63), number(0.0043), number(None)
     ('37.8', '1017', '0.0043', 'unknown')
     """
-    if value is None or value != value:
+    if value is None or isnan(value):
         return "unknown"
     if abs(value) >= 1000:
         return f"{value:.0f}"
@@ -39,7 +40,7 @@ def percent(value: float | None) -> str:
     >>> percent(0.4412), percent(0.0004)
     ('44%', '0.04%')
     """
-    if value is None or value != value:
+    if value is None or isnan(value):
         return "unknown"
     return f"{100 * value:.0f}%" if value >= 0.1 or value == 0 else f"{100 * value:.2g}%"
 
@@ -52,6 +53,8 @@ def series_phrase(alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
     if alarm.statistic == "unseen":
         names = f" ({', '.join(alarm.examples)})" if alarm.examples else ""
         return f"{percent(now)} of {alarm.feature} are values the reference does not have{names}"
+    if alarm.statistic == "range":
+        return f"{percent(now)} of {alarm.feature} lies far outside the range of the reference"
     if alarm.statistic == "rejected":
         return f"{percent(now)} of records could not be read"
     if alarm.statistic == "error":
@@ -101,6 +104,11 @@ def advice(kind: str, alarms: list[SeriesAlarm], since_ms: int) -> str:
         return (
             f"Check whether the new values of {first.feature} are real; if so, train with them, "
             "as the model has never seen any."
+        )
+    if first.statistic == "range":
+        return (
+            f"Check the source and the unit of {first.feature}: such values were never seen in "
+            "the reference, and scores made with them are suspect."
         )
     if kind == "performance":
         return (

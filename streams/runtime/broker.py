@@ -10,13 +10,11 @@ import os
 import random
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +53,9 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+# After a crash the node is let in again only when its old session has ended (9 s by default).
+broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=3000
 log.retention.ms=-1
 log.cleaner.dedupe.buffer.size=2000000
 """
@@ -157,11 +158,10 @@ class EmbeddedBroker:
 
     def __init__(self, port: int = 0, data_dir: Path | None = None) -> None:
         self._temporary = data_dir is None
-        self.data_dir = data_dir or Path(tempfile.mkdtemp(prefix="tidegauge-kafka-"))
+        self.data_dir = (data_dir or Path(tempfile.mkdtemp(prefix="tidegauge-kafka-"))).resolve()
         self.port = port or free_port()
         self._controller = free_port()
         self._process: subprocess.Popen[bytes] | None = None
-        self._kafka_pid = 0
 
     @property
     def address(self) -> str:
@@ -186,35 +186,33 @@ class EmbeddedBroker:
         self._process = subprocess.Popen(
             [*script, *java, "kafka.Kafka", str(settings)],
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
             start_new_session=True,  # Ctrl-C is for the parent; it decides when Kafka ends
+            cwd=self.data_dir,  # where Java leaves its crash reports
         )
-        assert self._process.stdout is not None  # asked for above; mypy cannot know
-        self._kafka_pid = int(self._process.stdout.readline() or 0)
         try:
-            self._wait_until_ready(cluster)
+            self._wait_until_ready(self._process, cluster)
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
         """End Kafka in good order (5 s, then by force); the data stay for another `start`."""
-        if self._process is None:
-            return
-        self._process.communicate(supervisor.KEEP)
-        self._process = None
+        self._end(supervisor.STOP)
 
     def kill(self) -> None:
         """End Kafka at once, as a crash would; the data stay for another `start`."""
-        if self._process is not None and self._process.poll() is None:
-            os.kill(self._kafka_pid, signal.SIGKILL)
-        self.stop()
+        self._end(supervisor.KILL)
 
     def close(self) -> None:
         """End Kafka and remove its data if their directory is a temporary one."""
         self.stop()
         if self._temporary:
             shutil.rmtree(self.data_dir, ignore_errors=True)
+
+    def _end(self, how: bytes) -> None:
+        if self._process is not None:
+            self._process.communicate(how)  # and wait until it has ended
+            self._process = None
 
     def _write_settings(self) -> Path:
         self.data_dir.mkdir(parents=True, exist_ok=True)
@@ -229,7 +227,8 @@ class EmbeddedBroker:
         """Give fresh data a cluster id; return the id that the data have."""
         meta = self.data_dir / "logs" / "meta.properties"
         if not meta.exists():
-            fresh = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            fresh = base64.urlsafe_b64encode(b"\0" + os.urandom(15)).decode().rstrip("=")
+            # Begins with "A": the tool takes an id that begins with "-" for an option.
             tool = ["kafka.tools.StorageTool", "format", "-t", fresh, "-c", str(settings)]
             with self.log_file.open("ab") as log:
                 done = subprocess.run(
@@ -245,11 +244,10 @@ class EmbeddedBroker:
             raise BrokerError(f"expected a cluster.id in {meta}; remove {self.data_dir}")
         return match[1].strip()
 
-    def _wait_until_ready(self, cluster: str) -> None:
+    def _wait_until_ready(self, process: subprocess.Popen[bytes], cluster: str) -> None:
         deadline = time.monotonic() + START_S
         while (answer := self._cluster_id()) is None:
-            assert self._process is not None  # set by start
-            if self._process.poll() is not None:
+            if process.poll() is not None:
                 raise BrokerError(self._told("Kafka ended while it started"))
             if time.monotonic() > deadline:
                 raise BrokerError(self._told(f"Kafka did not answer within {START_S:.0f} s"))

@@ -14,7 +14,7 @@ from schemas.references import Reference
 from streams.monitor.records import Record
 
 POLL_MS = 200
-MAX_BYTES = 400_000  # a spec and its reference must fit into one record of the journal
+MAX_BYTES = 900_000  # a spec and its reference must fit into one record of the journal
 
 T = TypeVar("T", MonitorSpec, Reference)
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class ControlTables:
                 table.pop(key, None)
             else:
                 table[key] = _read(key, record.value, kind)
-        except (ValueError, msgspec.DecodeError) as error:
+        except ValueError as error:
             log.error("%s offset %d ignored: %s", name, record.offset, error)
         else:
             self.revision += 1
@@ -79,15 +79,13 @@ class ControlReader:
 
     Parameters
     ----------
-    consumer
-        Without a group; started and stopped by its owner.
     monitors, references
         The topics' names.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, monitors: str, references: str) -> None:
+    def __init__(self, monitors: str, references: str) -> None:
         self.tables = ControlTables()
-        self._consumer = consumer
+        self._consumer: AIOKafkaConsumer | None = None
         self._readers = {
             monitors: self.tables.read_monitors,
             references: self.tables.read_references,
@@ -96,17 +94,18 @@ class ControlReader:
         self._moved = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Begin to read; the consumer must be started."""
-        self._consumer.assign(
+    async def start(self, consumer: AIOKafkaConsumer) -> None:
+        """Begin to read with a consumer without a group, started, stopped by its owner."""
+        self._consumer = consumer
+        consumer.assign(
             [
                 TopicPartition(topic, partition)
                 for topic in self._readers
-                for partition in self._consumer.partitions_for_topic(topic) or {0}
+                for partition in consumer.partitions_for_topic(topic) or {0}
             ]
         )
-        await self._consumer.seek_to_beginning()
-        self._task = asyncio.create_task(self._follow())
+        await consumer.seek_to_beginning()
+        self._task = asyncio.create_task(self._follow(consumer))
 
     async def stop(self) -> None:
         """End reading."""
@@ -117,6 +116,8 @@ class ControlReader:
 
     async def catch_up(self) -> None:
         """Return once everything that is in the topics now has been read."""
+        if self._consumer is None:
+            raise RuntimeError("the control reader must be started before it can catch up")
         ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
         async with self._moved:
             await self._moved.wait_for(lambda: self._is_past(ends))
@@ -126,13 +127,13 @@ class ControlReader:
             self._task.result()  # raises what ended the reading
         return all(self._read_up_to.get(tp, 0) >= end for tp, end in ends.items())
 
-    async def _follow(self) -> None:
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
         try:
             while True:
-                for tp, records in (await self._consumer.getmany(timeout_ms=POLL_MS)).items():
+                for tp, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
                     self._readers[tp.topic](records)
-                for tp in self._consumer.assignment():
-                    self._read_up_to[tp] = await self._consumer.position(tp)
+                for tp in consumer.assignment():
+                    self._read_up_to[tp] = await consumer.position(tp)
                 await self._notify()
         finally:
             await asyncio.shield(self._notify())

@@ -29,18 +29,21 @@ class Outbox:
 
     Parameters
     ----------
-    producer
-        Idempotent, with ``acks=all``; started and stopped by its owner.
     topics
         The topic's name for each destination, and for ``state``.
     """
 
-    def __init__(self, producer: Producer, topics: Mapping[str, str]) -> None:
-        self._producer, self._topics = producer, topics
+    def __init__(self, topics: Mapping[str, str]) -> None:
+        self._topics = topics
+        self._producer: Producer | None = None
         self._queue: deque[tuple[int, Output]] = deque()
         self._unacknowledged: set[asyncio.Future[Any]] = set()
         self._in_order = asyncio.Lock()
         self._failure: BaseException | None = None
+
+    def start(self, producer: Producer) -> None:
+        """Send through this producer: idempotent, ``acks=all``, started, stopped by its owner."""
+        self._producer = producer
 
     def put(self, partition: int, outputs: Iterable[Output]) -> None:
         """Queue outputs of a partition; synchronous, so that the queue has the folds' order."""
@@ -64,8 +67,8 @@ class Outbox:
 
     async def append_state(self, partition: int, key: bytes, value: bytes | None) -> int:
         """Append to the topic ``state``; return the offset once the brokers have it."""
-        name = self._topics["state"]
-        return await _offset(await self._producer.send(name, value, key, partition, None, []))
+        sent = await self._send("state", partition, key, value, [])
+        return await _offset(sent)
 
     async def settled(self) -> None:
         """Send what is queued; return once the brokers have all that was sent until now.
@@ -91,13 +94,22 @@ class Outbox:
         value = output.value
         if output.key is None and value is None:
             value = b""  # aiokafka refuses records with neither; a dead letter may have neither
-        topic = self._topics[output.topic]
-        sent = await self._producer.send(
-            topic, value, output.key, partition, None, output.headers
-        )
+        sent = await self._send(output.topic, partition, output.key, value, output.headers)
         self._unacknowledged.add(sent)
         sent.add_done_callback(self._acknowledged)
         return sent
+
+    async def _send(
+        self,
+        topic: str,
+        partition: int,
+        key: bytes | None,
+        value: bytes | None,
+        headers: list[tuple[str, bytes]],
+    ) -> "asyncio.Future[Any]":
+        if self._producer is None:
+            raise RuntimeError("the outbox must be started before anything is sent")
+        return await self._producer.send(self._topics[topic], value, key, partition, None, headers)
 
     def _acknowledged(self, sent: "asyncio.Future[Any]") -> None:
         self._unacknowledged.discard(sent)

@@ -1,13 +1,129 @@
-"""Gives a new owner of a partition the state its logs say it has."""
+"""Gives the new owner of a partition the state that its logs say it has."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Final
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
 
-from streams.monitor.records import SOURCES, Source
+from streams.monitor.records import SOURCES, Record, Source
 from streams.runtime import snapshots
 from streams.runtime.cores import Core, Cores, Rebuilt
 from streams.runtime.errors import StateError
 from streams.runtime.outbox import Outbox
-from streams.runtime.snapshots import Loaded, Log
-from typing_extensions import TypeIs
+from streams.runtime.snapshots import Log
+
+REBUILT: tuple[Rebuilt, ...] = ("predictions", "labels")  # in this order: labels look for them
+MAX_FENCES = 10
+
+log = logging.getLogger(__name__)
+
+
+class SupersededError(Exception):
+    """Another rebalance began; what was being restored is of no use any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """A partition ready for rows."""
+
+    core: Core
+    starts: dict[Source, int]  # where to go on reading
+    size: int  # bytes of the snapshot it came from
+    litter: set[bytes]  # chunk keys to be removed from ``state``
+
+
+class Restorer:
+    """Restores one partition.
+
+    Parameters
+    ----------
+    number
+        Of the partition.
+    cores
+        Makes the core.
+    outbox
+        Appends the fence.
+    logs
+        The log of each source and of ``state``.
+    wanted
+        False once the restore has been superseded; asked between batches.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        cores: Cores,
+        outbox: Outbox,
+        logs: Callable[[str], Log],
+        wanted: Callable[[], bool],
+    ) -> None:
+        self._number, self._cores, self._outbox = number, cores, outbox
+        self._logs, self._wanted = logs, wanted
+
+    async def restore(self) -> Restored:
+        """Read snapshot and journal, put up the fence, fill the join.
+
+        Raises
+        ------
+        StateError
+            If the state does not fit the logs or cannot be read.
+        SupersededError
+            If it is not wanted any more.
+        """
+        loaded = await snapshots.load(self._logs("state"))
+        core = self._core(loaded.body)
+        starts = {source: await self._start(source, core) for source in SOURCES}
+        await self._read_journal(core)
+        for source in REBUILT:
+            async for records in self._read(
+                source, core.rebuild_from[source], core.next_offset[source]
+            ):
+                core.rebuild_join(source, records)
+        return Restored(core, starts, len(loaded.body or b""), loaded.litter)
+
+    def _core(self, body: bytes | None) -> Core:
+        if body is None:
+            return self._cores.create(self._number)
+        try:
+            return self._cores.restore(self._number, body)
+        except ValueError as error:
+            raise StateError(f"state of partition {self._number}: {error}") from error
+
+    async def _start(self, source: Source, core: Core) -> int:
+        """Return where to go on; the log may have lost its beginning, but not its end."""
+        name = self._logs(source).name
+        first, end = await self._logs(source).bounds()
+        offset = core.next_offset[source]
+        if offset > end:
+            raise StateError(
+                f"{name} ends at {end}, but its state goes on at {offset}: was the topic made "
+                "anew? Then the topic state must be made anew as well"
+            )
+        if 0 < offset < first:
+            log.error(
+                "%s: records %d to %d were deleted before they were read: retention is too short",
+                name,
+                offset,
+                first - 1,
+            )
+        return max(offset, first)
+
+    async def _read_journal(self, core: Core) -> None:
+        """Read to the end, append the fence, read what came in between; again if anything did."""
+        at = core.rebuild_from["outcomes"]
+        _, end = await self._logs("outcomes").bounds()
+        for _ in range(MAX_FENCES):
+            async for records in self._read("outcomes", at, end):
+                core.read_journal(records)
+            fence = await self._outbox.deliver(self._number, core.fence())
+            if fence == end:  # nobody else took an epoch meanwhile
+                return
+            at, end = end, fence + 1
+        raise StateError(f"partition {self._number}: somebody else keeps writing to its outcomes")
+
+    async def _read(self, source: str, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        own_log = self._logs(source)
+        first, _ = await own_log.bounds()
+        async for records in own_log.read(max(start, first), end):
+            if not self._wanted():
+                raise SupersededError
+            yield records

@@ -1,3 +1,66 @@
 """Everything a worker is told from outside; the command line fills it in."""
 
-from collections.abc import Mapping
+import os.path
+
+import msgspec
+
+from schemas.topics import TopicNames
+from streams.monitor.records import SOURCES, Source
+from streams.runtime.errors import ConfigurationError
+
+
+class Security(dict[str, str]):
+    """Options for SASL and TLS; never shown, as passwords are among them."""
+
+    def __repr__(self) -> str:
+        """Tell how many options there are, and nothing else."""
+        return f"<{len(self)} security options>"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker must know of its deployment.
+
+    Parameters
+    ----------
+    brokers
+        ``host:port``, several separated by commas.
+    topics
+        The topics' names.
+    group
+        Consumer group; empty: the topics' prefix, so that two deployments do not share one.
+    instance
+        Name of this worker within the group, for static membership: after a restart it gets its
+        partitions back at once.
+    log_level
+        Of Python's logging.
+    stalled_after_s
+        How long a source with records to read may stand still before the worker ends itself.
+    restore_within_s
+        How long restoring the state may take.
+    """
+
+    brokers: str
+    topics: TopicNames = TopicNames()
+    group: str = ""
+    instance: str | None = None
+    log_level: str = "INFO"
+    stalled_after_s: float = 60.0
+    restore_within_s: float = 300.0
+    security: Security = msgspec.field(default_factory=Security)
+
+    def __post_init__(self) -> None:
+        """Refuse what would otherwise be ignored in silence."""
+        if self.security:
+            raise ConfigurationError("security options are not supported yet; leave them out")
+
+    @property
+    def group_id(self) -> str:
+        """Return the consumer group."""
+        common = os.path.commonprefix(list(self.topics.by_topic().values()))
+        return self.group or common.rstrip("._-") or "tidegauge"
+
+    @property
+    def sources(self) -> dict[Source, str]:
+        """Return the names of the topics that are folded."""
+        names = self.topics.by_topic()
+        return {source: names[source] for source in SOURCES}

@@ -5,6 +5,7 @@ Its standard input is a pipe that nobody else writes to: the kernel closes it ev
 died of ``kill -9``, and that end of file is the signal to stop.
 """
 
+import contextlib
 import select
 import shutil
 import subprocess
@@ -13,11 +14,13 @@ from pathlib import Path
 
 GRACE_S = 5.0
 POLL_S = 0.1
-KEEP = b"keep"  # said before an orderly stop: the parent lives on and looks after its files
+# What a living parent says before it closes the pipe; it looks after its files itself.
+STOP = b"stop"
+KILL = b"kill"
 
 
 def main(log: str, temporary: str, command: list[str]) -> int:
-    """Run ``command`` with its output in ``log``, print its process id, return its exit code.
+    """Run ``command`` with its output in ``log``, return its exit code.
 
     The directory ``temporary`` ("" for none) is removed if the parent went without a word.
     """
@@ -25,18 +28,17 @@ def main(log: str, temporary: str, command: list[str]) -> int:
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
         )
-    print(child.pid, flush=True)
     while not select.select([sys.stdin], [], [], POLL_S)[0]:
         if child.poll() is not None:
             return child.returncode
     last_words = sys.stdin.buffer.read()
-    child.terminate()
-    try:
-        child.wait(GRACE_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
+    if last_words != KILL:
+        child.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(GRACE_S)
+    child.kill()  # does nothing where it has ended
     code = child.wait()
-    if temporary and last_words != KEEP:
+    if temporary and not last_words:
         shutil.rmtree(temporary, ignore_errors=True)
     return code
 

@@ -1,7 +1,10 @@
 """ADWIN against its oracle, at full bucket rows, and what its parameters may be."""
 
+# ruff: noqa: D103 - the names of the tests are sentences
+
 import json
 import math
+from itertools import chain
 from typing import ClassVar
 
 import numpy as np
@@ -34,7 +37,9 @@ stretches = st.builds(
     levels,
     st.lists(eighths, min_size=1, max_size=40),
 )
-streams = st.lists(stretches, min_size=1, max_size=4).map(lambda parts: sum(parts, []))
+streams = st.lists(stretches, min_size=1, max_size=4).map(
+    lambda parts: list(chain.from_iterable(parts))
+)
 
 
 @settings(derandomize=True, deadline=None, max_examples=150)

@@ -1,5 +1,7 @@
 """Page-Hinkley against its oracle, and what its parameters may be."""
 
+# ruff: noqa: D103 - the names of the tests are sentences
+
 import math
 
 import numpy as np
@@ -53,7 +55,7 @@ def test_every_alarm_and_number_is_the_oracles_wherever_the_blocks_are_cut(  # n
         last = seen[stop - 1]
         assert alarms[:, 0].tolist() == [one.alarm for one in seen[start:stop]]
         assert detector.detections[0] == sum(one.alarm for one in seen[:stop])
-        assert detector.count[0] == last.count
+        assert detector.count[0] == last.seen
         assert detector.mean[0] == pytest.approx(float(last.mean), rel=1e-12, abs=1e-12)
         up, down = float(last.statistic_up), float(last.statistic_down)
         assert detector.statistic_up[0] == pytest.approx(up, rel=1e-12, abs=1e-11)
@@ -71,6 +73,13 @@ def test_the_change_is_put_at_the_first_value_of_the_new_level() -> None:
     assert detector.since_rows.tolist() == [3.0, 3.0]
     detector.update(np.array([[2.0, np.nan]]))
     assert detector.since_rows.tolist() == [4.0, 3.0]
+
+
+def test_of_equal_extrema_the_latest_is_the_change() -> None:
+    detector = PageHinkley(width=2, min_instances=1, delta=0.0, threshold=4.0, alpha=1.0)
+    still_then_moving = np.array([[0.0, 0.0]] * 3 + [[4.0, -4.0]] * 2)
+    assert np.argwhere(detector.update(still_then_moving)).tolist() == [[4, 0], [4, 1]]
+    assert detector.since_rows.tolist() == [2.0, 2.0]
 
 
 @pytest.mark.parametrize(

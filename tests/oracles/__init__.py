@@ -1,1 +1,1 @@
-"""Slow and obvious twins of our algorithms, written from the papers; they import nothing of ours."""
+"""Slow and obvious twins of our algorithms, written from the papers; nothing of ours inside."""

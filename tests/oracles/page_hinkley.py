@@ -8,7 +8,7 @@ class Seen(NamedTuple):
     """What is known after a value."""
 
     alarm: bool
-    count: int
+    seen: int
     mean: Fraction
     statistic_up: Fraction
     statistic_down: Fraction
@@ -22,6 +22,11 @@ def cusums(history: list[Fraction], drift: Fraction, alpha: Fraction) -> list[Fr
         mean = sum(history[:n], Fraction(0)) / n
         path.append(alpha * path[-1] + value - mean + drift)
     return path
+
+
+def rows_since(path: list[Fraction], extremum: Fraction) -> int:
+    """Return how many steps ago the path last was at its extremum."""
+    return path[::-1].index(extremum)
 
 
 def run(  # noqa: PLR0913 - the detector's parameters
@@ -47,8 +52,7 @@ def run(  # noqa: PLR0913 - the detector's parameters
         fell = mode in ("down", "both") and down > threshold
         alarm = count >= min_instances and (rose or fell)
         if alarm:
-            change = rising.index(min(rising)) if rose else falling.index(max(falling))
-            since = count - change
+            since = rows_since(rising, min(rising)) if rose else rows_since(falling, max(falling))
             start = t + 1
         elif since is not None:
             since += 1

@@ -1,0 +1,116 @@
+"""Runs the core over rows without a broker: exactly what a worker would publish for that log."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+
+from schemas.monitors import MonitorSpec, ReferenceSpec
+from schemas.references import Reference
+from streams.monitor.partition import Partition, PartitionSettings
+from streams.monitor.records import SOURCES, Output, Record, Source
+
+
+@dataclass(frozen=True, slots=True)
+class LoggedRecord:
+    """A record of an offline log."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+@dataclass(slots=True)
+class OfflineLog:
+    """One partition's logs in memory, folded as they are appended.
+
+    Parameters
+    ----------
+    specs, references
+        What was applied and published before the first row, by model.
+
+    Examples
+    --------
+    >>> log = OfflineLog()
+    >>> log.append("predictions", b"m", b'{"model": "m"')
+    >>> [output.topic for output in log.outputs]
+    ['rejected']
+    """
+
+    specs: Mapping[str, MonitorSpec] = field(default_factory=dict)
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    outputs: list[Output] = field(default_factory=list)
+    partition: Partition = field(
+        default_factory=lambda: Partition(
+            0, PartitionSettings({source: source for source in SOURCES}, 1)
+        )
+    )
+    _end: dict[Source, int] = field(default_factory=lambda: dict.fromkeys(SOURCES, 0))
+
+    def __post_init__(self) -> None:
+        """Become the owner of the partition."""
+        self._publish([self.partition.fence()])
+
+    def append(
+        self, source: Source, key: bytes | None, value: bytes | None, timestamp: int = 1 << 48
+    ) -> None:
+        """Append a record and fold it; ``timestamp`` is the record's own, UTC milliseconds."""
+        record = LoggedRecord(self._end[source], timestamp, key, value)
+        self._end[source] += 1
+        self._fold(source, [record])
+
+    def _fold(self, source: Source, records: Sequence[Record]) -> None:
+        while records:
+            folded = self.partition.fold(source, records)
+            self._publish(folded.outputs)
+            records = folded.rest
+            if folded.unknown is not None:
+                model, version = folded.unknown
+                change = self.partition.control_change(
+                    model, version, self.specs.get(model), self.references.get(model)
+                )
+                self.partition.apply_change(change)
+                self._publish([change])
+
+    def _publish(self, outputs: Sequence[Output]) -> None:
+        self.outputs += outputs
+        for output in outputs:
+            if output.topic in ("outcomes", "alerts"):
+                self.append(output.topic, output.key, output.value)
+
+
+def learn_reference(
+    spec: MonitorSpec, version: str, rows: Sequence[tuple[Source, bytes]]
+) -> Reference:
+    """Return the reference that a worker would learn from all these rows and frames.
+
+    Parameters
+    ----------
+    spec
+        How the model is watched: windows, features, task.
+    version
+        The model version whose rows these are.
+    rows
+        Records of ``predictions``, ``labels`` or ``features``, in the order of the log. The last
+        window, which may be unfinished, does not count.
+
+    Raises
+    ------
+    ValueError
+        If no window was closed.
+    """
+    endless = msgspec.structs.replace(spec, reference=ReferenceSpec(windows=1000))
+    log = OfflineLog({spec.model: endless})
+    for source, value in rows:
+        log.append(source, spec.model.encode(), value)
+    key = (spec.model, version)
+    found = [rows.monitors[key] for rows in log.partition.rows.values() if key in rows.monitors]
+    if not found:
+        raise ValueError(f"expected rows of model {spec.model!r} version {version!r}, found none")
+    reference = found[0].learn()
+    performance = log.partition.performance.get(key)
+    if performance is None or not performance.learned:
+        return reference
+    return msgspec.structs.replace(reference, task=performance.task, outcomes=performance.learn())

@@ -1,0 +1,201 @@
+"""Puts a worker together: the shell of the core, on a Faust app."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from faust import App
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
+
+from streams.monitor.partition import Partition, PartitionSettings
+from streams.monitor.records import SOURCES, Source
+from streams.runtime.agents import watch
+from streams.runtime.clients import new_producer, new_reader
+from streams.runtime.consumer import BatchScheduler, Consumer
+from streams.runtime.control import ControlReader
+from streams.runtime.cores import Cores
+from streams.runtime.errors import StateError
+from streams.runtime.ledger import Ledger
+from streams.runtime.logs import PartitionLog
+from streams.runtime.outbox import Outbox
+from streams.runtime.restore import Restored, Restorer
+from streams.runtime.settings import Settings
+from streams.runtime.watchdog import Watchdog
+
+CHECKPOINT_EVERY_S = 0.5
+FETCH_BYTES = 8 * 1_048_576  # of one topic at once, over all its partitions
+PARTITION_FETCH_BYTES = (65_536, 1_048_576)  # at least, at most
+
+
+class MonitorApp(App):
+    """A Faust app with the producer and the control reader that its agents need.
+
+    Both start before Kafka's consumer and stop after its last checkpoint.
+    """
+
+    outbox: Outbox
+    control: ControlReader
+    brokers: str
+    clients: contextlib.AsyncExitStack
+
+    async def on_start(self) -> None:
+        """Connect."""
+        await super().on_start()
+        self.clients = contextlib.AsyncExitStack()
+        producer = new_producer(self.brokers)
+        self.outbox.start(await self.clients.enter_async_context(producer))
+        reader = await self.clients.enter_async_context(new_reader(self.brokers))
+        await self.control.start(reader)
+        self.clients.push_async_callback(self.control.stop)
+
+    async def on_shutdown(self) -> None:
+        """Disconnect."""
+        await super().on_shutdown()
+        await self.clients.aclose()
+
+
+def monitor_cores(settings: Settings, partitions: int) -> Cores:
+    """Return how to make the real core."""
+    own = PartitionSettings(settings.sources, partitions)
+    return Cores(
+        lambda number: Partition(number, own),
+        lambda number, data: Partition.restore(number, own, data),
+    )
+
+
+def create_app(
+    settings: Settings, partitions: int, data_dir: str, cores: Cores | None = None
+) -> App:
+    """Return the app of a worker, not started.
+
+    Parameters
+    ----------
+    settings
+        Of the deployment.
+    partitions
+        Of each source topic.
+    data_dir
+        Faust wants one; nothing is kept there.
+    cores
+        Makes the core of a partition; the monitor, if not given.
+    """
+    app = MonitorApp(settings.group_id, **_faust_settings(settings, partitions, data_dir))
+    names = settings.topics.by_topic()
+    app.brokers = settings.brokers
+    app.outbox = Outbox(names)
+    app.control = ControlReader(names["monitors"], names["references"])
+    ledger = Ledger(
+        app.outbox,
+        app.control,
+        lambda: app.consumer,
+        _restorer(settings, app.outbox, cores or monitor_cores(settings, partitions)),
+    )
+    _use_consumer(app, ledger, settings.sources)
+    for source, name in settings.sources.items():
+        topic = app.topic(name, value_type=bytes, value_serializer="raw", acks=False)  # we commit
+        watch(app, topic, source, ledger)
+    _keep_time(app, ledger)
+    _gate(app, ledger, settings.sources)
+    _watch_over(app, ledger, settings)
+    return app
+
+
+def _faust_settings(settings: Settings, partitions: int, data_dir: str) -> dict[str, Any]:
+    least, most = PARTITION_FETCH_BYTES
+    return {
+        "broker": [f"kafka://{broker}" for broker in settings.brokers.split(",")],
+        "datadir": data_dir,
+        "web_enabled": False,
+        "ConsumerScheduler": BatchScheduler,
+        "consumer_auto_offset_reset": "earliest",
+        "consumer_group_instance_id": settings.instance,
+        "consumer_max_fetch_size": max(least, min(most, FETCH_BYTES // partitions)),
+        "broker_session_timeout": 10.0,
+        "broker_rebalance_timeout": 10.0,
+        "broker_heartbeat_interval": 1.0,
+        # Batches. Faust stops fetching a partition when a topic's buffer is 4/5 full, but one more
+        # batch of each may come: if they did not fit, all topics would wait for this one, also
+        # the predictions that its labels wait for.
+        "stream_buffer_maxsize": max(16, 5 * (partitions + 1)),
+        "topic_disable_leader": True,
+        "topic_allow_declare": False,
+        "table_standby_replicas": 0,
+    }
+
+
+def _use_consumer(app: App, ledger: Ledger, sources: Mapping[Source, str]) -> None:
+    class LedgerConsumer(Consumer):
+        pass
+
+    LedgerConsumer.ledger, LedgerConsumer.topics = ledger, sources
+
+    class LedgerTransport(driver.Transport):
+        Consumer = LedgerConsumer
+
+    app.transport = LedgerTransport(app.conf.broker_consumer, app)
+
+
+def _keep_time(app: App, ledger: Ledger) -> None:
+    @app.timer(CHECKPOINT_EVERY_S)
+    async def checkpoint() -> None:
+        if not app.rebalancing:
+            await ledger.checkpoint_due()  # a timer that raises crashes the app, which is right
+
+
+def _gate(app: App, ledger: Ledger, sources: Mapping[Source, str]) -> None:
+    @app.on_rebalance_complete.connect
+    async def restore(app: App, **_: Any) -> None:
+        assigned: dict[str, set[int]] = {name: set() for name in sources.values()}
+        for tp in app.consumer.assignment():
+            assigned[tp.topic].add(tp.partition)
+        first, *others = assigned.values()
+        if any(other != first for other in others):
+            raise StateError(
+                f"expected the same partitions of every source topic, got {assigned}: is there a "
+                "worker of another version in the group?"
+            )
+        await ledger.restore(first)
+
+
+def _restorer(
+    settings: Settings, outbox: Outbox, cores: Cores
+) -> Callable[[set[int], Callable[[], bool]], Any]:
+    names = settings.topics.by_topic()
+
+    async def restore(numbers: set[int], wanted: Callable[[], bool]) -> dict[int, Restored]:
+        try:
+            async with (
+                asyncio.timeout(settings.restore_within_s),
+                new_reader(settings.brokers) as reader,
+            ):
+                return {n: await restore_one(n, reader, wanted) for n in sorted(numbers)}
+        except TimeoutError as error:
+            raise StateError(
+                f"state not restored within {settings.restore_within_s:.0f} s: allow more time"
+            ) from error
+
+    async def restore_one(number: int, reader: Any, wanted: Callable[[], bool]) -> Restored:
+        def log(topic: str) -> PartitionLog:
+            return PartitionLog(reader, names[topic], number)
+
+        return await Restorer(number, cores, outbox, log, wanted).restore()
+
+    return restore
+
+
+def _watch_over(app: App, ledger: Ledger, settings: Settings) -> None:
+    sources = settings.sources
+
+    def positions() -> dict[TP, int]:
+        held = {} if app.rebalancing else ledger.positions()
+        return {TP(sources[source], number): at for (source, number), at in held.items()}
+
+    async def ends(positions: Mapping[TP, int]) -> Mapping[TP, int]:
+        found: Mapping[TP, int] = await app.consumer.highwaters(*positions)
+        return found
+
+    @app.task
+    async def watch_progress() -> None:
+        await Watchdog(settings.stalled_after_s, positions, ends, app.crash).run()

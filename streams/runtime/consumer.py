@@ -1,0 +1,141 @@
+"""Faust's consumer, taught to hand over whole batches and to take its offsets from snapshots."""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiokafka.errors import IllegalStateError
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from faust.transport.drivers import aiokafka as driver
+from faust.transport.utils import DefaultSchedulingStrategy
+from faust.types import TP
+
+from streams.monitor.records import Source
+from streams.runtime.ledger import Fetch, Ledger
+
+LEAVE_WITHIN_S = 5.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Batch:
+    """Looks like a Kafka record to Faust; its value is all that one fetch gave for a partition."""
+
+    topic: str
+    partition: int
+    offset: int  # of the last record
+    value: Fetch
+    timestamp: int
+    timestamp_type: int = 0
+    key: bytes | None = None
+    headers: tuple[()] = ()
+    checksum: int | None = None
+    serialized_key_size: int = 0
+    serialized_value_size: int = 0
+
+
+class Fetched(dict[TP, list[Any]]):
+    """What one poll gave, and the flow it was fetched under."""
+
+    flow: object = None
+
+
+class BatchScheduler(DefaultSchedulingStrategy):
+    """Faust's setting ``ConsumerScheduler``: turns one poll into one event per partition."""
+
+    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Batch]]:
+        """Yield an event for each partition."""
+        flow = records.flow if isinstance(records, Fetched) else None
+        for tp, rows in records.items():
+            last = rows[-1]
+            fetch = Fetch(flow, rows)
+            yield tp, Batch(tp.topic, tp.partition, last.offset, fetch, last.timestamp)
+
+
+class ConsumerThread(driver.AIOKafkaConsumerThread):
+    """Runs aiokafka's consumer; everything here happens in its thread."""
+
+    consumer: "Consumer"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.last_fetched: dict[TP, int] = {}
+
+    def _create_worker_consumer(self, transport: driver.Transport) -> Any:
+        consumer = super()._create_worker_consumer(transport)
+        # Faust takes round robin where there are no tables; range gives partition p of all topics
+        # to one member, as their partition counts and their subscriptions are the same.
+        consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
+        return consumer
+
+    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
+        fetched = Fetched(await super()._fetch_records(*args, **kwargs))
+        fetched.flow = self.consumer.ledger.flow  # no seek can come between the fetch and this
+        for tp, rows in fetched.items():
+            self.last_fetched[tp] = rows[-1].offset
+        return fetched
+
+    async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:
+        self.consumer.ledger.flow = object()
+        self.last_fetched.clear()
+        await super()._seek_wait(consumer, partitions)
+
+
+class Consumer(driver.Consumer):
+    """Checkpoints before partitions leave and starts where the snapshots end."""
+
+    ledger: Ledger
+    topics: Mapping[Source, str]
+    _thread: ConsumerThread
+
+    def _new_consumer_thread(self) -> ConsumerThread:
+        return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+    async def wait_empty(self) -> None:
+        """Checkpoint and let go, or give up in time; called when partitions leave and at stop.
+
+        Giving up loses nothing: the next owner starts at the last snapshot.
+        """
+        try:
+            async with asyncio.timeout(LEAVE_WITHIN_S):
+                await self.ledger.release()
+        except TimeoutError:
+            log.warning("Left without a checkpoint: not confirmed in %.0f s", LEAVE_WITHIN_S)
+
+    async def seek_to_committed(self) -> Mapping[TP, int]:
+        """Seek to where the restored states go on; what is committed is only for people to see."""
+        committed = await super().seek_to_committed()
+        assigned = self.assignment()
+        positions = {
+            tp: offset
+            for (source, partition), offset in self.ledger.positions().items()
+            if (tp := TP(self.topics[source], partition)) in assigned
+        }
+        await self.seek_wait(positions)
+        return {**committed, **positions}
+
+    async def commit_positions(self, positions: Mapping[tuple[Source, int], int]) -> None:
+        """Commit what snapshots cover. Partitions lost meanwhile are left out, with a log line."""
+        await self._commit_offsets({TP(self.topics[s], p): at for (s, p), at in positions.items()})
+
+    async def end_offset(self, source: Source, partition: int) -> int:
+        """Ask the broker where a log ends now."""
+        tp = TP(self.topics[source], partition)
+        return (await self.highwaters(tp))[tp]
+
+    async def has_drained(self, source: Source, partition: int, end: int, folded: int) -> bool:
+        """Tell whether all records before ``end`` are folded if the last offsets hold none.
+
+        Transactions end with markers: offsets that no record will ever have.
+        """
+        tp = TP(self.topics[source], partition)
+        try:
+            position = await self.position(tp)
+        except IllegalStateError:  # not assigned any more
+            return False
+        if position is None or position < end:
+            return False
+        return folded > self._thread.last_fetched.get(tp, -1)  # kept together with the position

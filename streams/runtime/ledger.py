@@ -1,0 +1,252 @@
+"""What this worker holds: the state of its partitions, and in which order it becomes public."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from streams.monitor.control import control_digest
+from streams.monitor.records import SOURCES, Record, Source
+from streams.runtime.control import ControlTables
+from streams.runtime.cores import Core
+from streams.runtime.outbox import Outbox
+from streams.runtime.restore import Restored, SupersededError
+from streams.runtime.snapshots import SnapshotWriter
+
+SNAPSHOT_AFTER_S = 0.5  # at the earliest
+SNAPSHOT_WITHIN_S = 10.0  # at the latest, if anything was folded
+INPUT_PER_SNAPSHOT = 10  # bytes of input for each byte of snapshot
+PREDICTIONS_WITHIN_S = 5.0  # how long labels wait for predictions that were in the log before them
+POLL_S = 0.1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetch:
+    """Records of one partition fetched at once, and the flow they belong to."""
+
+    flow: object
+    records: list[Record]
+
+
+@dataclass
+class Slot:
+    """A partition this worker owns."""
+
+    number: int
+    core: Core
+    writer: SnapshotWriter
+    starts: Mapping[Source, int]
+    snapshot_bytes: int
+    snapshot_at: float
+    input_bytes: int = 0  # since the last snapshot
+    touched: bool = False  # anything to snapshot
+    control_seen: int = -1
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    moved: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def position(self, source: Source) -> int:
+        """Return where to read on."""
+        return max(self.starts[source], self.core.next_offset[source])
+
+    def is_due(self, now: float) -> bool:
+        """Tell whether a snapshot is worth its bytes now, or cannot wait any longer."""
+        age = now - self.snapshot_at
+        worth = self.input_bytes >= INPUT_PER_SNAPSHOT * self.snapshot_bytes
+        return self.touched and age >= SNAPSHOT_AFTER_S and (worth or age >= SNAPSHOT_WITHIN_S)
+
+
+class Control(Protocol):
+    """What is asked of ``ControlReader``."""
+
+    tables: ControlTables
+
+    async def catch_up(self) -> None: ...
+
+
+class Offsets(Protocol):
+    """What is asked of the consumer."""
+
+    async def end_offset(self, source: Source, partition: int) -> int: ...
+    async def has_drained(self, source: Source, partition: int, end: int, folded: int) -> bool: ...
+    async def commit_positions(self, positions: Mapping[tuple[Source, int], int]) -> None: ...
+
+
+Restore = Callable[[set[int], Callable[[], bool]], Awaitable[Mapping[int, Restored]]]
+
+
+class Ledger:
+    """Folds fetched batches and publishes: outputs at once, then snapshots, then offsets.
+
+    Parameters
+    ----------
+    outbox
+        Where outputs and snapshots go.
+    control
+        Specs and references.
+    offsets
+        Gives the consumer, once there is one.
+    restore
+        Restores the state of partitions; its second argument tells whether it is still wanted.
+    now
+        Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        control: Control,
+        offsets: Callable[[], Offsets],
+        restore: Restore,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._outbox, self._control, self._offsets = outbox, control, offsets
+        self._restore, self._now = restore, now
+        # Another object after each seek, set in the consumer's thread, and each change of owner:
+        # a batch fetched under an earlier one must not be folded, as rows may be missing before it.
+        self.flow = object()
+        self.broken = False
+        self._owned = object()  # another one at each change of owner
+        self._slots: dict[int, Slot] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    @property
+    def partitions(self) -> frozenset[int]:
+        """Return the numbers of the partitions held."""
+        return frozenset(self._slots)
+
+    def positions(self) -> dict[tuple[Source, int], int]:
+        """Return where each source goes on."""
+        held = self._slots.items()
+        return {(source, n): slot.position(source) for n, slot in held for source in SOURCES}
+
+    async def fold(self, source: Source, partition: int, fetch: Fetch) -> None:
+        """Fold a fetched batch and send what comes of it.
+
+        A batch fetched before partitions moved is left out: it is, or will be, fetched again.
+        """
+        slot = self._slots.get(partition)
+        if slot is None or fetch.flow is not self.flow or self.broken:
+            return
+        if source == "labels" and slot.core.awaits_predictions(fetch.records):
+            await self._wait_for_predictions(slot)
+        async with slot.lock:
+            with self._broken_by_failure():
+                await self._fold(slot, source, fetch)
+                await self._outbox.send()
+
+    async def _fold(self, slot: Slot, source: Source, fetch: Fetch) -> None:
+        if slot.control_seen != self._control.tables.revision:
+            await self._adopt_changes(slot)
+        rest: list[Record] = fetch.records
+        while rest and fetch.flow is self.flow:  # asked after every await
+            folded = slot.core.fold(source, rest)
+            self._outbox.put(slot.number, folded.outputs)
+            slot.touched = True
+            rest = list(folded.rest)
+            if folded.unknown is not None:
+                await self._control.catch_up()
+                await self._journal_control(slot, *folded.unknown)
+        slot.input_bytes += sum(len(record.value or b"") for record in fetch.records)
+        slot.moved.set()
+
+    async def _adopt_changes(self, slot: Slot) -> None:
+        """Journal what has changed for the model versions the partition knows."""
+        slot.control_seen = self._control.tables.revision
+        for (model, version), digest in list(slot.core.known().items()):
+            if control_digest(*self._control.tables.lookup(model, version)) != digest:
+                await self._journal_control(slot, model, version)
+
+    async def _journal_control(self, slot: Slot, model: str, version: str) -> None:
+        spec, reference = self._control.tables.lookup(model, version)
+        change = slot.core.control_change(model, version, spec, reference)
+        await self._outbox.deliver(slot.number, change)  # a crash after this finds it there
+        slot.core.apply_change(change)
+
+    async def _wait_for_predictions(self, slot: Slot) -> None:
+        """Return when the predictions in the log by now are folded, or have taken too long."""
+        end = await self._offsets().end_offset("predictions", slot.number)
+        try:
+            async with asyncio.timeout(PREDICTIONS_WITHIN_S):
+                while not await self._are_folded(slot, end):
+                    slot.moved.clear()
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(slot.moved.wait(), POLL_S)
+        except TimeoutError:
+            log.warning("Labels of partition %d go on without their predictions", slot.number)
+
+    async def _are_folded(self, slot: Slot, end: int) -> bool:
+        folded = slot.position("predictions")
+        if folded >= end or self._slots.get(slot.number) is not slot:
+            return True
+        return await self._offsets().has_drained("predictions", slot.number, end, folded)
+
+    async def checkpoint_due(self) -> None:
+        """Checkpoint the partitions for which it is time."""
+        now = self._now()
+        await self._checkpoint([slot for slot in self._slots.values() if slot.is_due(now)])
+
+    async def release(self) -> None:
+        """Checkpoint everything, then hold nothing: the partitions leave or the worker stops."""
+        try:
+            await self._checkpoint([slot for slot in self._slots.values() if slot.touched])
+        finally:
+            self._let_go()
+
+    def _let_go(self) -> object:
+        self._slots, self._owned, self.flow = {}, object(), object()
+        self._outbox.clear()
+        return self._owned
+
+    async def _checkpoint(self, slots: Iterable[Slot]) -> None:
+        """Outputs, then snapshots, then offsets; each step waits for the brokers' confirmation."""
+        async with self._one_at_a_time:
+            held = [slot for slot in slots if self._slots.get(slot.number) is slot]
+            if self.broken or not held:
+                return
+            with self._broken_by_failure():
+                captured = [(slot, *await self._capture(slot)) for slot in held]
+                await self._outbox.settled()
+                owned = [c for c in captured if self._slots.get(c[0].number) is c[0]]
+                await asyncio.gather(*(slot.writer.write(body) for slot, body, _ in owned))
+            positions = {k: v for _, _, offsets in owned for k, v in offsets.items()}
+            await self._offsets().commit_positions(positions)
+
+    async def _capture(self, slot: Slot) -> tuple[bytes, dict[tuple[Source, int], int]]:
+        async with slot.lock:  # not between a control change's journal entry and its effect
+            body = slot.core.snapshot()
+            slot.touched, slot.input_bytes = False, 0
+            slot.snapshot_bytes, slot.snapshot_at = len(body), self._now()
+            return body, {(source, slot.number): slot.position(source) for source in SOURCES}
+
+    async def restore(self, partitions: set[int]) -> None:
+        """Replace everything held by what the logs say of these partitions."""
+        owned = self._let_go()
+        self.broken = False
+        await self._control.catch_up()  # a change made and journaled before must not look new
+        try:
+            restored = await self._restore(partitions, lambda: self._owned is owned)
+        except SupersededError:
+            log.info("Restore superseded by another rebalance")
+            return
+        if self._owned is owned:
+            self._slots = {number: self._slot(number, own) for number, own in restored.items()}
+
+    def _slot(self, number: int, restored: Restored) -> Slot:
+        append = partial(self._outbox.append_state, number)
+        writer = SnapshotWriter(append, restored.core.epoch, restored.litter)
+        return Slot(number, restored.core, writer, restored.starts, restored.size, self._now())
+
+    @contextlib.contextmanager
+    def _broken_by_failure(self) -> Iterator[None]:
+        """After a failed or cancelled step nothing may be published; ``restore`` starts afresh."""
+        try:
+            yield
+        except BaseException:
+            self.broken = True
+            raise

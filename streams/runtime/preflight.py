@@ -1,0 +1,75 @@
+"""Checks before a worker starts what would otherwise fail late, or without a clear word."""
+
+import asyncio
+import importlib
+import logging
+from collections.abc import Iterable, Mapping
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+
+from streams.runtime.errors import (
+    BrokerUnreachableError,
+    ConfigurationError,
+    TopicMissingError,
+)
+
+ANSWER_WITHIN_S = 8.0
+
+
+def check_installation() -> None:
+    """Raise ConfigurationError if Faust's compiled parts are missing: the rest acks differently."""
+    for name in ("faust._cython.streams", "faust.transport._cython.conductor"):
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"faust-streaming lacks its compiled part {name}; install it from a wheel, or "
+                "with a C compiler at hand"
+            ) from error
+
+
+async def check_topics(brokers: str, names: Mapping[str, str], equal: Iterable[str]) -> int:
+    """Return the partition count of the topics in ``equal``, which must be the same.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        If nobody answers.
+    TopicMissingError
+        If one of ``names`` does not exist.
+    ConfigurationError
+        If the partition counts differ.
+    """
+    counts = await _partition_counts(brokers)
+    if missing := sorted(name for name in names.values() if name not in counts):
+        raise TopicMissingError(
+            f"missing topics: {', '.join(missing)}; create them with `tidegauge topics create`"
+        )
+    found = {names[kind]: counts[names[kind]] for kind in equal}
+    if len(set(found.values())) > 1:
+        told = ", ".join(f"{name} {count}" for name, count in found.items())
+        raise ConfigurationError(f"expected topics with equal partition counts, got {told}")
+    return next(iter(found.values()))
+
+
+async def _partition_counts(brokers: str) -> dict[str, int]:
+    """Return the partition count of every topic there is."""
+    client = AIOKafkaClient(bootstrap_servers=brokers, request_timeout_ms=5000)
+    noise = logging.getLogger("aiokafka")
+    before = noise.level
+    noise.setLevel(logging.CRITICAL)  # we say it in one line
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            await client.bootstrap()
+            metadata = await client.fetch_all_metadata()
+    except (TimeoutError, KafkaError, OSError) as error:
+        raise BrokerUnreachableError(
+            f"no Kafka broker answers at {brokers}: check the address, or start one with "
+            "`tidegauge broker`"
+        ) from error
+    finally:
+        await client.close()
+        noise.setLevel(before)
+    topics = metadata.topics(exclude_internal_topics=False)
+    return {topic: len(metadata.partitions_for_topic(topic) or ()) for topic in topics}

@@ -1,0 +1,105 @@
+"""Ends a worker that hangs: a dead process is started again, a hanging one is not noticed.
+
+Faust has been seen to stop reading without an error (faust-streaming/faust #175, #229, #640).
+"""
+
+import asyncio
+import faulthandler
+import logging
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Generic, TypeVar
+
+from aiokafka.errors import KafkaError
+
+from streams.runtime.errors import StalledError
+
+Key = TypeVar("Key", bound=Hashable)
+TICK_S = 5.0
+END_WITHIN_S = 15.0  # after a stall was found; then by force
+
+log = logging.getLogger(__name__)
+
+
+class Progress(Generic[Key]):
+    """Which sources have had something to read for too long without moving?
+
+    Parameters
+    ----------
+    limit_s
+        How long is too long.
+
+    >>> progress = Progress[str](limit_s=60)
+    >>> [progress.stalled(at, {"labels": 7}, {"labels": 9}) for at in (0.0, 59.0, 60.0)]
+    [[], [], ['labels']]
+    """
+
+    def __init__(self, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._since: dict[Key, tuple[int, float]] = {}
+
+    def stalled(
+        self, now: float, positions: Mapping[Key, int], ends: Mapping[Key, int]
+    ) -> list[Key]:
+        """Return the sources that stand still at ``now`` (seconds), though their end is beyond."""
+        before, self._since = self._since, {}
+        for key, position in positions.items():
+            if position < ends.get(key, 0):
+                was, since = before.get(key, (position, now))
+                self._since[key] = (position, since if was == position else now)
+        return [key for key, (_, since) in self._since.items() if now - since >= self._limit_s]
+
+
+class Watchdog(Generic[Key]):
+    """Watches positions against the ends of the logs, and the event loop itself.
+
+    Parameters
+    ----------
+    limit_s
+        How long a source or the event loop may stand still.
+    positions
+        Returns where each source is; empty while partitions move.
+    ends
+        Asks the brokers where each of these logs ends.
+    crash
+        Ends the worker.
+    """
+
+    def __init__(
+        self,
+        limit_s: float,
+        positions: Callable[[], Mapping[Key, int]],
+        ends: Callable[[Mapping[Key, int]], Awaitable[Mapping[Key, int]]],
+        crash: Callable[[BaseException], Awaitable[None]],
+    ) -> None:
+        self._limit_s, self._positions, self._ends, self._crash = limit_s, positions, ends, crash
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        progress = Progress[Key](self._limit_s)
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                # If the loop is blocked, nobody moves this alarm on: it prints the stack and exits.
+                faulthandler.dump_traceback_later(self._limit_s + TICK_S, exit=True)
+                if stalled := progress.stalled(loop.time(), *await self._observe()):
+                    await self._end(stalled)
+                    return
+                await asyncio.sleep(TICK_S)
+        finally:
+            if not stalled:
+                faulthandler.cancel_dump_traceback_later()
+
+    async def _observe(self) -> tuple[Mapping[Key, int], Mapping[Key, int]]:
+        positions = self._positions()
+        try:
+            return positions, await self._ends(positions)
+        except KafkaError as error:  # brokers that do not answer are no reason to end
+            log.warning("Brokers do not tell where the logs end: %s", error)
+            return {}, {}
+
+    async def _end(self, stalled: list[Key]) -> None:
+        names = ", ".join(map(str, stalled))
+        faulthandler.dump_traceback_later(END_WITHIN_S, exit=True)
+        await self._crash(
+            StalledError(f"nothing read for {self._limit_s:.0f} s though there is more in: {names}")
+        )

@@ -1,0 +1,80 @@
+"""Runs a worker until a signal or a fault ends it, and says in one line why."""
+
+import asyncio
+import logging
+import tempfile
+
+from faust.worker import Worker
+
+from schemas.topics import ONE_PARTITION
+from streams.runtime.app import create_app
+from streams.runtime.cores import Cores
+from streams.runtime.errors import WorkerError
+from streams.runtime.preflight import check_installation, check_topics
+from streams.runtime.settings import Settings
+
+NOISY = ("faust", "mode", "aiokafka")  # many lines at each rebalance; warnings are enough
+
+log = logging.getLogger(__name__)
+
+
+class LogFormat(logging.Formatter):
+    """A line per event; without the stack where an error's text says all that one can act on."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        if record.exc_info and isinstance(record.exc_info[1], WorkerError):
+            record.exc_info = record.exc_text = None
+        return super().format(record)
+
+
+def configure_logging(level: str) -> None:
+    """Log to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(LogFormat("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    quiet = max(logging.getLogger().level, logging.WARNING)
+    for name in NOISY:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "DEBUG" else quiet)
+
+
+def run_worker(settings: Settings, cores: Cores | None = None) -> int:
+    """Run a worker in this process; return its exit code.
+
+    That is 0 after SIGTERM or SIGINT, 1 after a fault, 2 if settings or topics do not fit
+    together, 3 if no broker answers, 4 if a topic is missing.
+
+    Parameters
+    ----------
+    settings
+        Of the deployment.
+    cores
+        Makes the core of a partition; the monitor, if not given.
+    """
+    configure_logging(settings.log_level)
+    names = settings.topics.by_topic()
+    equal = [topic for topic in names if topic not in ONE_PARTITION]
+    try:
+        check_installation()
+        partitions = asyncio.run(check_topics(settings.brokers, names, equal))
+    except WorkerError as error:
+        log.error("%s", error)
+        return error.exit_code
+    with tempfile.TemporaryDirectory(prefix="tidegauge-") as data_dir:
+        return _run(settings, partitions, data_dir, cores)
+
+
+def _run(settings: Settings, partitions: int, data_dir: str, cores: Cores | None) -> int:
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # Faust's services look there
+    app = create_app(settings, partitions, data_dir, cores)
+    worker = Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
+    worker.spinner = None
+    log.info("Starting in group %s at %s", settings.group_id, settings.brokers)
+    code = 1
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:  # its only way to return
+        code = int(end.code or 0)
+    log.info("Ended with exit code %d", code)
+    return code

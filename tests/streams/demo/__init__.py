@@ -1,0 +1,20 @@
+"""The demo's year and model, read and trained once for all tests."""
+
+from functools import cache
+
+from streams.demo.flights import Flights, read_flights
+from streams.demo.model import FlightModel
+from streams.demo.traffic import split
+
+
+@cache
+def year() -> Flights:
+    """Return the whole of 2013."""
+    return read_flights()
+
+
+@cache
+def trained() -> FlightModel:
+    """Return the model trained on January to March."""
+    reference, _ = split(year())
+    return FlightModel.fit(reference)
