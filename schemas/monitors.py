@@ -75,10 +75,7 @@ class DetectorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class RetrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """When an alert asks for retraining, and how long to keep quiet afterwards."""
 
-    on: tuple[Literal["performance", "drift", "critical_drift"], ...] = (
-        "performance",
-        "critical_drift",
-    )
+    on: tuple[Literal["performance", "drift", "critical_drift"], ...] = ("performance",)
     cooldown: Duration = "7d"
 
 

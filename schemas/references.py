@@ -44,4 +44,18 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     categorical: dict[str, CategoryProfile] = {}
     series: dict[str, SeriesProfile] = {}  # by series name: "rank(amount)", "missing(country)"
     task: str = ""  # classification or regression, where outcomes are known
-    outcomes: dict[str, SeriesProfile] = {}  # "loss", "error"
+    outcomes: dict[str, SeriesProfile] = {}  # "loss", "error"; shown: "label", "score"
+
+    @property
+    def key(self) -> str:
+        """The key of its record: the model, or the model and its version.
+
+        >>> reference_key("fraud", ""), reference_key("fraud", "3")
+        ('fraud', 'fraud@3')
+        """
+        return reference_key(self.model, self.version)
+
+
+def reference_key(model: str, version: str) -> str:
+    """Return the key under which the reference of a model version is published."""
+    return f"{model}@{version}" if version else model

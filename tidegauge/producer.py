@@ -15,9 +15,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, Protocol, Self, SupportsFloat
 
 import orjson
-from kafka import KafkaProducer  # type: ignore[import-untyped]  # kafka-python has no types
-from kafka.cluster import collect_hosts  # type: ignore[import-untyped]  # likewise
-from kafka.errors import KafkaError  # type: ignore[import-untyped]  # likewise
+from kafka import KafkaProducer
+from kafka.cluster import collect_hosts
+from kafka.errors import KafkaError
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ RETRY_S = 1.0  # between attempts to reach a broker
 COMPLAINT_S = 60.0  # between two log lines about rows that failed
 
 THREAD = "tidegauge-producer"  # ours; kafka-python's begins with the same, through the client id
-NOISY = ("cluster", "net.connection", "net.manager", "net.transport", "producer.sender")
+NOISY = ["cluster", "producer.sender"]
+NOISY += ["net.connection", "net.manager", "net.selector", "net.transport"]
 
 Scalar = float | int | bool | str | None
 Row = tuple[str, Any, Any, dict[Any, Any], Any]  # topic, id, ts_ms, features, value; unchecked
@@ -230,7 +231,7 @@ class Producer:
     A process that forks may create the producer before the fork: each child starts its own
     thread and connection with its own first row, with counts at zero, and what the parent had not
     sent stays the parent's. Close it at the end (``with`` does); at exit it is closed as a last
-    resort, which from Python 3.12 on is too late to open a first connection.
+    resort, which under Python 3.12 is too late to open a first connection.
 
     Parameters
     ----------

@@ -132,14 +132,13 @@ def schedule(
         for frame in label_frames(flights, model_name, version)
     )
     now_ms = 0
-    for item in merge(predictions, labels, key=_day_and_kind):
+    for item in merge(predictions, labels, key=_due_day):  # on equal days predictions first
         now_ms = max(now_ms, item.due_ms)
         yield item._replace(due_ms=now_ms)
 
 
-def _day_and_kind(item: PredictionsDue | LabelsDue) -> tuple[int, bool]:
-    day = service_day(np.array([item.due_ms]))[0]
-    return int(day.astype(np.int64)), item.topic == "labels"
+def _due_day(item: PredictionsDue | LabelsDue) -> int:
+    return int(service_day(np.array([item.due_ms])).astype(np.int64)[0])
 
 
 def _days(ms: NDArray[np.int64] | NDArray[np.float64]) -> list[NDArray[np.intp]]:

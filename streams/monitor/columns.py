@@ -27,7 +27,8 @@ class Columns:
 def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpec]) -> Columns:
     """Return the columns that a model's first rows show, where the spec does not say.
 
-    A feature is what most of its values are; one without any value is left out.
+    A feature is what most of its values are; one without any value is left out, and so is one
+    whose name no typed decoder can have.
 
     >>> infer([{"amount": 1.5, "country": "DE"}, {"amount": None, "country": "FR"}], {})
     Columns(numeric=('amount',), categorical=('country',))
@@ -45,9 +46,19 @@ def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpe
             is_text = None if said == "ignore" else said == "categorical"
         else:
             is_text = seen[True] > seen[False] if seen else None
-        if is_text is not None and len(numeric) + len(categorical) < MAX_WATCHED:
+        full = len(numeric) + len(categorical) >= MAX_WATCHED
+        if is_text is not None and not full and is_readable(name):
             (categorical if is_text else numeric).append(name)
     return Columns(tuple(numeric), tuple(categorical))
+
+
+def is_readable(name: str) -> bool:
+    """Return whether msgspec takes ``name`` for a field: it compares names as they stand in JSON.
+
+    >>> is_readable("größe"), is_readable("a\\b"), is_readable('"')
+    (True, False, False)
+    """
+    return msgspec.json.encode(name)[1:-1] == name.encode()
 
 
 @dataclass(frozen=True, slots=True)

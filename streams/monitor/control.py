@@ -24,6 +24,7 @@ class Control(msgspec.Struct, frozen=True):
     spec: MonitorSpec
     reference: Reference | None
     digest: str
+    learned: bool = False  # the reference was learned here, under an earlier spec
 
 
 def control(model: str, spec: MonitorSpec | None, reference: Reference | None) -> Control:

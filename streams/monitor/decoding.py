@@ -48,7 +48,7 @@ class Kept(msgspec.Struct, frozen=True):
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]]
+    headers: list[tuple[str, bytes | None]]
 
 
 class Intake(msgspec.Struct):
@@ -130,7 +130,8 @@ class BatchReader:
     def again(self) -> "BatchReader":
         """Return a reader of the same columns for rows that were read before."""
         other = BatchReader(self.source)
-        other.columns, other.spread = dict(self.columns), dict(self.spread)
+        other.columns = {k: v for k, v in self.columns.items() if k not in self.intakes}
+        other.spread = dict(self.spread)
         other._gathers = False  # what is held in the intake is read when its types are known
         return other
 
@@ -171,6 +172,8 @@ class BatchReader:
         return batch
 
     def _group(self, key: Key) -> _Group | None:
+        if key in self.intakes:  # rows that came before wait to be read
+            return None
         if key not in self._groups and key in self.columns and key in self.spread:
             self._groups[key] = _Group(decoders(self.source, self.columns[key]))
         return self._groups.get(key)
@@ -192,12 +195,25 @@ class BatchReader:
         first = key not in self.spread
         self.spread.setdefault(key, record.key != head.model.encode())
         try:
-            self._typed(key, record) if key in self.columns else self._gather(key, record)
+            if key in self.columns:
+                self._release(key)
+                self._typed(key, record)
+            else:
+                self._gather(key, record)
         except FAULTS:
             if first:
                 del self.spread[key]
             raise
         return key
+
+    def _release(self, key: Key) -> None:
+        """Read the records that were held until the types were known."""
+        intake = self.intakes.pop(key, None)
+        for kept in intake.records if intake is not None else ():
+            try:
+                self._typed(key, kept)
+            except FAULTS as fault:
+                self._batch.rejections.append(rejection(kept, fault))
 
     def _typed(self, key: Key, record: Record) -> None:
         value = record.value or b""
@@ -266,14 +282,9 @@ class BatchReader:
         intake.size += len(record.value or b"")
         if not intake.full:
             return
-        del self.intakes[key]
         rows = [row for kept in intake.records for row in self._generic(kept)]
         self.columns[key] = infer(rows, self.declared.get(key, {}))
-        for kept in intake.records:
-            try:
-                self._typed(key, kept)
-            except FAULTS as fault:
-                self._batch.rejections.append(rejection(kept, fault))
+        self._release(key)
 
     def _generic(self, record: Record | Kept) -> list[dict[str, Any]]:
         """Return the features of each row of a record whose columns are not known."""

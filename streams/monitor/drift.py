@@ -179,6 +179,11 @@ class DriftMonitor:
             )
         return window_report(self.origin, self.window, self.observed, columns, self.judge)
 
+    @property
+    def learned(self) -> Reference | None:
+        """The reference that was learned from this model's own rows, if it was."""
+        return self.control.reference if self.control.learned else self.reference
+
     def supersede(self) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""
         return self.judge.supersede(self.window) if self.judge is not None else []

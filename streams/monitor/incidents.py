@@ -110,8 +110,8 @@ class Incidents:
         origin = self.origin
         incident = Incident(
             stable_id(
-                origin.model, origin.version, origin.source, first.series, first.detector,
-                window.index, window.last_offset,
+                origin.model, origin.version, origin.source, origin.partition,
+                first.series, first.detector, window.index, window.last_offset,
             ),
             _kind(origin.source, first),
             min(alarm.since_ms for alarm in fired),

@@ -65,7 +65,8 @@ class Store:
     predictions: dict[str, Prediction] = field(default_factory=dict)
     paired: set[str] = field(default_factory=set)
     labels: dict[str, Label] = field(default_factory=dict)
-    latest_ms: int = 0  # event time of the latest label
+    latest_prediction_ms: int = 0
+    latest_label_ms: int = 0
 
     def __len__(self) -> int:
         return len(self.predictions) + len(self.labels)
@@ -93,6 +94,8 @@ class Join:
             store.predictions |= fresh
         else:
             self._add_first(store, version, block, scores)
+        latest_ms = int(block.ts_ms.max())
+        store.latest_prediction_ms = max(store.latest_prediction_ms, latest_ms)
         pairs: list[Pair] = []
         if store.labels:
             waiting = [store.labels.pop(id_) for id_ in fresh if id_ in store.labels]
@@ -127,7 +130,7 @@ class Join:
     def _pair_all(
         self, model: str, store: Store, labels: Iterable[Label], horizon_ms: int
     ) -> list[Pair]:
-        pairs, latest_ms = [], store.latest_ms
+        pairs, latest_ms = [], store.latest_label_ms
         for label in labels:
             latest_ms = max(latest_ms, label.ts_ms)
             prediction = store.predictions.get(label.id)
@@ -145,12 +148,15 @@ class Join:
                 store.paired.add(label.id)
                 self.counts.pairs += 1
                 pairs.append(Pair(label.id, prediction, label))
-        store.latest_ms = latest_ms
+        store.latest_label_ms = latest_ms
         return pairs
 
     def _forget(self, store: Store, horizon_ms: int) -> None:
-        """Drop what is beyond the horizon, and the oldest where too much is held."""
-        oldest_ms = store.latest_ms - horizon_ms
+        """Drop what the other side has left behind the horizon, and the oldest of too many.
+
+        Labels may run far ahead of predictions, and the other way round, while a worker catches up.
+        """
+        oldest_ms = store.latest_label_ms - horizon_ms
         surplus = self._held - MAX_HELD
         old: list[str] = []  # gathered in one pass: a dict's front is slow to reach again and again
         for id_, prediction in store.predictions.items():
@@ -161,6 +167,7 @@ class Join:
             ts_ms = store.predictions.pop(id_)[1]
             self.counts.forgotten += id_ not in store.paired and ts_ms >= oldest_ms
         store.paired.difference_update(old)
+        oldest_ms = store.latest_prediction_ms - horizon_ms
         stale: list[str] = []
         for id_, label in store.labels.items():
             if label.ts_ms >= oldest_ms and len(old) + len(stale) >= surplus:

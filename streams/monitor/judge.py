@@ -107,7 +107,8 @@ class Judge:
     def state(self) -> JudgeState:
         """Return what a snapshot needs."""
         banks = [bank.snapshot() for _, _, _, bank in self._banks]
-        return JudgeState(self.watch.state(), banks, self._alarmed, self.incidents.open)
+        alarmed = dict(sorted(self._alarmed.items()))  # in whatever order batches showed them
+        return JudgeState(self.watch.state(), banks, alarmed, self.incidents.open)
 
     def load(self, state: JudgeState) -> None:
         """Take back the state of a judge of the same series."""

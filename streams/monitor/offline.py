@@ -19,7 +19,7 @@ class LoggedRecord:
     timestamp: int
     key: bytes | None
     value: bytes | None
-    headers: Sequence[tuple[str, bytes]] = ()
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 @dataclass(slots=True)
@@ -36,7 +36,7 @@ class OfflineLog:
     >>> log = OfflineLog()
     >>> log.append("predictions", b"m", b'{"model": "m"')
     >>> [output.topic for output in log.outputs]
-    ['rejected']
+    ['outcomes', 'rejected']
     """
 
     specs: Mapping[str, MonitorSpec] = field(default_factory=dict)

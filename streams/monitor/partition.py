@@ -146,11 +146,11 @@ class Partition:
         return outputs
 
     def _horizon(self, model: str) -> int:
-        versions = [
-            c for (name, _), c in self.rows["predictions"].controls.items() if name == model
-        ]
-        spec = versions[-1].spec if versions else MonitorSpec(model=model)
-        return milliseconds(spec.labels.horizon)
+        held = self.rows["predictions"].controls
+        specs = [c.spec for (name, _), c in held.items() if name == model]
+        return max(
+            milliseconds(spec.labels.horizon) for spec in specs or [MonitorSpec(model=model)]
+        )
 
     def _fold_each(
         self, source: Source, records: Sequence[Record], rejections: list[Rejection]
@@ -308,7 +308,7 @@ class Partition:
             return list(table).index(id(control))
 
         rows = {source: monitors.state(place) for source, monitors in self.rows.items()}
-        outcomes = [(key, place(held)) for key, held in self.outcome_controls.items()]
+        outcomes = [(key, place(held)) for key, held in sorted(self.outcome_controls.items(), key=_key)]
         state = PartitionState(
             LAYOUT,
             at,
@@ -316,12 +316,12 @@ class Partition:
             list(table.values()),
             rows,
             outcomes,
-            [(key, monitor.state()) for key, monitor in self.performance.items()],
+            [(key, held.state()) for key, held in sorted(self.performance.items(), key=_key)],
             self.join.marks,
             self.join.counts,
             self.writer,
             position,
-            list(self._digests.items()),
+            sorted(self._digests.items()),
             {source: quality.state for source, quality in self.quality.items()},
             self.retraining.quiet_until_ms,
         )
@@ -347,6 +347,10 @@ class Partition:
             self.quality[topic].state = quality
         self.retraining.quiet_until_ms = state.quiet_until_ms
         return self
+
+
+def _key(item: tuple[Key, object]) -> Key:
+    return item[0]
 
 
 def _by_model(labels: Labels) -> dict[str, list[Label]]:

@@ -98,7 +98,6 @@ class PerformanceMonitor:
 
     def fold(self, pairs: Outcomes) -> list[Output]:
         """Fold pairs of prediction and label; return what the windows they closed give rise to."""
-        self.observed += len(pairs.ids)
         held = self.pairs
         held.ts_ms += pairs.ts_ms
         held.offsets += pairs.label_offsets
@@ -123,6 +122,7 @@ class PerformanceMonitor:
     def _add(self, rows: _Rows, start: int, stop: int) -> None:
         spec = self.control.spec.windows
         self.window.add(spec, rows.ts_ms[start:stop], rows.offsets[start:stop])
+        self.observed += stop - start
         table = rows.table[start:stop]
         self._statistics.update(table)
         if self.task == "classification":

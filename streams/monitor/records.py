@@ -1,7 +1,7 @@
 """What the pure core takes and gives: records of one partition in, records to publish out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Source = Literal["predictions", "features", "labels", "outcomes", "alerts"]
@@ -30,8 +30,8 @@ class Record(Protocol):
         """Its value: JSON."""
 
     @property
-    def headers(self) -> Sequence[tuple[str, bytes]]:
-        """Its headers."""
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """Its headers; Kafka allows one without a value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Output:
     topic: Destination
     key: bytes | None
     value: bytes | None
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from streams.monitor.records import Output, Record
 MAX_COPY = 900_000  # bytes; what is larger is named by its origin, with its first bytes
 FIRST_BYTES = 1024
 
-# What msgspec and text decoding raise on hostile input; deep nesting ends in RecursionError.
-FAULTS = (ValueError, RecursionError)
+# What decoding raises on hostile input: deep nesting ends in RecursionError, a time that no
+# calendar has in OverflowError.
+FAULTS = (ValueError, RecursionError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,4 +47,4 @@ def letter(rejected_rows: Rejection, topic: str, partition: int) -> Output:
         added += [("tidegauge.truncated", str(size).encode())]
         key, original = (record.key or b"")[:FIRST_BYTES], []
         return Output("rejected", key, (value or b"")[:FIRST_BYTES], added)
-    return Output("rejected", record.key, value, original + added)
+    return Output("rejected", record.key, value, [*original, *added])

@@ -74,7 +74,7 @@ def window_report(
     )
     source = f"/tidegauge/{origin.source}/{origin.partition}"
     head = headers(
-        id=stable_id(origin.model, origin.version, source, window.index),
+        id=stable_id(origin.model, origin.version, source, window.index, window.last_offset),
         type=WINDOW_TYPE,
         source=source,
         subject=origin.model,

@@ -97,21 +97,17 @@ class RowMonitors:
 
     def _apply(self, key: Key, control: Control) -> list[Output]:
         """Watch a model version by a new control; what was open under the old one is closed."""
-        old = self.monitors.pop(key, None)
+        old, before = self.monitors.pop(key, None), self.controls.get(key)
         spec = control.spec
-        if old is not None and control.reference is None and old.reference is not None:
-            kept = (spec.windows, spec.features) == (
-                old.control.spec.windows,
-                old.control.spec.features,
-            )
-            if kept:  # what it learned still holds
-                control = msgspec.structs.replace(control, reference=old.reference)
+        if old is not None and control.reference is None and old.learned is not None:
+            was = old.control.spec
+            if (spec.windows, spec.features) == (was.windows, was.features):  # it still holds
+                control = msgspec.structs.replace(control, reference=old.learned, learned=True)
         self.controls[key] = control
         self.reader.declared[key] = spec.features
         if control.reference is not None:
             self.reader.columns[key] = watched_columns(control.reference, spec.features)
-            self.reader.intakes.pop(key, None)
-        elif old is not None and old.control.spec.features != spec.features:
+        elif before is not None and before.spec.features != spec.features:
             self.reader.columns.pop(key, None)
         return old.supersede() if old is not None else []
 
@@ -130,15 +126,18 @@ class RowMonitors:
         return sum(intake.rows for intake in self.reader.intakes.values())
 
     def state(self, place: Callable[[Control], int]) -> RowsState:
-        """Return what a snapshot needs; ``place`` enters a control into the snapshot's table."""
+        """Return what a snapshot needs; ``place`` enters a control into the snapshot's table.
+
+        Sorted by model version: the order in which they were met depends on how batches were cut.
+        """
         reader = self.reader
         return RowsState(
-            [(key, place(control)) for key, control in self.controls.items()],
+            [(key, place(control)) for key, control in sorted(self.controls.items(), key=_key)],
             [(change.offset, change.key, place(change.control)) for change in self.changes],
-            list(reader.spread.items()),
-            list(reader.columns.items()),
-            list(reader.intakes.items()),
-            [(key, monitor.state()) for key, monitor in self.monitors.items()],
+            sorted(reader.spread.items(), key=_key),
+            sorted(reader.columns.items(), key=_key),
+            sorted(reader.intakes.items(), key=_key),
+            [(key, monitor.state()) for key, monitor in sorted(self.monitors.items(), key=_key)],
         )
 
     def load(self, state: RowsState, table: Sequence[Control]) -> None:
@@ -151,3 +150,7 @@ class RowMonitors:
         reader.intakes = dict(state.intakes)
         for key, monitor in state.monitors:
             self._monitor(key).load(monitor)
+
+
+def _key(item: tuple[Key, object]) -> Key:
+    return item[0]

@@ -38,8 +38,13 @@ class Window(msgspec.Struct):
         self.last_offset = max(self.last_offset, int(offsets.max()))
 
     def following(self) -> "Window":
-        """Return the window after this one."""
-        return Window(index=self.index + 1, slot=self.slot)
+        """Return the window after this one; until it has rows, the log stands where this ended."""
+        return Window(
+            index=self.index + 1,
+            last_ts_ms=self.last_ts_ms,
+            last_offset=self.last_offset,
+            slot=self.slot,
+        )
 
 
 def cut(window: Window, spec: WindowSpec, ts_ms: Ints) -> Iterator[tuple[int, int, bool]]:

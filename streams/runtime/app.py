@@ -3,16 +3,16 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from faust import App
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
 from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import SOURCES, Source
+from streams.monitor.records import Source
 from streams.runtime.agents import watch
-from streams.runtime.clients import new_producer, new_reader
+from streams.runtime.clients import LogEnds, new_producer, new_reader, new_restoring_reader
 from streams.runtime.consumer import BatchScheduler, Consumer
 from streams.runtime.control import ControlReader
 from streams.runtime.cores import Cores
@@ -37,6 +37,7 @@ class MonitorApp(App):
 
     outbox: Outbox
     control: ControlReader
+    log_ends: LogEnds
     brokers: str
     clients: contextlib.AsyncExitStack
 
@@ -44,10 +45,10 @@ class MonitorApp(App):
         """Connect."""
         await super().on_start()
         self.clients = contextlib.AsyncExitStack()
-        producer = new_producer(self.brokers)
-        self.outbox.start(await self.clients.enter_async_context(producer))
-        reader = await self.clients.enter_async_context(new_reader(self.brokers))
-        await self.control.start(reader)
+        connect = self.clients.enter_async_context
+        self.outbox.start(await connect(new_producer(self.brokers)))
+        self.log_ends.start(await connect(new_reader(self.brokers)))
+        await self.control.start(await connect(new_reader(self.brokers)))
         self.clients.push_async_callback(self.control.stop)
 
     async def on_shutdown(self) -> None:
@@ -85,12 +86,13 @@ def create_app(
     names = settings.topics.by_topic()
     app.brokers = settings.brokers
     app.outbox = Outbox(names)
-    app.control = ControlReader(names["monitors"], names["references"])
+    app.log_ends = LogEnds()
+    app.control = ControlReader(names["monitors"], names["references"], app.log_ends)
     ledger = Ledger(
         app.outbox,
         app.control,
-        lambda: app.consumer,
-        _restorer(settings, app.outbox, cores or monitor_cores(settings, partitions)),
+        lambda: cast(Consumer, app.consumer),
+        _restorer(settings, app, cores or monitor_cores(settings, partitions)),
     )
     _use_consumer(app, ledger, settings.sources)
     for source, name in settings.sources.items():
@@ -125,11 +127,12 @@ def _faust_settings(settings: Settings, partitions: int, data_dir: str) -> dict[
     }
 
 
-def _use_consumer(app: App, ledger: Ledger, sources: Mapping[Source, str]) -> None:
+def _use_consumer(app: MonitorApp, ledger: Ledger, sources: Mapping[Source, str]) -> None:
     class LedgerConsumer(Consumer):
         pass
 
     LedgerConsumer.ledger, LedgerConsumer.topics = ledger, sources
+    LedgerConsumer.log_ends = app.log_ends
 
     class LedgerTransport(driver.Transport):
         Consumer = LedgerConsumer
@@ -138,10 +141,15 @@ def _use_consumer(app: App, ledger: Ledger, sources: Mapping[Source, str]) -> No
 
 
 def _keep_time(app: App, ledger: Ledger) -> None:
-    @app.timer(CHECKPOINT_EVERY_S)
+    @app.task
     async def checkpoint() -> None:
-        if not app.rebalancing:
-            await ledger.checkpoint_due()  # a timer that raises crashes the app, which is right
+        while not app.should_stop:
+            await asyncio.sleep(CHECKPOINT_EVERY_S)
+            try:
+                if not app.rebalancing:
+                    await ledger.checkpoint_due()
+            except Exception as error:
+                await app.crash(error)
 
 
 def _gate(app: App, ledger: Ledger, sources: Mapping[Source, str]) -> None:
@@ -160,7 +168,7 @@ def _gate(app: App, ledger: Ledger, sources: Mapping[Source, str]) -> None:
 
 
 def _restorer(
-    settings: Settings, outbox: Outbox, cores: Cores
+    settings: Settings, app: MonitorApp, cores: Cores
 ) -> Callable[[set[int], Callable[[], bool]], Any]:
     names = settings.topics.by_topic()
 
@@ -168,7 +176,7 @@ def _restorer(
         try:
             async with (
                 asyncio.timeout(settings.restore_within_s),
-                new_reader(settings.brokers) as reader,
+                new_restoring_reader(settings.brokers) as reader,
             ):
                 return {n: await restore_one(n, reader, wanted) for n in sorted(numbers)}
         except TimeoutError as error:
@@ -178,14 +186,14 @@ def _restorer(
 
     async def restore_one(number: int, reader: Any, wanted: Callable[[], bool]) -> Restored:
         def log(topic: str) -> PartitionLog:
-            return PartitionLog(reader, names[topic], number)
+            return PartitionLog(reader, app.log_ends, names[topic], number)
 
-        return await Restorer(number, cores, outbox, log, wanted).restore()
+        return await Restorer(number, cores, app.outbox, log, wanted).restore()
 
     return restore
 
 
-def _watch_over(app: App, ledger: Ledger, settings: Settings) -> None:
+def _watch_over(app: MonitorApp, ledger: Ledger, settings: Settings) -> None:
     sources = settings.sources
 
     def positions() -> dict[TP, int]:
@@ -193,8 +201,7 @@ def _watch_over(app: App, ledger: Ledger, settings: Settings) -> None:
         return {TP(sources[source], number): at for (source, number), at in held.items()}
 
     async def ends(positions: Mapping[TP, int]) -> Mapping[TP, int]:
-        found: Mapping[TP, int] = await app.consumer.highwaters(*positions)
-        return found
+        return cast(Mapping[TP, int], await app.log_ends.ends(positions))
 
     @app.task
     async def watch_progress() -> None:

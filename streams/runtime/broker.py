@@ -22,6 +22,7 @@ from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
 from streams.runtime import supervisor
+from streams.runtime.errors import WorkerError
 
 KAFKA = "4.3.1"
 # slf4j-simple and not log4j: the latter brings kafka-clients 3.9.1 into a 4.3.1 broker.
@@ -61,8 +62,8 @@ log.cleaner.dedupe.buffer.size=2000000
 """
 
 
-class BrokerError(RuntimeError):
-    """The embedded broker cannot be set up or does not answer; the text says what to do."""
+class BrokerError(WorkerError):
+    """The embedded broker cannot be set up or does not answer."""
 
 
 def find_java() -> Path:
@@ -274,9 +275,11 @@ class EmbeddedBroker:
         return str(answer["cluster_id"]) if answer["brokers"] else None
 
     def _told(self, what: str) -> str:
-        """Join what happened, the end of Kafka's log and where the rest of it is."""
-        lines = self.log_file.read_text(errors="replace").splitlines()[-5:]
-        return "\n  ".join([f"{what}; its last words, the rest is in {self.log_file}:", *lines])
+        """Join what happened, the line of Kafka's log that tells most, and where the rest is."""
+        lines = self.log_file.read_text(errors="replace").splitlines()
+        telling = [line for line in lines if re.search(r"ERROR|error:|Error|Exception", line)]
+        last = (telling or lines or ["nothing"])[-1].strip()
+        return f"{what}; it said: {last} (all of it: {self.log_file})"
 
 
 @contextlib.contextmanager

@@ -1,15 +1,18 @@
 """The Kafka clients a worker has besides Faust's."""
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from collections.abc import Iterable
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from schemas.topics import OUTPUT_BYTES
 
 BATCH_BYTES = 512 * 1024
 LINGER_MS = 5
+FETCH_WAIT_MS = 20
 
 
 def new_producer(brokers: str) -> AIOKafkaProducer:
-    """Return a producer that keeps the order and repeats nothing; not compressed (measured)."""
+    """Return a producer that keeps the order and repeats nothing."""
     return AIOKafkaProducer(
         bootstrap_servers=brokers,
         enable_idempotence=True,
@@ -25,3 +28,43 @@ def new_reader(brokers: str) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
         bootstrap_servers=brokers, auto_offset_reset="earliest", enable_auto_commit=False
     )
+
+
+def new_restoring_reader(brokers: str) -> AIOKafkaConsumer:
+    """Return a reader for many short stretches: no fetch that waits stands before the next."""
+    return AIOKafkaConsumer(
+        bootstrap_servers=brokers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+    )
+
+
+class LogEnds:
+    """Asks the brokers where logs begin and end.
+
+    It has a connection of its own: brokers answer in order, and on a consumer's connection a fetch
+    that waits for data (Faust lets it wait 1.5 s) would come first.
+    """
+
+    def __init__(self) -> None:
+        self._client: AIOKafkaConsumer | None = None
+
+    def start(self, client: AIOKafkaConsumer) -> None:
+        """Ask through this client, which reads nothing; started and stopped by its owner."""
+        self._client = client
+
+    async def starts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the first offset there is in each partition."""
+        found: dict[TopicPartition, int] = await self._started().beginning_offsets(partitions)
+        return found
+
+    async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the offset the next record of each partition will get."""
+        found: dict[TopicPartition, int] = await self._started().end_offsets(partitions)
+        return found
+
+    def _started(self) -> AIOKafkaConsumer:
+        if self._client is None:
+            raise RuntimeError("LogEnds must be started before it can ask")
+        return self._client

@@ -13,6 +13,7 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
 from streams.monitor.records import Source
+from streams.runtime.clients import LogEnds
 from streams.runtime.ledger import Fetch, Ledger
 
 LEAVE_WITHIN_S = 5.0
@@ -89,6 +90,7 @@ class Consumer(driver.Consumer):
 
     ledger: Ledger
     topics: Mapping[Source, str]
+    log_ends: LogEnds
     _thread: ConsumerThread
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -124,7 +126,7 @@ class Consumer(driver.Consumer):
     async def end_offset(self, source: Source, partition: int) -> int:
         """Ask the broker where a log ends now."""
         tp = TP(self.topics[source], partition)
-        return (await self.highwaters(tp))[tp]
+        return (await self.log_ends.ends([tp]))[tp]
 
     async def has_drained(self, source: Source, partition: int, end: int, folded: int) -> bool:
         """Tell whether all records before ``end`` are folded if the last offsets hold none.

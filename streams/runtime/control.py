@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.monitors import MonitorSpec
 from schemas.references import Reference
 from streams.monitor.records import Record
+from streams.runtime.clients import LogEnds
 
 POLL_MS = 200
 MAX_BYTES = 900_000  # a spec and its reference must fit into one record of the journal
@@ -81,11 +82,14 @@ class ControlReader:
     ----------
     monitors, references
         The topics' names.
+    log_ends
+        Knows where the topics end.
     """
 
-    def __init__(self, monitors: str, references: str) -> None:
+    def __init__(self, monitors: str, references: str, log_ends: LogEnds) -> None:
         self.tables = ControlTables()
-        self._consumer: AIOKafkaConsumer | None = None
+        self._log_ends = log_ends
+        self._partitions: list[TopicPartition] = []
         self._readers = {
             monitors: self.tables.read_monitors,
             references: self.tables.read_references,
@@ -96,14 +100,12 @@ class ControlReader:
 
     async def start(self, consumer: AIOKafkaConsumer) -> None:
         """Begin to read with a consumer without a group, started, stopped by its owner."""
-        self._consumer = consumer
-        consumer.assign(
-            [
-                TopicPartition(topic, partition)
-                for topic in self._readers
-                for partition in consumer.partitions_for_topic(topic) or {0}
-            ]
-        )
+        self._partitions = [
+            TopicPartition(topic, partition)
+            for topic in self._readers
+            for partition in consumer.partitions_for_topic(topic) or {0}
+        ]
+        consumer.assign(self._partitions)
         await consumer.seek_to_beginning()
         self._task = asyncio.create_task(self._follow(consumer))
 
@@ -116,9 +118,7 @@ class ControlReader:
 
     async def catch_up(self) -> None:
         """Return once everything that is in the topics now has been read."""
-        if self._consumer is None:
-            raise RuntimeError("the control reader must be started before it can catch up")
-        ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+        ends = await self._log_ends.ends(self._partitions)
         async with self._moved:
             await self._moved.wait_for(lambda: self._is_past(ends))
 
@@ -132,7 +132,7 @@ class ControlReader:
             while True:
                 for tp, records in (await consumer.getmany(timeout_ms=POLL_MS)).items():
                     self._readers[tp.topic](records)
-                for tp in consumer.assignment():
+                for tp in self._partitions:
                     self._read_up_to[tp] = await consumer.position(tp)
                 await self._notify()
         finally:

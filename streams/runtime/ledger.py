@@ -226,7 +226,7 @@ class Ledger:
 
     async def restore(self, partitions: set[int]) -> None:
         """Replace everything held by what the logs say of these partitions."""
-        owned = self._let_go()
+        began, owned = self._now(), self._let_go()
         self.broken = False
         await self._control.catch_up()  # a change made and journaled before must not look new
         try:
@@ -236,6 +236,7 @@ class Ledger:
             return
         if self._owned is owned:
             self._slots = {number: self._slot(number, own) for number, own in restored.items()}
+            log.info("Holds partitions %s after %.2f s", sorted(restored), self._now() - began)
 
     def _slot(self, number: int, restored: Restored) -> Slot:
         append = partial(self._outbox.append_state, number)

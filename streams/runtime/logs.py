@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streams.monitor.records import Record
+from streams.runtime.clients import LogEnds
 
 POLL_MS = 1000
 
@@ -16,12 +17,17 @@ class PartitionLog:
     ----------
     reader
         A consumer without a group, started; several logs may share it, one read at a time.
+    log_ends
+        Knows where the log begins and ends.
     topic, partition
         What to read.
     """
 
-    def __init__(self, reader: AIOKafkaConsumer, topic: str, partition: int) -> None:
-        self._reader, self._tp = reader, TopicPartition(topic, partition)
+    def __init__(
+        self, reader: AIOKafkaConsumer, log_ends: LogEnds, topic: str, partition: int
+    ) -> None:
+        self._reader, self._log_ends = reader, log_ends
+        self._tp = TopicPartition(topic, partition)
 
     @property
     def name(self) -> str:
@@ -30,8 +36,8 @@ class PartitionLog:
 
     async def bounds(self) -> tuple[int, int]:
         """Return the first offset there is, and the one the next record will get."""
-        starts = await self._reader.beginning_offsets([self._tp])
-        ends = await self._reader.end_offsets([self._tp])
+        starts = await self._log_ends.starts([self._tp])
+        ends = await self._log_ends.ends([self._tp])
         return starts[self._tp], ends[self._tp]
 
     async def read(self, start: int, end: int) -> AsyncIterator[Sequence[Record]]:

@@ -1,5 +1,6 @@
 """Creates the topics, and says of those that exist whether they will do."""
 
+import socket
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from streams.runtime.errors import BrokerUnreachableError, ConfigurationError
 
 BROKER_DEFAULT = -1
 BOOTSTRAP_MS = 10_000
+CONNECT_S = 5.0
 POLICY = "cleanup.policy"
 
 
@@ -64,7 +66,7 @@ def create_topics(
     Raises
     ------
     ConfigurationError
-        If a number is out of range.
+        If a number is out of range, or an address is none.
     BrokerUnreachableError
         If no broker answers.
     """
@@ -81,16 +83,32 @@ def create_topics(
         }
         for topic, name in names.by_topic().items()
     }
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=brokers, bootstrap_timeout_ms=BOOTSTRAP_MS)
-    except (KafkaError, ValueError) as error:
-        raise BrokerUnreachableError(
-            f"no broker answers at {brokers}: {error}; is it running, is TIDEGAUGE_BROKERS right?"
-        ) from error
+    admin = _connect(brokers)
     try:
         return list(_settle(admin, wanted))
     finally:
         admin.close()
+
+
+def _connect(brokers: str) -> Any:
+    unreachable = f"no broker answers at {brokers}: is it running, is TIDEGAUGE_BROKERS right?"
+    if not any(map(_listens, brokers.split(","))):  # kafka-python would try for BOOTSTRAP_MS
+        raise BrokerUnreachableError(unreachable)
+    try:
+        return KafkaAdminClient(bootstrap_servers=brokers, bootstrap_timeout_ms=BOOTSTRAP_MS)
+    except KafkaError as error:
+        raise BrokerUnreachableError(f"{unreachable} ({error})") from error
+
+
+def _listens(address: str) -> bool:
+    host, _, port = address.strip().rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+    except ValueError as error:
+        raise ConfigurationError(f"brokers must be host:port, got {address!r}") from error
+    except OSError:
+        return False
+    return True
 
 
 def _check(name: str, value: int, fits: bool, rule: str) -> None:

@@ -113,6 +113,20 @@ def test_the_window_kept_by_the_cut_says_how_long_ago_the_change_was() -> None:
     assert detector.window_length[0] == 7  # noqa: PLR2004 - the seven values above
 
 
+def test_parts_of_just_the_shortest_length_are_compared() -> None:
+    detector = ADWIN(width=1, delta=0.9, clock=1, min_window_length=1, grace_period=0)
+    assert detector.update(np.array([[0.0], [20.0]])).tolist() == [[False], [True]]
+
+
+@pytest.mark.parametrize(("grace_period", "first"), [(9, 9), (10, 10), (11, 11)])
+def test_the_first_check_is_of_a_window_longer_than_the_grace_period(
+    grace_period: int, first: int
+) -> None:
+    detector = ADWIN(1, 0.9, clock=1, min_window_length=1, grace_period=grace_period)
+    alarms = detector.update(np.array([[0.0]] * 4 + [[20.0]] * 12))
+    assert np.flatnonzero(alarms)[0] == first
+
+
 def test_a_snapshot_holds_only_the_buckets_in_use() -> None:
     assert len(ADWIN(width=100).snapshot()) < 100 * (8 + 1) * 8 + 200
     assert ADWIN(width=100)._state.nbytes > 100 * 3_000  # noqa: SLF001 - what it does not hold

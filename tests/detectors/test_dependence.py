@@ -3,7 +3,7 @@ from dataclasses import astuple, fields, replace
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from detectors.statistics.dependence import DECAYS, Dependence, fit
@@ -26,6 +26,7 @@ def references(draw: st.DrawFn) -> list[float]:
     return values
 
 
+@settings(deadline=None)  # the oracle takes its time
 @given(references())
 @example([0.0] * 30 + [1.0] * 30)
 @example([0.3] * 20)

@@ -6,20 +6,21 @@ references, in alarms per model; their standard error is sqrt(rate / 100): 0.1 a
 """
 
 import math
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
-from numba import config
 from numpy.typing import NDArray
 
 from detectors.drift.mixture import MixtureEDetector
 from detectors.statistics.dependence import Dependence, fit
 
 pytestmark = pytest.mark.skipif(
-    bool(config.DISABLE_JIT),
+    os.environ.get("NUMBA_DISABLE_JIT", "0") != "0",
     reason="the interpreted kernel would take minutes; test_mixture.py covers each line of it",
 )
 
@@ -50,11 +51,19 @@ Process = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
 
 @cache
-def simulate(process: Process, windows: int) -> tuple[list[Dependence], NDArray[np.float64]]:
-    """Return what each series' reference says, and the windows after it."""
+def simulate(
+    process: Process, windows: int, quiet: int | None = None, shift: float = 0.0
+) -> tuple[list[Dependence], NDArray[np.float64]]:
+    """Return what each series' reference says, and z of the windows after it.
+
+    After ``quiet`` of these all is shifted.
+    """
     values = process(np.random.default_rng(SEED), WINDOWS + windows)
     references = [fit(values[:WINDOWS, series], floor=0.01) for series in range(SERIES)]
-    return references, values[WINDOWS:]
+    if quiet is not None:
+        values[WINDOWS + quiet :] += shift
+    after = zip(references, values[WINDOWS:].T, strict=True)
+    return references, np.column_stack([reference.standardise(y) for reference, y in after])
 
 
 def first_alarms(
@@ -73,13 +82,12 @@ def first_alarms(
     return np.where(alarms.any(axis=0), alarms.argmax(axis=0) + 1.0, np.inf)
 
 
-def rate(process: Process, caution: float = 20.0, **claim: float) -> float:
+@cache
+def rate(process: Process, caution: float = 20.0, **claim: Any) -> float:
     """Return the false alarms of a model when references claim what they do not know."""
-    references, values = simulate(process, WINDOWS)
-    z = np.column_stack([r.standardise(v) for r, v in zip(references, values.T, strict=True)])
-    claiming = [replace(reference, **claim) for reference in references]  # type: ignore[arg-type] # fields by name
-    alarmed = np.isfinite(first_alarms(claiming, z, caution))
-    return float(alarmed.mean()) * PER_MODEL
+    references, z = simulate(process, WINDOWS)
+    claiming = [replace(r, **claim) for r in references]
+    return float(np.isfinite(first_alarms(claiming, z, caution)).mean()) * PER_MODEL
 
 
 @pytest.mark.parametrize(
@@ -126,9 +134,7 @@ def test_a_shift_is_told_after_as_many_windows_as_it_needs(
     knows the process and spends the whole budget they are some 16, 5 and 3.)
     """
     quiet = 30
-    references, values = simulate(independent, quiet + 80)
-    moved = values + np.where(np.arange(quiet + 80) >= quiet, shift, 0.0)[:, None]
-    z = np.column_stack([r.standardise(v) for r, v in zip(references, moved.T, strict=True)])
+    references, z = simulate(independent, quiet + 80, quiet, shift)
     delays = first_alarms(references, z) - quiet
     assert earliest <= np.median(delays) <= latest
     assert (delays <= 0).mean() * PER_MODEL < BUDGET  # it was the shift that was told

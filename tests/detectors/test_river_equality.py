@@ -37,7 +37,7 @@ PAGE_HINKLEY_SETTINGS: list[dict[str, Any]] = [
 
 
 def streams() -> NDArray[np.float64]:
-    """Return many kinds of series, shape (ROWS, 16): steady and with jumps, 5% missing."""
+    """Return many kinds of series, shape (ROWS, 20): steady and with jumps, 5% missing."""
     rng = np.random.default_rng(SEED)
     kinds = [
         rng.normal(size=ROWS),
@@ -48,6 +48,8 @@ def streams() -> NDArray[np.float64]:
         np.full(ROWS, 0.1),
         1e9 + rng.normal(scale=1e-7, size=ROWS),  # what rounding can do to a variance
         rng.normal(scale=1e-9, size=ROWS),
+        rng.normal(scale=1e9, size=ROWS // 80 + 1).repeat(80)[:ROWS],  # a variance below 0
+        np.full(ROWS, 1e16 / 3),  # alarms by rounding alone
     ]
     jumps = rng.normal(scale=2, size=ROWS // 100 + 1).repeat(100)[:ROWS]
     series = np.array([*kinds, *(kind + jumps for kind in kinds)]).T

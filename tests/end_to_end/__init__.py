@@ -1,1 +1,1 @@
-"""TODO."""
+"""What needs a real broker."""

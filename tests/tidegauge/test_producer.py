@@ -24,7 +24,7 @@ import tidegauge.producer as producer_module
 from schemas import events
 from tidegauge import Counts, Producer
 from tidegauge.__main__ import main
-from tidegauge.producer import MAX_BYTES, MAX_FEATURES, Done, clean, encode, plain
+from tidegauge.producer import MAX_BYTES, MAX_FEATURES, Done, KafkaTransport, clean, encode, plain
 
 HOUR = 3600.0  # a linger that no test waits for
 GUARD = 20.0  # seconds until a wait that should end at once is called a failure
@@ -104,6 +104,22 @@ def make() -> Iterator[Callable[..., Producer]]:
         producer.close(timeout_s=0)
 
 
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return what is set once a thread of the producer made next waits with a timeout."""
+    event = threading.Event()
+
+    class Watched(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            if timeout is not None:
+                event.set()  # under the lock: who takes it next finds this thread waiting
+            return super().wait(timeout)
+
+    watched = SimpleNamespace(Condition=Watched, Lock=threading.Lock, Thread=threading.Thread)
+    monkeypatch.setattr(producer_module, "threading", watched)
+    return event
+
+
 Make = Callable[..., Producer]
 
 
@@ -143,6 +159,16 @@ def test_a_frame_leaves_as_soon_as_it_is_full(make: Make, tape: Tape) -> None:
     for n in range(5):
         producer.prediction(f"req-{n}", 0.5, {})
     assert tape.frame()["ids"] == [f"req-{n}" for n in range(5)]
+
+
+def test_the_row_that_fills_a_frame_ends_the_linger(
+    waiting: threading.Event, make: Make, tape: Tape
+) -> None:
+    producer = make(tape, max_rows=2)
+    producer.prediction("req-1", 0.5, {})
+    assert waiting.wait(GUARD)
+    producer.prediction("req-2", 0.5, {})
+    assert tape.frame()["ids"] == ["req-1", "req-2"]
 
 
 def test_a_frame_that_is_not_full_leaves_after_the_linger(make: Make, tape: Tape) -> None:
@@ -301,6 +327,7 @@ def test_a_value_travels_as_the_plain_value_it_stands_for(value: Any, expected: 
         (("req", "0.5", {}, 0), "prediction must be a finite number"),
         (("req", None, {}, 0), "prediction must be a finite number"),
         (("req", 0.5, {}, -1), "ts_ms must"),
+        (("req", 0.5, {}, 253_402_300_800_000), "ts_ms must"),
         (("req", 0.5, {}, 1.5), "ts_ms must"),
         (("req", 0.5, {}, True), "ts_ms must"),
         (("req", 0.5, {"a": [1]}, 0), "feature 'a': must be a number"),
@@ -376,16 +403,17 @@ def test_a_frame_without_an_answer_still_counts_against_the_bound(make: Make) ->
 
 def test_a_flush_waits_for_the_rows_before_it_and_not_for_those_after(make: Make) -> None:
     slow = Slow()
-    producer = make(slow, max_rows=1)
+    producer = make(slow, max_rows=2)
     producer.label("before", 1.0)
-    first = slow.dones.get(timeout=GUARD)
     with ThreadPoolExecutor(1) as pool:
         flushed = pool.submit(producer.flush, GUARD)
+        first = slow.dones.get(timeout=GUARD)  # only the flush can have sent it: it has begun
+        producer.label("after", 1.0)
         producer.label("after", 1.0)
         slow.dones.get(timeout=GUARD)
         first(None)
-        # Should the flush begin late, it waits for both rows: release the second only then.
-        assert flushed.result() or producer.counts.pending == 1
+        assert flushed.result()
+    assert producer.counts == Counts(sent=1, failed=0, dropped=0, pending=2)
     assert not producer.flush(timeout_s=0)
 
 
@@ -457,6 +485,33 @@ def test_a_closed_port_leaves_callers_alone_and_kafka_python_quiet(
     assert [record.name for record in caplog.records] == ["tidegauge.producer"]
 
 
+@pytest.mark.parametrize(
+    ("thread", "level", "wanted"),
+    [
+        ("tidegauge-producer", logging.INFO, False),
+        ("tidegauge-producer-network-thread", logging.INFO, False),
+        ("kafka-python-producer-1-network-thread", logging.INFO, True),
+        ("MainThread", logging.INFO, True),
+        ("tidegauge-producer", logging.DEBUG, True),
+    ],
+)
+def test_only_the_lines_of_our_own_connection_are_kept_out_of_the_log(
+    thread: str, level: int, wanted: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(OSError, match="no address given"):
+        KafkaTransport({"bootstrap_servers": []})  # as far as the filters
+    caplog.set_level(level, logger="tidegauge")
+
+    def complain() -> None:
+        threading.current_thread().name = thread
+        logging.getLogger("kafka.cluster").error("Topic not found")
+
+    speaker = threading.Thread(target=complain)
+    speaker.start()
+    speaker.join()
+    assert ("Topic not found" in caplog.text) is wanted
+
+
 def test_nothing_is_lost_or_doubled_when_threads_append_together(make: Make, tape: Tape) -> None:
     most = 50
     producer = make(tape, max_rows=most, linger_s=0.001)
@@ -489,6 +544,24 @@ def test_the_end_of_a_with_sends_what_is_left_and_closes_the_connection(tape: Ta
     producer.label("req-2", 1.0)
     assert producer.counts == Counts(sent=1, failed=0, dropped=1, pending=0)
     assert producer.close()
+
+
+def test_a_close_that_gives_up_ends_a_flush_that_waits(
+    waiting: threading.Event, make: Make
+) -> None:
+    hanging = Hanging()
+    producer = make(hanging, max_rows=1)
+    producer.label("under way", 1.0)
+    assert hanging.entered.wait(GUARD)
+    producer.label("waiting", 1.0)
+    waiting.clear()
+    with ThreadPoolExecutor(1) as pool:
+        flushed = pool.submit(producer.flush, GUARD)
+        assert waiting.wait(GUARD)
+        assert not producer.close(timeout_s=0)
+        assert flushed.result(GUARD / 2)  # told, and not by its own timeout
+    assert producer.counts == Counts(sent=0, failed=2, dropped=0, pending=0)
+    hanging.released.set()
 
 
 def test_an_answer_after_close_is_not_counted_again(make: Make) -> None:
@@ -565,6 +638,23 @@ producer.label("req-1", 1.0, ts_ms=0)
 
 def test_rows_left_at_exit_are_sent() -> None:
     assert run(PRINTING).count('"ids":["req-1"]') == 1
+
+
+def test_rows_left_at_an_exit_before_the_connection_are_sent() -> None:
+    late = PRINTING.replace("transport=Printing", "transport=open_at_exit").replace(
+        "parent =",
+        """
+import atexit, threading
+exiting = threading.Event()
+
+def open_at_exit():
+    exiting.wait()
+    return Printing()
+
+parent =""",
+    )
+    # Registered last, so called first.
+    assert run(late + "atexit.register(exiting.set)").count('"ids":["req-1"]') == 1
 
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system has no fork")

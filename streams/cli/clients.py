@@ -1,0 +1,155 @@
+"""Kafka for short-lived commands: bounded waiting, and errors that say what to do."""
+
+import contextlib
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka.errors import (
+    KafkaConnectionError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+    UnknownTopicOrPartitionError,
+)
+
+from schemas.topics import INPUT_BYTES, OUTPUT_BYTES
+from streams.runtime.errors import (
+    BrokerUnreachableError,
+    ConfigurationError,
+    TopicMissingError,
+    WorkerError,
+)
+
+BOOTSTRAP_MS = 8_000
+ACKNOWLEDGED_WITHIN_MS = 30_000
+BATCH_BYTES = 512 * 1024
+LINGER_MS = 5
+UNACKNOWLEDGED_BYTES = 32 * 1_048_576  # the client itself has no bound
+NO_TOPICS = "create them with `tidegauge topics create`"
+
+
+@contextlib.contextmanager
+def answering(brokers: str) -> Iterator[None]:
+    """Turn what kafka-python raises in the block into errors with an exit code."""
+    try:
+        yield
+    except (KafkaTimeoutError, KafkaConnectionError) as error:
+        raise BrokerUnreachableError(
+            f"no Kafka broker answers at {brokers}: check --brokers or TIDEGAUGE_BROKERS, or start "
+            "one with `tidegauge broker`"
+        ) from error
+    except UnknownTopicOrPartitionError as error:
+        raise TopicMissingError(f"a topic is missing: {NO_TOPICS}") from error
+    except MessageSizeTooLargeError as error:
+        raise ConfigurationError(
+            f"a message is larger than its topic takes ({INPUT_BYTES} bytes for rows): send fewer "
+            "rows a frame, or fewer features"
+        ) from error
+    except KafkaError as error:
+        told = " ".join(str(error).split())
+        raise WorkerError(f"Kafka at {brokers} refused: {type(error).__name__}: {told}") from error
+
+
+def partition_counts(brokers: str, names: Iterable[str]) -> dict[str, int]:
+    """Return the partition count of each topic.
+
+    Raises
+    ------
+    BrokerUnreachableError
+        If no broker answers within 8 s.
+    TopicMissingError
+        If a topic does not exist.
+    ConfigurationError
+        If ``brokers`` is no address.
+    """
+    wanted = list(names)
+    with answering(brokers):
+        try:
+            admin = KafkaAdminClient(bootstrap_servers=brokers, bootstrap_timeout_ms=BOOTSTRAP_MS)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"--brokers: expected host:port, several separated by commas, got {brokers!r}"
+            ) from error
+        with contextlib.closing(admin):
+            found = {topic["name"]: topic for topic in admin.describe_topics(wanted)}
+    if missing := [name for name in wanted if found[name]["error_code"]]:
+        raise TopicMissingError(f"missing topics: {', '.join(missing)}; {NO_TOPICS}")
+    return {name: len(found[name]["partitions"]) for name in wanted}
+
+
+class Sender:
+    """Sends in order and waits for every acknowledgement, with bounded memory."""
+
+    def __init__(self, producer: Any) -> None:
+        self._producer = producer
+        self._waiting: deque[tuple[Any, int]] = deque()
+        self._bytes = 0
+
+    def send(self, topic: str, key: str, value: bytes | None) -> None:
+        """Send one message; raise what became of an earlier one if it failed."""
+        size = len(value or b"")
+        self._waiting.append((self._producer.send(topic, value=value, key=key.encode()), size))
+        self._bytes += size
+        while self._bytes > UNACKNOWLEDGED_BYTES:
+            self._settle()
+
+    def drain(self) -> None:
+        """Wait until all is acknowledged; raise if anything failed."""
+        self._producer.flush(timeout=ACKNOWLEDGED_WITHIN_MS / 1000)
+        while self._waiting:
+            self._settle()
+
+    def _settle(self) -> None:
+        future, size = self._waiting.popleft()
+        future.get(timeout=ACKNOWLEDGED_WITHIN_MS / 1000)
+        self._bytes -= size
+
+
+@contextlib.contextmanager
+def sending(brokers: str, names: Iterable[str]) -> Iterator[Sender]:
+    """Yield a sender to existing topics; at the end all is acknowledged.
+
+    Raises
+    ------
+    WorkerError
+        As `partition_counts`, and if a message was refused.
+    """
+    partition_counts(brokers, names)
+    with answering(brokers):
+        producer = KafkaProducer(
+            bootstrap_servers=brokers,
+            bootstrap_timeout_ms=BOOTSTRAP_MS,
+            allow_auto_create_topics=False,
+            acks="all",
+            linger_ms=LINGER_MS,
+            batch_size=BATCH_BYTES,
+            max_request_size=OUTPUT_BYTES,
+            request_timeout_ms=ACKNOWLEDGED_WITHIN_MS // 3,
+            delivery_timeout_ms=ACKNOWLEDGED_WITHIN_MS,
+        )
+        try:
+            sender = Sender(producer)
+            yield sender
+            sender.drain()
+        finally:
+            producer.close(timeout=1)
+
+
+@contextlib.contextmanager
+def reading(brokers: str) -> Iterator[Any]:
+    """Yield a consumer without a group and without partitions; it commits nothing."""
+    with (
+        answering(brokers),
+        contextlib.closing(
+            KafkaConsumer(
+                bootstrap_servers=brokers,
+                bootstrap_timeout_ms=BOOTSTRAP_MS,
+                allow_auto_create_topics=False,
+                auto_offset_reset="earliest",
+                enable_auto_commit=False,
+            )
+        ) as consumer,
+    ):
+        yield consumer

@@ -1,0 +1,193 @@
+"""Options that several commands share, each with its environment variable."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from schemas.monitors import milliseconds
+from schemas.topics import PREFIX, TopicNames
+from streams.runtime.errors import ConfigurationError
+
+BROKERS = "127.0.0.1:9092"
+TOPIC_VARIABLE = "TIDEGAUGE_TOPIC_"
+
+
+def examples(*commands: str) -> str:
+    """Return commands as the end of a help text."""
+    return "\n".join(("[bold]Examples[/bold]", *commands))
+
+
+def duration(text: str) -> int:
+    """Return milliseconds; as the parser of an option it makes a usage error of a ValueError."""
+    try:
+        return milliseconds(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+class Columns(NamedTuple):
+    """Which column of a file is what; those not named are features."""
+
+    id: str | None = None
+    time: str | None = None
+    prediction: str | None = None
+    label: str | None = None
+    label_time: str | None = None
+    label_delay_ms: int = 0
+    features: Sequence[str] | None = None
+
+
+Brokers = Annotated[
+    str,
+    typer.Option(
+        "--brokers",
+        "-b",
+        envvar="TIDEGAUGE_BROKERS",
+        metavar="HOST:PORT",
+        help="Kafka's address; several separated by commas.",
+    ),
+]
+Prefix = Annotated[
+    str, typer.Option(envvar="TIDEGAUGE_PREFIX", help="What the names of all topics begin with.")
+]
+MapTopic = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="TIDEGAUGE_MAP_TOPIC",
+        metavar="TOPIC=NAME",
+        help="Use an existing topic: predictions=scores. May be repeated; "
+        "TIDEGAUGE_TOPIC_PREDICTIONS=scores does the same.",
+    ),
+]
+Model = Annotated[
+    str, typer.Option("--model", "-m", envvar="TIDEGAUGE_MODEL", help="The model's name.")
+]
+ModelVersion = Annotated[
+    str, typer.Option("--version", envvar="TIDEGAUGE_MODEL_VERSION", help="The model's version.")
+]
+DataFile = Annotated[
+    Path,
+    typer.Argument(
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        envvar="TIDEGAUGE_FILE",
+        help="Rows as CSV, or as Parquet where the name ends in .parquet; read into memory.",
+    ),
+]
+IdColumn = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TIDEGAUGE_ID_COLUMN",
+        help="Column of the rows' ids. [dim]Default: time of the first row and a number.[/dim]",
+    ),
+]
+TimeColumn = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TIDEGAUGE_TIME_COLUMN",
+        help="Column of the event times: ISO 8601 (UTC where no zone is given) or milliseconds "
+        "since 1970. Rows are sent in its order. "
+        "[dim]Default: made up, in the order of the file, up to now.[/dim]",
+    ),
+]
+PredictionColumn = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TIDEGAUGE_PREDICTION_COLUMN",
+        help="Column of the predictions. [dim]Default: none; rows go to the topic features.[/dim]",
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TIDEGAUGE_LABEL_COLUMN",
+        help="Column of what turned out to be true, as a number or a boolean; may have gaps.",
+    ),
+]
+LabelDelay = Annotated[
+    int | None,
+    typer.Option(
+        parser=duration,
+        envvar="TIDEGAUGE_LABEL_DELAY",
+        metavar="DURATION",
+        help="How long after its row a label is known: 90s, 6h, 30d. [dim]Default: at once.[/dim]",
+    ),
+]
+LabelTimeColumn = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TIDEGAUGE_LABEL_TIME_COLUMN",
+        help="Column of when each label was known; takes the place of --label-delay.",
+    ),
+]
+Features = Annotated[
+    str | None,
+    typer.Option(
+        envvar="TIDEGAUGE_FEATURES",
+        metavar="A,B,C",
+        help="Columns of the features. "
+        "[dim]Default: all others with numbers, booleans or text.[/dim]",
+    ),
+]
+
+
+def columns_of(
+    *,
+    id: str | None,
+    time: str | None,
+    prediction: str | None,
+    label: str | None,
+    label_time: str | None,
+    label_delay_ms: int | None,
+    features: str | None,
+) -> Columns:
+    """Return the columns that the options name.
+
+    Raises
+    ------
+    ConfigurationError
+        If the options do not go together.
+    """
+    if label and not prediction:
+        raise ConfigurationError("--label-column needs --prediction-column beside it")
+    if label_time and label_delay_ms is not None:
+        raise ConfigurationError("expected --label-delay or --label-time-column, got both")
+    if not label and (label_time or label_delay_ms is not None):
+        raise ConfigurationError("--label-delay and --label-time-column need --label-column")
+    names = None if features is None else [n.strip() for n in features.split(",") if n.strip()]
+    return Columns(id, time, prediction, label, label_time, label_delay_ms or 0, names)
+
+
+def topic_names(prefix: str = PREFIX, mapped: Iterable[str] | None = None) -> TopicNames:
+    """Return what the topics are called; an option goes before its environment variable.
+
+    Raises
+    ------
+    ConfigurationError
+        If a topic is unknown, or a name is not one that Kafka takes.
+    """
+    chosen = {
+        name.removeprefix(TOPIC_VARIABLE).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(TOPIC_VARIABLE)
+    }
+    for pair in mapped or ():
+        topic, equals, name = pair.partition("=")
+        if not equals:
+            raise ConfigurationError(f"--map-topic: expected TOPIC=NAME, got {pair!r}")
+        chosen[topic] = name
+    try:
+        return TopicNames.prefixed(prefix, chosen)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+
+
+def tell_left_out(columns: Sequence[str]) -> None:
+    """Tell which columns of a file are not sent, so that nobody waits for them."""
+    if columns:
+        names = ", ".join(columns)
+        typer.echo(f"tidegauge: left out, neither numbers nor text: {names}", err=True)

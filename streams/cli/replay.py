@@ -1,0 +1,174 @@
+"""``tidegauge replay``: sends a file's rows as if a model served them."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from schemas.topics import PREFIX
+from streams.cli.options import (
+    BROKERS,
+    Brokers,
+    DataFile,
+    Features,
+    IdColumn,
+    LabelColumn,
+    LabelDelay,
+    LabelTimeColumn,
+    MapTopic,
+    Model,
+    ModelVersion,
+    PredictionColumn,
+    Prefix,
+    TimeColumn,
+    columns_of,
+    examples,
+    tell_left_out,
+    topic_names,
+)
+
+if TYPE_CHECKING:
+    from streams.cli.traffic import Message
+
+EPILOG = examples(
+    "tidegauge replay flights.csv --model delay --prediction-column score",
+    "tidegauge replay flights.parquet -m delay --prediction-column score --time-column scheduled",
+    "    --label-column late --label-delay 6h --rate 1000",
+    "tidegauge replay big.parquet -m delay --prediction-column score --rows frames",
+)
+
+
+def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
+    file: DataFile,
+    model: Model,
+    version: ModelVersion = "",
+    id_column: IdColumn = None,
+    time_column: TimeColumn = None,
+    prediction_column: PredictionColumn = None,
+    label_column: LabelColumn = None,
+    label_delay: LabelDelay = None,
+    label_time_column: LabelTimeColumn = None,
+    features: Features = None,
+    rate: Annotated[
+        float,
+        typer.Option(
+            min=0, envvar="TIDEGAUGE_RATE", help="Rows a second; 0: as fast as Kafka takes them."
+        ),
+    ] = 0.0,
+    rows: Annotated[
+        Literal["single", "frames"],
+        typer.Option(
+            envvar="TIDEGAUGE_ROWS", help="A message for each row, or many rows in one, as columns."
+        ),
+    ] = "single",
+    frame_rows: Annotated[
+        int,
+        typer.Option(
+            min=1, max=100_000, envvar="TIDEGAUGE_FRAME_ROWS", help="Rows in a frame, at most."
+        ),
+    ] = 500,
+    progress: Annotated[
+        bool,
+        typer.Option(
+            envvar="TIDEGAUGE_PROGRESS", help="Show a progress bar, where there is a terminal."
+        ),
+    ] = True,
+    brokers: Brokers = BROKERS,
+    prefix: Prefix = PREFIX,
+    map_topic: MapTopic = None,
+) -> None:
+    """Send a file's rows as a model's traffic: predictions in order of time, labels when due.
+
+    An empty cell is a missing value. Every message is keyed by the model and acknowledged.
+    """
+    from streams.cli.clients import sending
+    from streams.cli.columns import read_table
+    from streams.cli.traffic import Traffic, check
+
+    columns = columns_of(
+        id=id_column,
+        time=time_column,
+        prediction=prediction_column,
+        label=label_column,
+        label_time=label_time_column,
+        label_delay_ms=label_delay,
+        features=features,
+    )
+    table, step_ms, now_ms = read_table(file), 1000 / (rate or 1), 1000 * time.time()
+    last_ms = now_ms + (step_ms * table.num_rows if rate else 0)
+    traffic = Traffic(table, columns, model, version, last_ms, step_ms)
+    tell_left_out(traffic.left_out)
+    messages = traffic.messages(frame_rows if rows == "frames" else None)
+    used = [traffic.topic, "labels"] if label_column else [traffic.topic]
+    names = {topic: topic_names(prefix, map_topic).by_topic()[topic] for topic in used}
+    sent = Sent(traffic.topic)
+    try:
+        with (
+            sending(brokers, names.values()) as sender,
+            progress_bar(traffic.rows, progress) as advance,
+        ):
+            for message in messages:
+                if message.topic not in sent.rows:
+                    check(message, as_frame=rows == "frames")
+                if rate and message.topic == traffic.topic:
+                    time.sleep(max(0.0, sent.rows[traffic.topic] / rate - sent.seconds))
+                sender.send(names[message.topic], model, message.value)
+                sent.count(message)
+                if message.topic == traffic.topic:
+                    advance(message.rows)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted after {sent}", err=True)
+        raise
+    typer.echo(f"sent {sent}")
+
+
+class Sent:
+    """What was sent, since when."""
+
+    def __init__(self, topic: str) -> None:
+        self.rows: Counter[str] = Counter()
+        self._topic = topic
+        self._messages = self._bytes = 0
+        self._begun = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self._begun
+
+    def count(self, message: "Message") -> None:
+        """Add a message."""
+        self.rows[message.topic] += message.rows
+        self._messages += 1
+        self._bytes += len(message.value)
+
+    def __str__(self) -> str:
+        """Return it in a line."""
+        rows, labels, seconds = self.rows[self._topic], self.rows["labels"], self.seconds
+        return (
+            f"{rows:,} rows and {labels:,} labels in {seconds:.1f} s: {rows / seconds:,.0f} rows/s, "
+            f"{self._bytes / 1e6:,.1f} MB in {self._messages:,} messages"
+        )
+
+
+@contextmanager
+def progress_bar(total: int, wanted: bool) -> Iterator[Callable[[int], None]]:
+    """Show how far it is, on standard error and only on a terminal; yield how to advance."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    with Progress(
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rows"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not (wanted and console.is_terminal),
+    ) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda rows: progress.advance(task, rows)

@@ -1,0 +1,156 @@
+"""A year of flights through a real Kafka, and what the monitor says of it."""
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from schemas.alerts import Alert
+from schemas.monitors import LabelSpec, MonitorSpec, WindowSpec
+from schemas.retraining import RetrainingRequest
+from streams.demo.flights import Flights, read_flights, service_day
+from streams.demo.model import FlightModel
+from streams.demo.stage import Received, Stage, stage, wait_until_folded
+from streams.demo.traffic import FAULT_DAYS, schedule, shuffled, split, with_injected_fault
+from streams.monitor import wording
+from streams.monitor.offline import learn_reference
+
+VERSION = "1"
+SEED = 2013
+FAULTY_FEATURE = "pressure"
+
+
+@dataclass
+class Findings:
+    """What the worker has said in one run."""
+
+    console: Console
+    model: str
+    incidents: dict[str, Alert] = field(default_factory=dict)
+    requests: int = 0
+    rejected: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+
+    def take(self, message: Received) -> None:
+        """Show a message and count it."""
+        if message.topic == "alerts":
+            self._take_alert(msgspec.json.decode(message.value, type=Alert))
+        elif message.topic == "retraining":
+            request = msgspec.json.decode(message.value, type=RetrainingRequest)
+            self.requests += 1
+            span = f"{_day(request.train_from_ms)} to {_day(request.train_to_ms)}"
+            self.console.print(f"    [cyan]→ retraining requested[/], on data from {span}")
+        else:
+            self.rejected += 1
+
+    def _take_alert(self, alert: Alert) -> None:
+        self.statuses[alert.status] += 1
+        self.incidents[alert.incident] = alert
+        if alert.status == "ongoing":
+            return
+        day = f"{_day(alert.told_ms)}"
+        if alert.status == "resolved":
+            self.console.print(f"[dim]{day}  ✓ {alert.title}[/]", highlight=False)
+            return
+        mark = " [black on yellow] injected by this demo [/]" if is_injected(alert) else ""
+        self.console.print(f"{day}  [bold red]●[/] {alert.title}.{mark}", highlight=False)
+        self.console.print(f"             {alert.advice}", style="italic", highlight=False)
+
+
+def is_injected(alert: Alert) -> bool:
+    """Return whether an incident is the fault that the demo put into the data."""
+    days = service_day(np.array([alert.since_ms]))
+    return bool(days[0] in FAULT_DAYS) and alert.series[0].feature == FAULTY_FEATURE
+
+
+def run(console: Console) -> int:
+    """Run the demo; return the exit code."""
+    begun = time.perf_counter()
+    console.rule("[bold]Tidegauge demo[/]: will a flight out of New York arrive late?")
+    console.print("Starting Apache Kafka and a worker …")
+    with stage() as running:
+        flights = read_flights()
+        console.print(
+            f"{len(flights):,} flights of 2013. A small model is trained on January to March; "
+            "April to December run through Kafka, each label at its arrival.\n"
+        )
+        told = _replay(console, running, with_injected_fault(flights), "flight-delay")
+        console.print(
+            "\nThe same year with its rows shuffled: nothing drifts, so nothing should be told.\n"
+        )
+        quiet = _replay(console, running, shuffled(flights, SEED), "flight-delay-shuffled")
+    _summarise(console, told, quiet, time.perf_counter() - begun)
+    right = told.findings.incidents and told.findings.requests and not quiet.findings.incidents
+    return 0 if right else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One replay."""
+
+    rows: int
+    seconds: float
+    findings: Findings
+
+
+def _replay(console: Console, running: Stage, flights: Flights, name: str) -> Run:
+    reference, replayed = split(flights)
+    model = FlightModel.fit(reference)
+    spec = MonitorSpec(
+        model=name,
+        windows=WindowSpec(every="1d", offset="9h"),  # no flight departs at 4 in the morning
+        labels=LabelSpec(horizon="7d"),
+    )
+    frames = schedule(reference, model.score(reference), name, VERSION)
+    learned = learn_reference(spec, VERSION, [(f.topic, orjson.dumps(f.frame)) for f in frames])
+    running.publish(spec, learned)
+    findings = Findings(console, name)
+    begun = time.perf_counter()
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("flights"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    ) as progress:
+        bar = progress.add_task(name, total=len(replayed))
+        for item in schedule(replayed, model.score(replayed), name, VERSION):
+            running.send(item.topic, item.frame)
+            if item.topic == "predictions":
+                progress.advance(bar, len(item.frame["ids"]))
+                progress.update(bar, description=f"{name}, {_day(item.due_ms)}")
+            for message in running.receive():
+                findings.take(message)
+        wait_until_folded(running, findings.take)
+    return Run(len(replayed), time.perf_counter() - begun, findings)
+
+
+def _summarise(console: Console, told: Run, quiet: Run, seconds: float) -> None:
+    rows = told.rows + quiet.rows
+    spent = told.seconds + quiet.seconds
+    console.print()
+    console.rule("[bold]What the demo found[/]")
+    for run, title in ((told, "2013 as it was"), (quiet, "2013 shuffled")):
+        findings = run.findings
+        console.print(
+            f"{title:15} {run.rows:>9,} rows   {run.rows / run.seconds:>8,.0f} rows/s   "
+            f"{len(findings.incidents):>2} incidents   {findings.requests} retraining requests   "
+            f"{findings.rejected} rejected",
+            highlight=False,
+        )
+    console.print(
+        f"{rows:,} rows and their labels in {spent:.0f} s; {seconds:.0f} s in all. "
+        "Nothing is left running.",
+        highlight=False,
+    )
+
+
+def _day(ms: int) -> str:
+    return wording.moment(ms - ms % wording.DAY_MS).rjust(11)

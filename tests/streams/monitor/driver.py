@@ -1,0 +1,138 @@
+"""Drives a partition over logs cut into batches, and tells what it gave in comparable form."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from schemas.monitors import MonitorSpec
+from schemas.outcomes import Outcomes
+from schemas.references import Reference
+from streams.monitor.journal import read_entry
+from streams.monitor.offline import LoggedRecord
+from streams.monitor.partition import Partition, PartitionSettings, PartitionState
+from streams.monitor.records import SOURCES, Output, Record, Source
+from tests.streams.monitor.logs import NOON_MS, Logs
+
+SETTINGS = PartitionSettings({source: source for source in SOURCES}, 1)
+FED_BACK: tuple[Source, ...] = ("outcomes", "alerts")
+
+
+@dataclass
+class Driver:
+    """A worker without a broker: outputs are fed back after each run of a source."""
+
+    specs: Mapping[str, MonitorSpec] = field(default_factory=dict)
+    references: Mapping[str, Reference] = field(default_factory=dict)
+    settings: PartitionSettings = SETTINGS
+    outputs: list[Output] = field(default_factory=list)
+    fed_back: dict[str, list[LoggedRecord]] = field(
+        default_factory=lambda: {source: [] for source in FED_BACK}
+    )
+
+    def __post_init__(self) -> None:
+        self.partition = Partition(0, self.settings)
+        self.publish([self.partition.fence()])
+
+    def publish(self, outputs: Sequence[Output]) -> None:
+        """Append outputs to their logs."""
+        self.outputs += outputs
+        for output in outputs:
+            if output.topic in self.fed_back:
+                log = self.fed_back[output.topic]
+                log.append(LoggedRecord(len(log), NOON_MS, output.key, output.value))
+
+    def fold(self, source: Source, records: Sequence[Record]) -> None:
+        """Fold one batch, journaling the control of each model version that is met."""
+        while records:
+            folded = self.partition.fold(source, records)
+            self.publish(folded.outputs)
+            records = folded.rest
+            if folded.unknown is not None:
+                model, version = folded.unknown
+                self.change(model, version, self.specs.get(model), self.references.get(model))
+
+    def change(
+        self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None = None
+    ) -> None:
+        """Journal a change of control and let it take effect."""
+        change = self.partition.control_change(model, version, spec, reference)
+        self.publish([change])
+        self.partition.apply_change(change)
+
+    def feed_back(self, cuts: Sequence[int] = ()) -> None:
+        """Fold what was published to ``outcomes`` and ``alerts`` since the last time."""
+        for source in FED_BACK:
+            start = self.partition.next_offset[source]
+            for batch in pieces(self.fed_back[source][start:], cuts):
+                self.fold(source, batch)
+
+    def run(self, logs: Logs, cuts: Sequence[int] = ()) -> "Driver":
+        """Fold all of the logs in the order of their runs, each cut at ``cuts``."""
+        for source, end in logs.runs:
+            start = self.partition.next_offset[source]
+            for batch in pieces(logs.records[source][start:end], cuts):
+                self.fold(source, batch)
+            self.feed_back(cuts)
+        return self
+
+
+def pieces(records: Sequence[LoggedRecord], cuts: Sequence[int]) -> Iterator[list[LoggedRecord]]:
+    """Yield records as batches, cut before each offset that is in ``cuts`` modulo 50."""
+    batch: list[LoggedRecord] = []
+    places = set(cuts)
+    for record in records:
+        if batch and record.offset % 50 in places:
+            yield batch
+            batch = []
+        batch.append(record)
+    if batch:
+        yield batch
+
+
+def published(outputs: Sequence[Output], topic: str) -> list[Any]:
+    """Return the bodies of the outputs to a topic."""
+    return [json.loads(o.value or b"null") for o in outputs if o.topic == topic]
+
+
+def by_model(outputs: Sequence[Output]) -> dict[tuple[str, bytes | None], list[Output]]:
+    """Return windows, alerts and retraining requests by topic and model, in their order."""
+    found: dict[tuple[str, bytes | None], list[Output]] = {}
+    for output in outputs:
+        if output.topic in ("windows", "alerts", "retraining"):
+            found.setdefault((output.topic, output.key), []).append(output)
+    return found
+
+
+def rejected(outputs: Sequence[Output]) -> list[str]:
+    """Return the dead letters, sorted: their order says nothing."""
+    return sorted(repr(output) for output in outputs if output.topic == "rejected")
+
+
+def pairs(outputs: Sequence[Output]) -> dict[tuple[str, str], list[tuple[Any, ...]]]:
+    """Return the pairs that were journaled, by model version, in their order."""
+    found: dict[tuple[str, str], list[tuple[Any, ...]]] = {}
+    for output in outputs:
+        if output.topic == "outcomes":
+            entry = read_entry(output.value)
+            if isinstance(entry, Outcomes):
+                columns = (
+                    entry.ids, entry.ts_ms, entry.prediction_ts_ms, entry.predictions,
+                    entry.labels, entry.prediction_offsets, entry.label_offsets,
+                )  # fmt: skip
+                found.setdefault((entry.model, entry.version), []).extend(
+                    zip(*columns, strict=True)
+                )
+    return found
+
+
+def comparable(snapshot: bytes) -> bytes:
+    """Return a snapshot without places in the journal, whose pairs a cut may group otherwise."""
+    state = msgspec.msgpack.decode(snapshot, type=PartitionState)
+    del state.next_offset["outcomes"]
+    state.tallies["outcomes"].records = 0
+    state.marks = [msgspec.structs.replace(m, outcomes=0, sequence=0) for m in state.marks]
+    state.writer.sequence = state.position.sequence = 0
+    return msgspec.msgpack.encode(state)
