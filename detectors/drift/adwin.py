@@ -128,7 +128,7 @@ def has_cut(
 
 
 @kernel(STATE, BLOCK, ALARMS, float64, int64, int64, int64, int64)
-def fold(  # noqa: PLR0913, PLR0917 - a kernel takes numbers and arrays, no objects
+def fold(
     state: NDArray[np.float64],
     block: NDArray[np.float64],
     alarms: NDArray[np.bool_],
@@ -213,7 +213,7 @@ class ADWIN(Bank):
     layout: ClassVar[int] = 1
     bucket_rows: ClassVar[int] = 32  # buckets of up to 2**31 values
 
-    def __init__(  # noqa: PLR0913, PLR0917 - River's parameters, by River's names
+    def __init__(
         self,
         width: int,
         delta: float = 0.002,

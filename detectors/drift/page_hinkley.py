@@ -17,7 +17,7 @@ MODES: Final = ("up", "down", "both")
 
 
 @kernel(STATE, BLOCK, ALARMS, float64, float64, float64, float64, float64)
-def fold(  # noqa: PLR0913, PLR0917 - a kernel takes numbers and arrays, no objects
+def fold(
     state: NDArray[np.float64],
     block: NDArray[np.float64],
     alarms: NDArray[np.bool_],
@@ -110,7 +110,7 @@ class PageHinkley(Bank):
     name: ClassVar[str] = "page_hinkley"
     layout: ClassVar[int] = 1
 
-    def __init__(  # noqa: PLR0913, PLR0917 - River's parameters, by River's names
+    def __init__(
         self,
         width: int,
         min_instances: int = 30,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from streams.cli import alerts, apply, broker, reference, replay, topics, worker
+from streams.cli import alerts, apply, broker, demo, reference, replay, topics, worker
 from streams.cli.options import examples
 from streams.runtime.errors import WorkerError
 
@@ -29,7 +29,7 @@ app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode=None,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -45,11 +45,11 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback(
     epilog=examples(
-        "tidegauge demo                                  see it at work, nothing to set up",
-        "tidegauge broker --create-topics                a Kafka of your own, on this machine",
-        "tidegauge worker                                watch every model that sends rows",
+        "tidegauge demo                           see it at work, nothing to set up",
+        "tidegauge broker --create-topics         a Kafka of your own, on this machine",
+        "tidegauge worker                         watch every model that sends rows",
         "tidegauge replay rows.csv --model fraud --prediction-column score",
-        "tidegauge alerts --follow                       what it has to say",
+        "tidegauge alerts --follow                what it has to say",
     )
 )
 def tidegauge(
@@ -69,16 +69,7 @@ def tidegauge(
     """
 
 
-@app.command()
-def demo() -> None:
-    """Show a year of flights: starts a Kafka and a worker, replays, tells, ends both."""
-    from rich.console import Console
-
-    from streams.cli.demo import run
-
-    raise typer.Exit(run(Console()))
-
-
+app.command()(demo.demo)
 app.command(epilog=broker.EPILOG)(broker.broker)
 app.command(epilog=worker.EPILOG)(worker.worker)
 app.command(epilog=apply.EPILOG)(apply.apply)

@@ -16,8 +16,8 @@ from streams.cli.options import BROKERS, Brokers, MapTopic, Prefix, examples, to
 from streams.monitor import wording
 
 EPILOG = examples(
-    "tidegauge alerts                                all there are",
-    "tidegauge alerts --follow --since now           from now on, until Ctrl-C",
+    "tidegauge alerts                         all there are",
+    "tidegauge alerts --follow --since now    from now on, until Ctrl-C",
     "tidegauge alerts --json | jq .data.title",
     "tidegauge alerts --topic retraining --follow --json | ./retrain.sh",
 )
@@ -31,7 +31,7 @@ class NoAlertError(ValueError):
     """A message of the topic that is not what it should be."""
 
 
-def alerts(  # noqa: PLR0913, PLR0917 - an option is a parameter
+def alerts(
     follow: Annotated[
         bool,
         typer.Option(
@@ -62,9 +62,10 @@ def alerts(  # noqa: PLR0913, PLR0917 - an option is a parameter
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
 ) -> None:
-    """Print alerts, a line each: what moved, since when, from what to what, and what to do.
+    """Print alerts, or requests to retrain.
 
-    A message that is no alert is skipped, and named on standard error.
+    A line each: what moved, since when, from what to what, and what to do. A message that is no
+    alert is skipped, and named on standard error.
     """
     from streams.cli.clients import partition_counts, reading
 

@@ -12,10 +12,10 @@ from streams.runtime.errors import ConfigurationError
 
 EPILOG = examples(
     "tidegauge apply monitors.yaml",
-    "tidegauge apply monitors.yaml --dry-run         look for faults, publish nothing",
-    "tidegauge apply --remove fraud                  back to the defaults",
+    "tidegauge apply monitors.yaml --dry-run      look for faults, publish nothing",
+    "tidegauge apply --remove fraud               back to the defaults",
     "",
-    "[bold]monitors.yaml[/bold]",
+    "cat monitors.yaml",
     "monitors:",
     "  - model: fraud",
     "    windows: {every: 1d}",
@@ -25,14 +25,13 @@ EPILOG = examples(
 )
 
 
-def apply(  # noqa: PLR0913, PLR0917 - an option is a parameter
+def apply(
     file: Annotated[
         Path | None,
         typer.Argument(
             exists=True,
             dir_okay=False,
             readable=True,
-            envvar="TIDEGAUGE_MONITORS",
             help="YAML with a list of monitors.",
         ),
     ] = None,
@@ -54,9 +53,9 @@ def apply(  # noqa: PLR0913, PLR0917 - an option is a parameter
         ),
     ] = None,
 ) -> None:
-    """Publish how models are to be watched; workers take it up as they run.
+    """Publish how models are to be watched.
 
-    Models that no file names are watched with the defaults.
+    Workers take it up as they run. Models that no file names are watched with the defaults.
     """
     from streams.cli.clients import sending
     from streams.cli.monitors_file import read_monitors

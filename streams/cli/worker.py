@@ -14,7 +14,7 @@ EPILOG = examples(
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
-def worker(  # noqa: PLR0913, PLR0917 - an option is a parameter
+def worker(
     brokers: Brokers = BROKERS,
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
@@ -22,7 +22,7 @@ def worker(  # noqa: PLR0913, PLR0917 - an option is a parameter
         str,
         typer.Option(
             envvar="TIDEGAUGE_GROUP",
-            help="Consumer group; its workers share the partitions. [dim]Default: the prefix.[/dim]",
+            help="Consumer group; its workers share the partitions. Default: the prefix.",
         ),
     ] = "",
     instance: Annotated[

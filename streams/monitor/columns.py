@@ -53,7 +53,7 @@ def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpe
 
 
 def is_readable(name: str) -> bool:
-    """Return whether msgspec takes ``name`` for a field: it compares names as they stand in JSON.
+    r"""Return whether msgspec takes ``name`` for a field: it compares names as they stand in JSON.
 
     >>> is_readable("größe"), is_readable("a\\b"), is_readable('"')
     (True, False, False)
@@ -89,8 +89,8 @@ def decoders(source: RowSource, columns: Columns) -> Decoders:
         fields = [(f, number if f[0] == "n" else text, None) for f in names]
         return msgspec.defstruct("Features", fields, rename=names, gc=False)
 
-    row_features = features(float | bool | None, str | None)
-    frame_features = features(list[float | bool | None] | None, list[str | None] | None)
+    row_features = features(Number | None, str | None)
+    frame_features = features(list[Number | None] | None, list[str | None] | None)
     head: list[Any] = [("model", Name), ("version", Version, "")]
     row: list[Any] = [*head, ("id", Id), ("ts_ms", Millis)]
     frame: list[Any] = [*head, ("ids", list[Id]), ("ts_ms", list[Millis])]

@@ -1,5 +1,6 @@
 """Watches the inputs and the score of one model version, window by window."""
 
+from collections import Counter
 from collections.abc import Iterable
 
 import msgspec
@@ -99,13 +100,13 @@ class DriftMonitor:
 
     def _categorise(self, column: int, values: Iterable[str | None]) -> None:
         found, known, learner = self.categories[column], self._known[column], self.learner
-        for value in values:
+        for value, times in Counter(values).items():
             if value is None:
-                found.missing += 1
+                found.missing += times
             elif learner is not None:
-                learner.count(column, value)
+                learner.count(column, value, times)
             elif value not in known:
-                found.unseen += 1
+                found.unseen += times
                 if len(found.examples) < EXAMPLES and value not in found.examples:
                     found.examples.append(value)
 
@@ -152,7 +153,8 @@ class DriftMonitor:
             if name.partition("(")[2].removesuffix(")") in watched
         ]
         budget = spec.false_alarms.count * SHARES[self.origin.source] * self.share
-        self.judge = Judge(self.origin, spec, series, self.names, budget)
+        if any(one.reference is not None for one in series):  # else nothing can be decided
+            self.judge = Judge(self.origin, spec, series, self.names, budget)
 
     def _figures(self) -> dict[str, tuple[float, float]]:
         """Return the open window's value of each series, and what people are shown for it."""

@@ -7,12 +7,10 @@ The store is a cache of what the logs hold; a restore rebuilds it by reading the
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice, repeat
+from itertools import islice
 from typing import NamedTuple
 
 import msgspec
-
-from streams.monitor.block import Block
 
 MAX_HELD = 1_000_000  # predictions and labels held in a partition; beyond, the oldest are forgotten
 MAX_MARKS = 64
@@ -83,35 +81,36 @@ class Join:
         self._held = 0
 
     def add_predictions(
-        self, model: str, version: str, block: Block, scores: Sequence[float], horizon_ms: int
+        self, model: str, arrived: Sequence[tuple[str, Prediction]], horizon_ms: int
     ) -> list[Pair]:
-        """Take predictions; return the pairs they make with labels that came before them."""
+        """Take predictions by id, in the order of the log, whatever their versions.
+
+        Return the pairs they make with labels that came before them.
+        """
         store = self.stores[model]
         before = len(store)
-        rows = zip(repeat(version), block.ts_ms.tolist(), scores, block.offsets.tolist())
-        fresh = dict(zip(block.ids, rows, strict=True))
-        if len(fresh) == len(block.ids) and store.predictions.keys().isdisjoint(fresh):
+        fresh = dict(arrived)
+        if len(fresh) == len(arrived) and store.predictions.keys().isdisjoint(fresh):
             store.predictions |= fresh
         else:
-            self._add_first(store, version, block, scores)
-        latest_ms = int(block.ts_ms.max())
+            self._add_first(store, arrived)
+        latest_ms = max(prediction[1] for _, prediction in arrived)
         store.latest_prediction_ms = max(store.latest_prediction_ms, latest_ms)
         pairs: list[Pair] = []
         if store.labels:
             waiting = [store.labels.pop(id_) for id_ in fresh if id_ in store.labels]
             pairs = self._pair_all(model, store, waiting, horizon_ms)
         self._held += len(store) - before
-        self._forget(store, horizon_ms)
+        self._bound(store, horizon_ms)
         return pairs
 
-    def _add_first(self, store: Store, version: str, block: Block, scores: Sequence[float]) -> None:
+    def _add_first(self, store: Store, arrived: Sequence[tuple[str, Prediction]]) -> None:
         """Add predictions of which some were delivered before: the first delivery stands."""
-        columns = zip(block.ids, block.ts_ms.tolist(), scores, block.offsets.tolist(), strict=True)
-        for id_, ts_ms, score, offset in columns:
+        for id_, prediction in arrived:
             if id_ in store.predictions:
                 self.counts.duplicate_predictions += 1
             else:
-                store.predictions[id_] = (version, ts_ms, score, offset)
+                store.predictions[id_] = prediction
 
     def add_labels(self, model: str, labels: Iterable[Label], horizon_ms: int) -> list[Pair]:
         """Take labels; return the pairs they make. One without its prediction waits for it."""
@@ -119,7 +118,7 @@ class Join:
         before = len(store)
         pairs = self._pair_all(model, store, labels, horizon_ms)
         self._held += len(store) - before
-        self._forget(store, horizon_ms)
+        self._bound(store, horizon_ms)
         return pairs
 
     def unknown(self, model: str, ids: Iterable[str]) -> bool:
@@ -151,13 +150,21 @@ class Join:
         store.latest_label_ms = latest_ms
         return pairs
 
-    def _forget(self, store: Store, horizon_ms: int) -> None:
+    def _bound(self, store: Store, horizon_ms: int) -> None:
+        """Forget what is beyond the horizon, then the oldest of whichever model holds most."""
+        self._forget(store, horizon_ms)
+        while (surplus := self._held - MAX_HELD) > 0:
+            model = max(self.stores, key=lambda name: len(self.stores[name]))
+            self._forget(self.stores[model], horizon_ms, surplus)
+            if not len(self.stores[model]):
+                del self.stores[model]
+
+    def _forget(self, store: Store, horizon_ms: int, surplus: int = 0) -> None:
         """Drop what the other side has left behind the horizon, and the oldest of too many.
 
         Labels may run far ahead of predictions, and the other way round, while a worker catches up.
         """
         oldest_ms = store.latest_label_ms - horizon_ms
-        surplus = self._held - MAX_HELD
         old: list[str] = []  # gathered in one pass: a dict's front is slow to reach again and again
         for id_, prediction in store.predictions.items():
             if prediction[1] >= oldest_ms and len(old) >= surplus:

@@ -7,13 +7,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from detectors.registry import DETECTORS
 from schemas.monitors import MonitorSpec
 from schemas.windows import SeriesReport
 from streams.monitor.block import Floats
 from streams.monitor.incidents import Incident, Incidents, Origin
 from streams.monitor.records import Output
 from streams.monitor.series import CONTEXT, Series
-from streams.monitor.watch import DETECTORS, Watch, WatchState
+from streams.monitor.watch import Watch, WatchState
 from streams.monitor.windows import Window
 
 

@@ -39,7 +39,7 @@ class Sample(msgspec.Struct):
 
     def quantiles(self, width: int) -> Floats:
         """Return the mid-quantiles of each column, shape (QUANTILES, width), NaN where empty."""
-        table = np.frombuffer(b"".join(self.rows)).reshape(-1, width)
+        table = np.frombuffer(b"".join(self.rows)).reshape(len(self.rows), width)
         found = np.full((QUANTILES, width), np.nan)
         for column in range(width):
             values = np.sort(table[~np.isnan(table[:, column]), column])
@@ -81,11 +81,11 @@ class Learner:
         self.windows: list[Learned] = []
         self.counts: list[dict[str, int]] = [{} for _ in categorical]
 
-    def count(self, column: int, value: str) -> None:
-        """Count a category."""
+    def count(self, column: int, value: str, times: int) -> None:
+        """Count a category seen so many times."""
         counts = self.counts[column]
         if value in counts or len(counts) <= MAX_CATEGORIES:
-            counts[value] = counts.get(value, 0) + 1
+            counts[value] = counts.get(value, 0) + times
 
     def close(self, window: Window, statistics: ColumnStatistics, missing: list[float]) -> None:
         """Sum up a window that closed; ``missing`` is the share of each categorical column."""

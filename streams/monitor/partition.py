@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import Literal
 
 import msgspec
@@ -9,11 +10,12 @@ import msgspec
 from schemas.monitors import MonitorSpec, milliseconds
 from schemas.outcomes import ControlChange, Fence
 from schemas.references import Reference
+from streams.monitor.block import Block
 from streams.monitor.columns import RowSource
 from streams.monitor.control import Control, control
 from streams.monitor.decoding import Kept, Key
 from streams.monitor.incidents import Origin
-from streams.monitor.join import Join, JoinCounts, Label, Mark
+from streams.monitor.join import Join, JoinCounts, Label, Mark, Pair, Prediction
 from streams.monitor.journal import JournalWriter, Position, read_entry
 from streams.monitor.labels import Labels, read_labels
 from streams.monitor.performance import PerformanceMonitor, PerformanceState
@@ -86,6 +88,7 @@ class Partition:
         self._position = Position()  # of the performance monitors in the journal
         self._reading: Position | None = None  # of a restore in the journal
         self._digests: dict[Key, str] = {}
+        self._owed: list[tuple[str, list[Pair]]] = []  # found by a restore, not in the journal
 
     # --- folding -------------------------------------------------------------------------------
 
@@ -94,17 +97,20 @@ class Partition:
         fresh = self._fresh(source, records)
         if not fresh:
             return Folded([])
+        owed, self._owed = self._owed, []
+        outputs = [entry for model, pairs in owed for entry in self.writer.pairs(model, pairs)]
         rejections: list[Rejection] = []
         unknown: Key | None = None
         read = len(fresh)
         if source in ("predictions", "features"):
-            outputs, rejections, read, unknown = self._fold_rows(source, fresh)
+            folded, rejections, read, unknown = self._fold_rows(source, fresh)
+            outputs += folded
         elif source == "labels":
             labels, rejections = read_labels(fresh)
             self.tallies[source].observed += len(labels)
-            outputs = self._fold_labels(labels)
+            outputs += self._fold_labels(labels)
         else:
-            outputs = self._fold_each(source, fresh, rejections)
+            outputs += self._fold_each(source, fresh, rejections)
         done = fresh[:read]
         tally = self.tallies[source]
         tally.records += len(done)
@@ -129,12 +135,10 @@ class Partition:
     ) -> tuple[list[Output], list[Rejection], int, Key | None]:
         folded = self.rows[source].fold(records)
         outputs = folded.outputs
-        for (model, version), block in folded.blocks:
-            self.tallies[source].observed += len(block)
-            if source == "predictions":
-                scores = block.numbers[:, -1].tolist()
-                horizon = self._horizon(model)
-                pairs = self.join.add_predictions(model, version, block, scores, horizon)
+        self.tallies[source].observed += sum(len(block) for _, block in folded.blocks)
+        if source == "predictions":
+            for model, arrived in predictions_by_model(folded.blocks).items():
+                pairs = self.join.add_predictions(model, arrived, self._horizon(model))
                 outputs += self.writer.pairs(model, pairs)
         return outputs, folded.rejections, folded.read, folded.unknown
 
@@ -179,7 +183,10 @@ class Partition:
     def _watch_outcomes(self, key: Key, new: Control) -> list[Output]:
         self.outcome_controls[key] = new
         old = self.performance.pop(key, None)
-        return old.supersede() if old is not None else []
+        if old is None:
+            return []
+        self._performance(key).inherit(old)
+        return old.supersede()
 
     def _performance(self, key: Key) -> PerformanceMonitor:
         if key not in self.performance:
@@ -276,12 +283,17 @@ class Partition:
     def rebuild_join(
         self, source: Literal["predictions", "labels"], records: Sequence[Record]
     ) -> None:
-        """Take rows below ``next_offset`` again, for the join alone; predictions come first."""
+        """Take rows below ``next_offset`` again, for the join alone; predictions come first.
+
+        A pair that is not in the journal was written by an owner that had lost the partition, and
+        is void; it is written again with the next fold.
+        """
         counts = msgspec.structs.replace(self.join.counts)
         if source == "labels":
             labels, _ = read_labels(records)
             for model, own in _by_model(labels).items():
-                self.join.add_labels(model, own, self._horizon(model))
+                pairs = self.join.add_labels(model, own, self._horizon(model))
+                self._owed += [(model, pairs)] if pairs else []
         else:
             self._rebuild_predictions(records)
         self.join.counts = counts
@@ -289,9 +301,8 @@ class Partition:
     def _rebuild_predictions(self, records: Sequence[Record]) -> None:
         rows = self.rows["predictions"]
         batch = rows.reader.again().read(records, rows.controls)
-        for (model, version), block in batch.blocks:
-            scores = block.numbers[:, -1].tolist()
-            self.join.add_predictions(model, version, block, scores, self._horizon(model))
+        for model, arrived in predictions_by_model(batch.blocks).items():
+            self.join.add_predictions(model, arrived, self._horizon(model))
 
     # --- snapshots -----------------------------------------------------------------------------
 
@@ -308,14 +319,14 @@ class Partition:
             return list(table).index(id(control))
 
         rows = {source: monitors.state(place) for source, monitors in self.rows.items()}
-        outcomes = [(key, place(held)) for key, held in sorted(self.outcome_controls.items(), key=_key)]
+        controls = sorted(self.outcome_controls.items(), key=_key)
         state = PartitionState(
             LAYOUT,
             at,
             self.tallies,
             list(table.values()),
             rows,
-            outcomes,
+            [(key, place(held)) for key, held in controls],
             [(key, held.state()) for key, held in sorted(self.performance.items(), key=_key)],
             self.join.marks,
             self.join.counts,
@@ -347,6 +358,24 @@ class Partition:
             self.quality[topic].state = quality
         self.retraining.quiet_until_ms = state.quiet_until_ms
         return self
+
+
+def predictions_by_model(
+    blocks: Sequence[tuple[Key, Block]],
+) -> dict[str, list[tuple[str, Prediction]]]:
+    """Return what the join needs of a batch, in the order of the log.
+
+    A batch has a block for each version, but of two versions' predictions with one id the first
+    stands, wherever the batch was cut.
+    """
+    found: dict[str, list[tuple[str, Prediction]]] = {}
+    for (model, version), block in blocks:
+        scores = block.numbers[:, -1].tolist()
+        rows = zip(repeat(version), block.ts_ms.tolist(), scores, block.offsets.tolist())
+        found.setdefault(model, []).extend(zip(block.ids, rows, strict=True))
+    for arrived in found.values():
+        arrived.sort(key=lambda item: item[1][3])
+    return found
 
 
 def _key(item: tuple[Key, object]) -> Key:

@@ -173,7 +173,8 @@ class PerformanceMonitor:
             for name in OUTCOME_COLUMNS
         ]
         budget = spec.false_alarms.count * SHARES["outcomes"] * self.share
-        self.judge = Judge(self.origin, spec, series, OUTCOME_COLUMNS, budget)
+        if any(one.reference is not None for one in series):  # else it is to be learned
+            self.judge = Judge(self.origin, spec, series, OUTCOME_COLUMNS, budget)
 
     def _report(self) -> Output:
         chosen = self.control.spec.metrics
@@ -199,6 +200,16 @@ class PerformanceMonitor:
             "mean": float(self._adwin.estimation[0]),
             "alarms": float(self._adwin_alarms),
         }
+
+    def inherit(self, old: "PerformanceMonitor") -> None:
+        """Go on with what was learned under an earlier spec, where that still holds."""
+        self.pairs = old.pairs
+        published = old.control.reference is not None and old.control.reference.outcomes
+        was, spec = old.control.spec, self.control.spec
+        same = (was.windows, was.task) == (spec.windows, spec.task)
+        if same and old.judge is not None and not published and self.judge is None:
+            self.profiles, self.task = old.profiles, old.task
+            self._watch()
 
     def supersede(self) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""

@@ -13,6 +13,7 @@ from streams.monitor.records import Output, Record
 BLOCK = 100  # records
 MOSTLY = 0.5  # share of bad records in a block that is told
 BETTER = 0.25  # and below which it is over
+LATEST_MS = 253_402_300_799_999  # the year 9999 ends
 
 
 class QualityState(msgspec.Struct):
@@ -52,7 +53,7 @@ class Quality:
         outputs: list[Output] = []
         if share > MOSTLY and not state.incident:
             state.incident = stable_id("rejected", self.topic, self.partition, last.offset)
-            state.since_ms = last.timestamp
+            state.since_ms = _dated(last)
             outputs.append(self._tell(share, last))
         elif share < BETTER and state.incident:
             outputs.append(self._tell(share, last, over=True))
@@ -63,6 +64,7 @@ class Quality:
     def _tell(self, share: float, last: Record, over: bool = False) -> Output:
         state = self.state
         state.revision += 1
+        told_ms = _dated(last)
         alarm = SeriesAlarm(
             series="rejected",
             feature=self.topic,
@@ -73,8 +75,8 @@ class Quality:
             gate=MOSTLY,
             value=Figure(reference=0.0, current=share),
             since_ms=state.since_ms,
-            told_ms=last.timestamp,
-            resolved_ms=last.timestamp if over else None,
+            told_ms=told_ms,
+            resolved_ms=told_ms if over else None,
         )
         where = f"{self.topic}[{self.partition}]"
         return alert_output(
@@ -87,15 +89,15 @@ class Quality:
                 provisional=False,
                 model="",
                 version="",
-                title=wording.resolution(where, [alarm], last.timestamp)
+                title=wording.resolution(where, [alarm], told_ms)
                 if over
                 else wording.title(where, [alarm], {}, state.since_ms),
                 advice="Nothing: the incident is over."
                 if over
                 else wording.advice("quality", [alarm], state.since_ms),
                 since_ms=state.since_ms,
-                told_ms=last.timestamp,
-                resolved_ms=last.timestamp if over else None,
+                told_ms=told_ms,
+                resolved_ms=told_ms if over else None,
                 series=[alarm],
                 evidence=Evidence(
                     topic=self.topic,
@@ -109,3 +111,8 @@ class Quality:
             ),
             f"/tidegauge/{self.topic}/{self.partition}",
         )
+
+
+def _dated(record: Record) -> int:
+    """Return a record's own time; producers may set it to what no calendar has."""
+    return min(max(record.timestamp, 0), LATEST_MS)

@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from detectors.drift.adwin import ADWIN
 from detectors.drift.mixture import MixtureEDetector
-from detectors.drift.page_hinkley import PageHinkley
+from detectors.registry import DETECTORS
 from schemas.alerts import Figure, SeriesAlarm
 from schemas.monitors import DetectorSpec
 from schemas.windows import SeriesReport
@@ -24,7 +23,6 @@ WORSE = 2.0  # an incident goes on when a shift has grown by this factor
 
 QUIET, PENDING, FIRING = range(3)
 STATES = ("quiet", "pending", "firing")
-DETECTORS: dict[str, type[Any]] = {"adwin": ADWIN, "page_hinkley": PageHinkley}
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -94,6 +92,7 @@ class Watch:
         self._detector = {i: kind for kind, columns, _ in self._chosen for i in columns}
         self._judged = [i for i, s in enumerate(self.series) if s.reference is not None]
         references = [s.reference for s in self.series if s.reference is not None]
+        false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
         self._mixture = MixtureEDetector(
             references, np.full(len(references), false_alarms), float(horizon)
         )

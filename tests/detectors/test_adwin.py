@@ -1,7 +1,5 @@
 """ADWIN against its oracle, at full bucket rows, and what its parameters may be."""
 
-# ruff: noqa: D103 - the names of the tests are sentences
-
 import json
 import math
 from itertools import chain
@@ -53,7 +51,7 @@ streams = st.lists(stretches, min_size=1, max_size=4).map(
     min_window_length=st.sampled_from([1, 5]),
     grace_period=st.sampled_from([0, 10]),
 )
-def test_every_alarm_and_number_is_the_oracles_wherever_the_blocks_are_cut(  # noqa: PLR0913, PLR0917 - one for each parameter
+def test_every_alarm_and_number_is_the_oracles_wherever_the_blocks_are_cut(
     values: list[float],
     cuts: list[int],
     kind: type[ADWIN],
@@ -107,10 +105,10 @@ def test_the_window_kept_by_the_cut_says_how_long_ago_the_change_was() -> None:
     alarms = detector.update(np.array([[0.0]] * 200 + [[3.0]] * 6 + [[math.nan]] * 3))
     assert np.flatnonzero(alarms).tolist() == [205]
     kept = detector.since_rows[0]
-    assert kept == detector.window_length[0] < 206  # noqa: PLR2004 - all values until the alarm
+    assert kept == detector.window_length[0] < 206
     detector.update(np.full((7, 1), 3.0))
     assert detector.since_rows[0] == kept + 7
-    assert detector.window_length[0] == 7  # noqa: PLR2004 - the seven values above
+    assert detector.window_length[0] == 7
 
 
 def test_parts_of_just_the_shortest_length_are_compared() -> None:
@@ -169,6 +167,14 @@ def test_a_snapshot_that_would_lead_the_kernel_out_of_its_array_is_refused(
     with pytest.raises(ValueError, match=r"snapshot|bucket rows"):
         detector.restore(damaged(before, field, value))
     assert detector.snapshot() == before
+
+
+def test_a_snapshot_with_an_empty_bucket_row_is_refused() -> None:
+    detector = ADWIN(width=1)
+    detector.update(np.arange(6.0).reshape(-1, 1))  # four of one value, one of two
+    without = damaged(damaged(detector.snapshot(), adwin.SCALARS + 1, 0.0), adwin.WIDTH, 4.0)
+    with pytest.raises(ValueError, match="must hold buckets that make up its windows"):
+        detector.restore(without)
 
 
 def test_the_header_of_a_snapshot_is_one_line_of_json() -> None:

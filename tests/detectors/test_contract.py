@@ -1,7 +1,5 @@
 """What every registered bank of detectors must keep; a new one needs a line in LIVELY."""
 
-# ruff: noqa: D103 - the names of the tests are sentences
-
 import importlib.util
 import json
 import math
@@ -40,7 +38,7 @@ def stream(rows: int = ROWS, width: int = WIDTH) -> NDArray[np.float64]:
     rng = np.random.default_rng(7)
     levels = rng.normal(scale=4, size=(rows // 40 + 1, width)).repeat(40, axis=0)[:rows]
     values = levels + rng.normal(size=(rows, width))
-    values[rng.random(values.shape) < 0.1] = math.nan  # noqa: PLR2004 - the tenth
+    values[rng.random(values.shape) < 0.1] = math.nan
     return values
 
 

@@ -1,7 +1,5 @@
 """Page-Hinkley against its oracle, and what its parameters may be."""
 
-# ruff: noqa: D103 - the names of the tests are sentences
-
 import math
 
 import numpy as np
@@ -30,7 +28,7 @@ streams = st.lists(eighths, min_size=1, max_size=25).flatmap(
     alpha=st.sampled_from([1.0, 0.9]),
     mode=st.sampled_from(["up", "down", "both"]),
 )
-def test_every_alarm_and_number_is_the_oracles_wherever_the_blocks_are_cut(  # noqa: PLR0913, PLR0917 - one for each parameter
+def test_every_alarm_and_number_is_the_oracles_wherever_the_blocks_are_cut(
     values: list[float],
     cuts: list[int],
     min_instances: int,

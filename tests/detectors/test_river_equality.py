@@ -1,7 +1,5 @@
 """Equality with River 0.26: every alarm, and every number to the last bit, after every value."""
 
-# ruff: noqa: D103 - the names of the tests are sentences
-
 import math
 import os
 from collections.abc import Iterator
@@ -53,7 +51,7 @@ def streams() -> NDArray[np.float64]:
     ]
     jumps = rng.normal(scale=2, size=ROWS // 100 + 1).repeat(100)[:ROWS]
     series = np.array([*kinds, *(kind + jumps for kind in kinds)]).T
-    series[rng.random(series.shape) < 0.05] = math.nan  # noqa: PLR2004 - the 5%
+    series[rng.random(series.shape) < 0.05] = math.nan
     return series
 
 

@@ -73,8 +73,9 @@ def answers(address: str) -> bool:
     return False
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def own_broker() -> Iterator[EmbeddedBroker]:
+    """One that these tests may stop; each leaves it running."""
     broker = EmbeddedBroker()
     broker.start()
     yield broker
@@ -97,9 +98,7 @@ async def test_aiokafka_reads_what_it_wrote(brokers: str, topics: TopicNames) ->
         assert [(await consumer.getone()).value for _ in ROWS] == ROWS
 
 
-def test_confluent_kafka_reads_what_it_wrote(
-    brokers: str, topics: TopicNames, prefix: str
-) -> None:
+def test_confluent_kafka_reads_what_it_wrote(brokers: str, topics: TopicNames, prefix: str) -> None:
     producer = confluent_kafka.Producer({"bootstrap.servers": brokers})
     for row in ROWS:
         producer.produce(topics.alerts, row, key=b"model")

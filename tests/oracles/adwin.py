@@ -65,7 +65,7 @@ def splits(buckets: list[Bucket], delta: float, shortest: int) -> bool:
     return False
 
 
-def run(  # noqa: PLR0913 - the detector's parameters
+def run(
     values: list[float],
     *,
     delta: float,

@@ -29,7 +29,7 @@ def rows_since(path: list[Fraction], extremum: Fraction) -> int:
     return path[::-1].index(extremum)
 
 
-def run(  # noqa: PLR0913 - the detector's parameters
+def run(
     values: list[float],
     *,
     min_instances: int,

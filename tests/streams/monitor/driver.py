@@ -97,12 +97,17 @@ def published(outputs: Sequence[Output], topic: str) -> list[Any]:
     return [json.loads(o.value or b"null") for o in outputs if o.topic == topic]
 
 
-def by_model(outputs: Sequence[Output]) -> dict[tuple[str, bytes | None], list[Output]]:
-    """Return windows, alerts and retraining requests by topic and model, in their order."""
-    found: dict[tuple[str, bytes | None], list[Output]] = {}
+def by_monitor(outputs: Sequence[Output]) -> dict[tuple[str, ...], list[Output]]:
+    """Return windows, alerts and retraining requests by topic, model version and source.
+
+    Two versions' windows may come in either order, as a batch is folded version by version.
+    """
+    found: dict[tuple[str, ...], list[Output]] = {}
     for output in outputs:
         if output.topic in ("windows", "alerts", "retraining"):
-            found.setdefault((output.topic, output.key), []).append(output)
+            body, source = json.loads(output.value or b""), dict(output.headers)["ce_source"]
+            key = (output.topic, body["model"], body["version"], str(source))
+            found.setdefault(key, []).append(output)
     return found
 
 

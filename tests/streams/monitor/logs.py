@@ -133,7 +133,7 @@ class _Busy:
             if self.rng.random() < 0.2:
                 continue
             truth = float(self.rng.random() < score) if model == "fraud" else score + 2
-            if model == "house" and int(id_[1:]) > 220:
+            if model == "house" and int(id_[1:]) > 140:
                 truth += 500
             found.append(label(model, id_, ts_ms + 900, truth))
         return found

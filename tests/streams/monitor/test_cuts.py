@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from streams.monitor.partition import PartitionState
-from tests.streams.monitor.driver import Driver, by_model, comparable, pairs, published, rejected
+from streams.monitor.records import Source
+from tests.streams.monitor.driver import Driver, by_monitor, comparable, pairs, published, rejected
 from tests.streams.monitor.logs import SPECS, busy_logs
 
 SEEDS = (1, 2, 3)
@@ -42,7 +43,7 @@ def test_much_happens_in_the_busy_log(seed: int) -> None:
 @given(cuts=st.lists(st.integers(0, 49), max_size=12))
 def test_where_batches_are_cut_changes_no_output_and_no_byte(seed: int, cuts: list[int]) -> None:
     expected, found = whole(seed), Driver(SPECS).run(busy_logs(seed), cuts)
-    assert by_model(found.outputs) == by_model(expected.outputs)
+    assert by_monitor(found.outputs) == by_monitor(expected.outputs)
     assert rejected(found.outputs) == rejected(expected.outputs)
     assert pairs(found.outputs) == pairs(expected.outputs)
     assert comparable(found.partition.snapshot()) == comparable(expected.partition.snapshot())
@@ -51,7 +52,7 @@ def test_where_batches_are_cut_changes_no_output_and_no_byte(seed: int, cuts: li
 @pytest.mark.parametrize("seed", SEEDS)
 def test_batches_of_one_record_give_the_same(seed: int) -> None:
     expected, found = whole(seed), Driver(SPECS).run(busy_logs(seed), range(50))
-    assert by_model(found.outputs) == by_model(expected.outputs)
+    assert by_monitor(found.outputs) == by_monitor(expected.outputs)
     assert pairs(found.outputs) == pairs(expected.outputs)
     assert comparable(found.partition.snapshot()) == comparable(expected.partition.snapshot())
 
@@ -59,11 +60,12 @@ def test_batches_of_one_record_give_the_same(seed: int) -> None:
 def test_every_row_is_observed_rejected_or_waiting() -> None:
     logs = busy_logs(1)
     partition = whole(1).partition
-    for source in ("predictions", "features", "labels"):
+    sources: tuple[Source, ...] = ("predictions", "features", "labels")
+    for source in sources:
         tally = partition.tallies[source]
         assert tally.records == len(logs.records[source]) == partition.next_offset[source]
         rows = sum(count_rows(record.value) for record in logs.records[source])
-        waiting = partition.rows[source].waiting() if source != "labels" else 0
+        waiting = 0 if source == "labels" else partition.rows[source].waiting()
         assert tally.observed + tally.rejected + waiting == rows
 
 

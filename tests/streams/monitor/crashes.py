@@ -1,0 +1,179 @@
+"""The runtime's contract in small: logs as lists, a worker that crashes and is restored.
+
+What a worker appends to a log stays there; what it only knew is lost. A script of steps says in
+which order it meets the logs; a restored worker goes through it again from the start, and does
+only what its offsets say is not yet done.
+"""
+
+import random
+from dataclasses import dataclass, field
+from typing import Literal
+
+from schemas.monitors import MonitorSpec
+from streams.monitor.control import control_digest
+from streams.monitor.offline import LoggedRecord
+from streams.monitor.partition import Partition, PartitionSettings
+from streams.monitor.records import SOURCES, Output, Record, Source
+from tests.streams.monitor.driver import SETTINGS
+from tests.streams.monitor.logs import NOON_MS, Logs
+
+Place = Literal["fold", "publish", "snapshot", "committed"]
+PLACES: tuple[Place, ...] = ("fold", "publish", "snapshot", "committed")
+MOST_BATCH = 40
+SNAPSHOT_EVERY = 5  # batches
+
+
+class CrashError(Exception):
+    """The worker is gone."""
+
+
+@dataclass
+class Change:
+    """A step of the script: from here on the models have these specs."""
+
+    specs: dict[str, MonitorSpec]
+
+
+Step = tuple[Source, int] | Change
+
+
+@dataclass
+class Broker:
+    """What outlives a worker."""
+
+    logs: dict[Source, list[LoggedRecord]]
+    outputs: list[Output] = field(default_factory=list)
+    state: list[bytes] = field(default_factory=list)
+    adopted: int = 0  # changes of the script that the journal holds
+
+    def append(self, output: Output, twice: bool = False) -> None:
+        """Append an output, twice where a producer's retry is not recognised."""
+        for _ in range(1 + twice):
+            self.outputs.append(output)
+            if output.topic in ("outcomes", "alerts"):
+                log = self.logs[output.topic]
+                log.append(LoggedRecord(len(log), NOON_MS, output.key, output.value))
+
+
+def script(logs: Logs, changes: dict[int, dict[str, MonitorSpec]]) -> list[Step]:
+    """Return the steps of the logs' runs; ``changes`` come before the run of that number."""
+    steps: list[Step] = []
+    for number, run in enumerate(logs.runs):
+        if number in changes:
+            steps.append(Change(changes[number]))
+        steps.append(run)
+    return steps
+
+
+@dataclass
+class Worker:
+    """One owner of the partition, from restore to crash."""
+
+    broker: Broker
+    steps: list[Step]
+    specs: dict[str, MonitorSpec]
+    chance: random.Random
+    crash_at: dict[int, Place] = field(default_factory=dict)  # batch: where in it
+    settings: PartitionSettings = SETTINGS
+    batches: int = 0
+
+    def __post_init__(self) -> None:
+        """Restore by the protocol of the runtime."""
+        self.specs = dict(self.specs)
+        state = self.broker.state
+        self.partition = (
+            Partition.restore(0, self.settings, state[-1])
+            if state
+            else Partition(0, self.settings)
+        )
+        self._owed: list[Output] = []
+        at = self.partition.rebuild_from["outcomes"]
+        journal = self.broker.logs["outcomes"]
+        end = len(journal)
+        self._in_batches(journal[at:end], self.partition.read_journal)
+        self.broker.append(self.partition.fence())
+        self._in_batches(journal[end:], self.partition.read_journal)
+        for source in ("predictions", "labels"):
+            start, stop = self.partition.rebuild_from[source], self.partition.next_offset[source]
+            for batch in self._cut(self.broker.logs[source][start:stop]):
+                self.partition.rebuild_join(source, batch)
+
+    def run(self, until: int | None = None) -> None:
+        """Go through the script; raises CrashError where it is told to."""
+        changes = 0
+        for step in self.steps[:until]:
+            if isinstance(step, Change):
+                changes += 1
+                self.specs |= step.specs
+                if changes > self.broker.adopted:
+                    self._adopt()
+                    self.broker.adopted = changes
+                continue
+            source, end = step
+            self._fold_up_to(source, end)
+            self._fold_up_to("outcomes", None)
+            self._fold_up_to("alerts", None)
+
+    def checkpoint(self) -> None:
+        """Write a snapshot; all outputs are acknowledged."""
+        self.broker.state.append(self.partition.snapshot())
+
+    def _adopt(self) -> None:
+        for (model, version), digest in self.partition.known().items():
+            spec = self.specs.get(model)
+            if control_digest(spec, None) != digest:
+                self._change(model, version)
+
+    def _change(self, model: str, version: str) -> None:
+        change = self.partition.control_change(model, version, self.specs.get(model), None)
+        self.broker.append(change)
+        self.partition.apply_change(change)
+
+    def _fold_up_to(self, source: Source, end: int | None) -> None:
+        while True:
+            start = self.partition.next_offset[source]
+            log = self.broker.logs[source][start:end]
+            if not log:
+                return
+            records: list[Record] = list(log[: self.chance.randint(1, MOST_BATCH)])
+            self._fold_batch(source, records)
+
+    def _fold_batch(self, source: Source, records: list[Record]) -> None:
+        self.batches += 1
+        if source == "labels":
+            assert not self.partition.awaits_predictions(records) or self.settings is not SETTINGS
+        place = self.crash_at.get(self.batches)
+        rest = records
+        while rest:
+            folded = self.partition.fold(source, rest)
+            if place == "fold":
+                raise CrashError
+            for at, output in enumerate(folded.outputs):
+                if place == "publish" and at == len(folded.outputs) // 2:
+                    raise CrashError
+                self.broker.append(output, twice=self.chance.random() < 0.2)
+            rest = list(folded.rest)
+            if folded.unknown is not None:
+                self._change(*folded.unknown)
+        if place == "snapshot":
+            raise CrashError
+        if self.batches % SNAPSHOT_EVERY == 0 or place == "committed":
+            self.checkpoint()
+        if place == "committed":
+            raise CrashError
+
+    def _cut(self, records: list[LoggedRecord]) -> list[list[LoggedRecord]]:
+        size = self.chance.randint(1, MOST_BATCH)
+        return [records[i : i + size] for i in range(0, len(records), size)]
+
+    def _in_batches(self, records: list[LoggedRecord], take: object) -> None:
+        assert callable(take)
+        for batch in self._cut(records):
+            take(batch)
+
+
+def undisturbed(logs: Logs, steps: list[Step], specs: dict[str, MonitorSpec]) -> Broker:
+    """Return what one worker makes of the script that never crashes."""
+    broker = Broker({source: list(logs.records[source]) for source in SOURCES})
+    Worker(broker, steps, specs, random.Random(0)).run()
+    return broker

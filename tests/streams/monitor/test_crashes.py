@@ -1,0 +1,238 @@
+"""Whatever crashes, whoever goes on unaware: the same windows, alerts and pairs come out."""
+
+import json
+import random
+from functools import cache
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.monitors import EffectSpec, MonitorSpec, WindowSpec
+from schemas.outcomes import Outcomes
+from streams.monitor.journal import Position, read_entry
+from streams.monitor.offline import LoggedRecord
+from streams.monitor.partition import Partition
+from streams.monitor.records import SOURCES, Output, Source
+from tests.streams.monitor.crashes import (
+    PLACES,
+    Broker,
+    CrashError,
+    Place,
+    Step,
+    Worker,
+    script,
+    undisturbed,
+)
+from tests.streams.monitor.driver import SETTINGS
+from tests.streams.monitor.logs import SPECS, Logs, busy_logs, label, row
+
+SEED = 1
+CHANGES = {
+    14: {"fraud": msgspec.structs.replace(SPECS["fraud"], effect=EffectSpec(features=0.3))},
+    20: {"house": msgspec.structs.replace(SPECS["house"], windows=WindowSpec(rows=15))},
+}
+
+
+@cache
+def story() -> tuple[Logs, list[Step], Broker]:
+    """Return logs in which each label follows its prediction, a script, and what comes of it."""
+    logs = busy_logs(SEED)
+    # each label comes after its prediction, so that pairs have one order: that of the labels
+    logs.runs = [run for run in logs.runs if run[0] != "labels"] + [logs.runs[-1]]
+    runs: list[tuple[Source, int]] = []
+    for turn in range(9):
+        part = busy_logs(SEED, turn + 1).records
+        at = {source: len(part[source]) for source in ("predictions", "features", "labels")}
+        runs += [("predictions", at["predictions"]), ("features", at["features"])]
+        runs += [("labels", at["labels"])]
+    logs.runs = runs
+    steps = script(logs, CHANGES)
+    return logs, steps, undisturbed(logs, steps, SPECS)
+
+
+def by_id(outputs: list[Output], topic: str) -> dict[bytes, Output]:
+    """Return the events of a topic by their id; a second delivery must be equal."""
+    found: dict[bytes, Output] = {}
+    for output in outputs:
+        if output.topic == topic:
+            id_ = dict(output.headers)["ce_id"]
+            assert id_ is not None
+            assert found.setdefault(id_, output) == output, "one id, two contents"
+    return found
+
+
+def accepted(journal: list[LoggedRecord]) -> dict[tuple[str, str], list[tuple[str, int]]]:
+    """Return the pairs a reader of the journal takes, by model version, with label offsets."""
+    position = Position()
+    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
+    for record in journal:
+        entry = read_entry(record.value)
+        if position.accepts(entry) and isinstance(entry, Outcomes):
+            rows = zip(entry.ids, entry.label_offsets, strict=True)
+            found.setdefault((entry.model, entry.version), []).extend(rows)
+    return found
+
+
+def assert_same(found: Broker, expected: Broker) -> None:
+    pairs = accepted(found.logs["outcomes"])
+    assert pairs == accepted(expected.logs["outcomes"])
+    for own in pairs.values():
+        assert len({id_ for id_, _ in own}) == len(own)
+    for topic in ("windows", "alerts", "retraining"):
+        assert by_id(found.outputs, topic) == by_id(expected.outputs, topic)
+    assert dead_letters(found) == dead_letters(expected)
+
+
+def dead_letters(broker: Broker) -> set[str]:
+    return {repr(output) for output in broker.outputs if output.topic == "rejected"}
+
+
+def live(crashes: list[tuple[int, Place]], seed: int, broker: Broker, steps: list[Step]) -> Worker:
+    """Let owner after owner crash, and the last one finish."""
+    chance = random.Random(seed)
+    for batch, place in crashes:
+        try:
+            Worker(broker, steps, SPECS, chance, {batch: place}).run()
+        except CrashError:
+            pass
+    last = Worker(broker, steps, SPECS, chance)
+    last.run()
+    return last
+
+
+def fresh(logs: Logs) -> Broker:
+    return Broker({source: list(logs.records[source]) for source in SOURCES})
+
+
+def test_the_undisturbed_story_is_worth_telling() -> None:
+    _, _, broker = story()
+    alerts = [json.loads(o.value or b"") for o in broker.outputs if o.topic == "alerts"]
+    assert {alert["kind"] for alert in alerts} >= {"quality", "performance"}
+    assert any("new spec or reference" in alert["title"] for alert in alerts)
+    assert by_id(broker.outputs, "retraining")
+    assert sum(len(own) for own in accepted(broker.logs["outcomes"]).values()) > 300
+
+
+@pytest.mark.parametrize("place", PLACES)
+@settings(max_examples=5, deadline=None, derandomize=True)
+@given(batches=st.lists(st.integers(1, 40), min_size=1, max_size=5), seed=st.integers(0, 99))
+def test_crashes_change_nothing(place: Place, batches: list[int], seed: int) -> None:
+    logs, steps, expected = story()
+    broker = fresh(logs)
+    live([(batch, place) for batch in batches], seed, broker, steps)
+    assert_same(broker, expected)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    crashes=st.lists(st.tuples(st.integers(1, 50), st.sampled_from(PLACES)), max_size=8),
+    seed=st.integers(0, 99),
+)
+def test_any_mix_of_crashes_changes_nothing(crashes: list[tuple[int, Place]], seed: int) -> None:
+    logs, steps, expected = story()
+    broker = fresh(logs)
+    last = live(crashes, seed, broker, steps)
+    assert_same(broker, expected)
+    for source in ("predictions", "features", "labels"):
+        assert last.partition.next_offset[source] == len(logs.records[source])
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    first=st.integers(1, 12), further=st.integers(1, 6), late=st.booleans(), seed=st.integers(0, 99)
+)
+def test_an_owner_that_has_not_noticed_changes_nothing(
+    first: int, further: int, late: bool, seed: int
+) -> None:
+    logs, steps, expected = story()
+    broker, chance = fresh(logs), random.Random(seed)
+    zombie = Worker(broker, steps, SPECS, chance)
+    zombie.run(until=first)
+    owner = Worker(broker, steps, SPECS, chance)
+    zombie.run(until=first + further)  # before any change of control
+    if late:
+        zombie.checkpoint()
+        owner = Worker(broker, steps, SPECS, chance)  # starts from the zombie's snapshot
+    owner.run()
+    assert_same(broker, expected)
+
+
+def pair_logs() -> Logs:
+    """Return 120 predictions, then their labels."""
+    logs = Logs()
+    for n in range(120):
+        logs.add("predictions", row("fraud", str(n), n, {"a": n % 7}, 0.5), at=n)
+    logs.run("predictions")
+    for n in range(120):
+        logs.add("labels", label("fraud", str(n), n + 1, n % 2), at=n)
+    logs.run("labels")
+    return logs
+
+
+def test_pairs_that_only_a_superseded_owner_wrote_are_written_again() -> None:
+    logs = pair_logs()
+    steps = script(logs, {})
+    broker, chance = fresh(logs), random.Random(3)
+    zombie = Worker(broker, steps, SPECS, chance)
+    zombie.run(until=1)
+    Worker(broker, steps, SPECS, chance)  # a new owner, which crashes at once
+    zombie.run()  # its pairs are void
+    zombie.checkpoint()
+    assert accepted(broker.logs["outcomes"]) == {}
+    last = Worker(broker, steps, SPECS, chance)
+    broker.logs["labels"].append(LoggedRecord(120, 0, None, label("fraud", "0", 1, 0.0)))
+    last.steps = [*steps, ("labels", 121)]
+    last.run()
+    found = accepted(broker.logs["outcomes"])
+    assert found == {("fraud", ""): [(str(n), n) for n in range(120)]}
+
+
+def test_a_restore_reads_no_more_than_what_is_still_waited_for() -> None:
+    logs = pair_logs()
+    broker = fresh(logs)
+    worker = Worker(broker, script(logs, {}), SPECS, random.Random(1))
+    worker.run()
+    worker.checkpoint()
+    partition = worker.partition
+    assert partition.rebuild_from["predictions"] == 0  # within the horizon a label may come again
+    late = [
+        LoggedRecord(120 + n, 1 << 40, None, row("fraud", f"x{n}", 1 << 40, {"a": 1}, 0.5))
+        for n in range(3)
+    ]
+    partition.fold("predictions", late)
+    partition.fold("labels", [LoggedRecord(120, 1 << 40, None, label("fraud", "x2", 1 << 40, 1))])
+    partition.snapshot()
+    assert partition.rebuild_from["predictions"] == 120
+    assert partition.rebuild_from["labels"] == 120
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x00", b"\xc1", b"nonsense"])
+def test_a_snapshot_that_cannot_be_read_is_refused(damage: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - whatever the decoder says of it
+        Partition.restore(0, SETTINGS, damage)
+    whole = Partition(0, SETTINGS).snapshot()
+    with pytest.raises(ValueError):  # noqa: PT011
+        Partition.restore(0, SETTINGS, whole[:-1])
+    other = msgspec.msgpack.encode(msgspec.msgpack.decode(whole) | {"layout": 99})
+    with pytest.raises(ValueError, match="snapshot: expected layout 1, got 99"):
+        Partition.restore(0, SETTINGS, other)
+
+
+def test_a_restored_partition_gives_the_same_snapshot() -> None:
+    logs, steps, _ = story()
+    worker = Worker(fresh(logs), steps, SPECS, random.Random(5))
+    worker.run()
+    data = worker.partition.snapshot()
+    assert Partition.restore(0, SETTINGS, data).snapshot() == data
+
+
+def test_a_model_may_be_given_a_spec_before_its_first_row() -> None:
+    spec = MonitorSpec(model="fraud", windows=WindowSpec(rows=10))
+    partition = Partition(0, SETTINGS)
+    partition.fence()
+    partition.apply_change(partition.control_change("fraud", "", spec, None))
+    folded = partition.fold("predictions", pair_logs().records["predictions"])
+    assert folded.unknown is None
+    assert sum(output.topic == "windows" for output in folded.outputs) == 12
