@@ -34,7 +34,9 @@ Mark = tuple[int, int]  # broker's clock in ms, rows so far
 @contextlib.contextmanager
 def running(*command: str) -> Iterator["subprocess.Popen[str]"]:
     """Run a command for the length of a ``with`` block."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
     try:
         yield process
     finally:
@@ -139,7 +141,7 @@ def measure(brokers: str, count: int, run: str) -> dict[str, float]:
 def report(rates: dict[str, float]) -> dict[str, float]:
     """Print the rates, and how the ratios stand to what is expected; return the ratios."""
     slow, bare = rates["plain Faust + River"], rates["bare aiokafka + orjson"]
-    print(f"\n{'':26}{'rows/s':>12}{'× Faust + River':>18}{'× aiokafka':>12}")
+    print(f"\n{'':26}{'rows/s':>12}{'x Faust + River':>18}{'x aiokafka':>12}")
     for name, value in rates.items():
         print(f"{name:26}{value:>12,.0f}{value / slow:>18.1f}{value / bare:>12.2f}")
     ratios = {
@@ -174,8 +176,7 @@ def main() -> None:
 
 def _address(process: "subprocess.Popen[str]") -> str:
     """Return the address that the broker prints once it is up."""
-    assert process.stdout is not None  # noqa: S101 - running() pipes it
-    for line in process.stdout:
+    for line in process.stdout or ():
         for word in line.split():
             if word.startswith("127.0.0.1:"):
                 return word.rstrip(".,")

@@ -53,7 +53,7 @@ def _show_version(wanted: bool) -> None:
     )
 )
 def tidegauge(
-    version: Annotated[
+    show_version: Annotated[
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,

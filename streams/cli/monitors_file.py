@@ -39,7 +39,11 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    (
+        "float",
+        r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+",
+        list("-+.0123456789"),
+    ),
 ):
     Yaml.add_implicit_resolver(
         f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first
@@ -119,22 +123,15 @@ def _alternatives(kind: Any) -> Iterator[Any]:
 def _told(message: str, data: Any, kind: Any, path: str) -> str:
     where = AT.search(message)
     place = path + (where[1] if where else "")
-    told = (
-        AT.sub("", message).replace("`", "").replace("object", "mapping").replace("array", "list")
-    )
-    told = told[0].lower() + told[1:]
-    choices = [
-        name
-        for part in _alternatives(kind)
-        if get_origin(part) is Literal
-        for name in get_args(part)
-    ]
-    if choices:
-        told = f"expected one of {', '.join(choices)}"
+    told = AT.sub("", message).replace("`", "")
+    told = told[0].lower() + told[1:].replace("object", "mapping").replace("array", "list")
+    literals = [part for part in _alternatives(kind) if get_origin(part) is Literal]
+    if literals:
+        told = f"expected one of {', '.join(get_args(literals[0]))}"
     elif Duration in (kind, *get_args(kind)):
         told = "expected a duration such as 30s, 9h or 7d"
-    if told.startswith("expected") and "got" not in told and not isinstance(data, dict | list):
-        told += f", got {data!r}"
+    if told.startswith("expected") and not isinstance(data, dict | list):
+        told = f"{told.partition(', got ')[0]}, got {'nothing' if data is None else repr(data)}"
     return f"{place}: {told}"
 
 

@@ -1,6 +1,7 @@
 """Options that several commands share, each with its environment variable."""
 
 import os
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
@@ -12,6 +13,7 @@ from schemas.topics import PREFIX, TopicNames
 from streams.runtime.errors import ConfigurationError
 
 BROKERS = "127.0.0.1:9092"
+ADDRESS = re.compile(r"[^\s:/@]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}")
 TOPIC_VARIABLE = "TIDEGAUGE_TOPIC_"
 
 
@@ -40,11 +42,20 @@ class Columns(NamedTuple):
     features: Sequence[str] | None = None
 
 
+def addresses(text: str) -> str:
+    """Return the text if Kafka's clients can use it."""
+    for address in text.split(","):
+        if not ADDRESS.fullmatch(address.strip()):
+            raise typer.BadParameter(f"expected host:port, got {address!r}")
+    return text
+
+
 Brokers = Annotated[
     str,
     typer.Option(
         "--brokers",
         "-b",
+        parser=addresses,
         envvar="TIDEGAUGE_BROKERS",
         metavar="HOST:PORT",
         help="Kafka's address; several separated by commas.",

@@ -24,6 +24,7 @@ class Block:
     categories: tuple[Sequence[str | None], ...]  # one sequence a categorical column
 
     def __len__(self) -> int:
+        """Return the number of rows."""
         return len(self.ids)
 
 

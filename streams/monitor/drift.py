@@ -45,7 +45,7 @@ class DriftState(msgspec.Struct):
 
 
 class DriftMonitor:
-    """Have the inputs or the scores of a model version moved away from its reference?
+    """Tells whether inputs or scores of a model version have moved away from its reference.
 
     Parameters
     ----------

@@ -67,6 +67,7 @@ class Store:
     latest_label_ms: int = 0
 
     def __len__(self) -> int:
+        """Return how many predictions and waiting labels are held."""
         return len(self.predictions) + len(self.labels)
 
 

@@ -72,7 +72,7 @@ class _Rows:
 
 
 class PerformanceMonitor:
-    """Has a model version become worse than it was in its reference?
+    """Tells whether a model version has become worse than it was in its reference.
 
     Watches the loss (log loss, or absolute error) and label - score; tells River's metrics of each
     window; ADWIN on the windows' loss is a second opinion in the report, never an alert of its own

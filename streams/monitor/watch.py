@@ -57,7 +57,7 @@ class WatchState(msgspec.Struct):
 
 
 class Watch:
-    """Has any of these series moved, by more than its gate, and is it over again?
+    """Tells whether series have moved by more than their gates, and when it is over again.
 
     Parameters
     ----------

@@ -7,6 +7,8 @@ from math import isnan
 from schemas.alerts import Alert, Figure, SeriesAlarm
 
 DAY_MS = 86_400_000
+WHOLE = 1000  # from here on a number is told without decimals
+SMALL = 0.1  # below, a share is told with two digits
 SEVERAL = 3  # series named in a sentence
 
 
@@ -29,9 +31,7 @@ def number(value: float | None) -> str:
     """
     if value is None or isnan(value):
         return "unknown"
-    if abs(value) >= 1000:
-        return f"{value:.0f}"
-    return f"{value:.3g}"
+    return f"{value:.0f}" if abs(value) >= WHOLE else f"{value:.3g}"
 
 
 def percent(value: float | None) -> str:
@@ -42,34 +42,39 @@ def percent(value: float | None) -> str:
     """
     if value is None or isnan(value):
         return "unknown"
-    return f"{100 * value:.0f}%" if value >= 0.1 or value == 0 else f"{100 * value:.2g}%"
+    return f"{100 * value:.2g}%" if 0 < value < SMALL else f"{100 * value:.0f}%"
 
 
 def series_phrase(alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
     """Return what one series did, as part of a sentence."""
-    before, now = alarm.value.reference, alarm.value.current
-    if alarm.statistic == "missing":
-        return f"{alarm.feature} is missing in {percent(now)} of rows (reference {percent(before)})"
-    if alarm.statistic == "unseen":
-        names = f" ({', '.join(alarm.examples)})" if alarm.examples else ""
-        return f"{percent(now)} of {alarm.feature} are values the reference does not have{names}"
-    if alarm.statistic == "range":
-        return f"{percent(now)} of {alarm.feature} lies far outside the range of the reference"
-    if alarm.statistic == "rejected":
-        return f"{percent(now)} of records could not be read"
-    if alarm.statistic == "error":
-        label, score = context.get("label"), context.get("score")
-        if label is not None and score is not None and _is_share(label) and _is_share(score):
-            return (
-                f"{percent(label.current)} of labels are positive where the model says "
-                f"{percent(score.current)} (reference {percent(label.reference)} and "
-                f"{percent(score.reference)})"
-            )
-        return f"label - score went from {number(before)} to {number(now)}"
+    name, before, now = alarm.feature, alarm.value.reference, alarm.value.current
+    shares = {
+        "missing": f"{name} is missing in {percent(now)} of rows (reference {percent(before)})",
+        "unseen": f"{percent(now)} of {name} are values the reference does not have"
+        + (f" ({', '.join(alarm.examples)})" if alarm.examples else ""),
+        "range": f"{percent(now)} of {name} lies far outside the range of the reference",
+        "rejected": f"{percent(now)} of records could not be read",
+    }
+    if alarm.statistic in shares:
+        return shares[alarm.statistic]
+    figures = f"from {number(before)} to {number(now)}"
     if alarm.statistic == "loss":
-        return f"the model's {alarm.feature} went from {number(before)} to {number(now)}"
-    mean = f"from {number(before)} to {number(now)} on average"
-    return f"{alarm.feature} moved {alarm.direction}, {mean}"
+        return f"the model's {name} went {figures}"
+    if alarm.statistic == "error":
+        return _calibration(context) or f"label - score went {figures}"
+    return f"{name} moved {alarm.direction}, {figures} on average"
+
+
+def _calibration(context: Mapping[str, Figure]) -> str:
+    """Return labels against scores as shares, where they are shares."""
+    label, score = context.get("label"), context.get("score")
+    if label is None or score is None or not (_is_share(label) and _is_share(score)):
+        return ""
+    return (
+        f"{percent(label.current)} of labels are positive where the model says "
+        f"{percent(score.current)} (reference {percent(label.reference)} and "
+        f"{percent(score.reference)})"
+    )
 
 
 def _is_share(figure: Figure) -> bool:
@@ -94,29 +99,29 @@ def resolution(model: str, alarms: list[SeriesAlarm], resolved_ms: int) -> str:
 
 def advice(kind: str, alarms: list[SeriesAlarm], since_ms: int) -> str:
     """Return what to do about an incident."""
-    first = alarms[0]
-    if first.statistic == "missing":
-        return (
-            f"Look at the pipeline that fills {first.feature}: it has been absent since "
-            f"{moment(since_ms)}. Scores made without it are suspect."
-        )
-    if first.statistic == "unseen":
-        return (
-            f"Check whether the new values of {first.feature} are real; if so, train with them, "
-            "as the model has never seen any."
-        )
-    if first.statistic == "range":
-        return (
-            f"Check the source and the unit of {first.feature}: such values were never seen in "
-            "the reference, and scores made with them are suspect."
-        )
+    first, since = alarms[0], moment(since_ms)
+    by_statistic = {
+        "missing": f"Look at the pipeline that fills {first.feature}: it has been absent since "
+        f"{since}. Scores made without it are suspect.",
+        "unseen": f"Check whether the new values of {first.feature} are real; if so, train with "
+        "them, as the model has never seen any.",
+        "range": f"Check the source and the unit of {first.feature}: such values were never seen "
+        "in the reference, and scores made with them are suspect.",
+        "rejected": "Read the reasons in the rejected topic, mend the producer, and send them "
+        "again.",
+    }
+    if first.statistic in by_statistic:
+        return by_statistic[first.statistic]
     if kind == "performance":
         return (
-            f"Compare labels and scores since {moment(since_ms)}; if the labels are right, "
-            "recalibrate or retrain on data from then on."
+            f"Compare labels and scores since {since}; if the labels are right, recalibrate or "
+            "retrain on data from then on."
         )
-    if first.statistic == "rejected":
-        return "Read the reasons in the rejected topic, mend the producer, and send them again."
+    if first.feature == "score":
+        return (
+            "Look for what moved the inputs, and compare labels and scores as soon as labels come; "
+            "if the model is wrong now, retrain on data from then on."
+        )
     return (
         f"Check the source and the unit of {first.feature}; if the change is real, watch the "
         "model's performance and retrain on data from then on."

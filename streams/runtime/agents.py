@@ -1,7 +1,9 @@
 """The agents: one for each source topic, each event a whole fetched batch."""
 
-from faust import App, Stream
-from faust.types import TopicT
+from typing import Any, cast
+
+from faust import App
+from faust.types import StreamT, TopicT
 
 from streams.monitor.records import Source
 from streams.runtime.ledger import Fetch, Ledger
@@ -11,9 +13,10 @@ def watch(app: App, topic: TopicT, source: Source, ledger: Ledger) -> None:
     """Fold every fetched batch of a source into the partition it came from."""
 
     @app.agent(topic, name=f"watch_{source}", concurrency=1)
-    async def fold(stream: Stream[Fetch]) -> None:
+    async def fold(stream: StreamT[Any]) -> None:
         try:
             async for event in stream.events():
-                await ledger.fold(source, event.message.partition, event.value)
+                fetch = cast(Fetch, event.value)  # see BatchScheduler
+                await ledger.fold(source, event.message.partition, fetch)
         except Exception as error:
             await app.crash(error)  # after a failed fold the next checkpoint would hide it

@@ -141,7 +141,6 @@ def _use_consumer(app: MonitorApp, ledger: Ledger, sources: Mapping[Source, str]
 
 
 def _keep_time(app: App, ledger: Ledger) -> None:
-    @app.task
     async def checkpoint() -> None:
         while not app.should_stop:
             await asyncio.sleep(CHECKPOINT_EVERY_S)
@@ -151,10 +150,11 @@ def _keep_time(app: App, ledger: Ledger) -> None:
             except Exception as error:
                 await app.crash(error)
 
+    app.task(checkpoint)
+
 
 def _gate(app: App, ledger: Ledger, sources: Mapping[Source, str]) -> None:
-    @app.on_rebalance_complete.connect
-    async def restore(app: App, **_: Any) -> None:
+    async def restore(*_: Any, **__: Any) -> None:
         assigned: dict[str, set[int]] = {name: set() for name in sources.values()}
         for tp in app.consumer.assignment():
             assigned[tp.topic].add(tp.partition)
@@ -165,6 +165,8 @@ def _gate(app: App, ledger: Ledger, sources: Mapping[Source, str]) -> None:
                 "worker of another version in the group?"
             )
         await ledger.restore(first)
+
+    app.on_rebalance_complete.connect(restore)
 
 
 def _restorer(
@@ -203,6 +205,4 @@ def _watch_over(app: MonitorApp, ledger: Ledger, settings: Settings) -> None:
     async def ends(positions: Mapping[TP, int]) -> Mapping[TP, int]:
         return cast(Mapping[TP, int], await app.log_ends.ends(positions))
 
-    @app.task
-    async def watch_progress() -> None:
-        await Watchdog(settings.stalled_after_s, positions, ends, app.crash).run()
+    app.task(Watchdog(settings.stalled_after_s, positions, ends, app.crash).run)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from aiokafka.errors import IllegalStateError
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import IllegalStateError
 from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
@@ -62,6 +62,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     consumer: "Consumer"
 
     def __post_init__(self) -> None:
+        """Set up; Faust calls it at the end of its own constructor."""
         super().__post_init__()
         self.last_fetched: dict[TP, int] = {}
 

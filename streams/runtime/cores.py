@@ -15,23 +15,45 @@ class Core(Protocol):
     """All the state of one partition number; pure and synchronous."""
 
     @property
-    def next_offset(self) -> Mapping[Source, int]: ...
-    @property
-    def rebuild_from(self) -> Mapping[Source, int]: ...
-    @property
-    def epoch(self) -> int: ...
+    def next_offset(self) -> Mapping[Source, int]:
+        """Where each source goes on; records below are skipped."""
 
-    def fold(self, source: Source, records: Sequence[Record]) -> Folded: ...
+    @property
+    def rebuild_from(self) -> Mapping[Source, int]:
+        """Where a restore must begin to read predictions, labels and outcomes again."""
+
+    @property
+    def epoch(self) -> int:
+        """The number of this owner; 0 before its fence."""
+
+    def fold(self, source: Source, records: Sequence[Record]) -> Folded:
+        """Fold records; stop before the first of a model version that is not known."""
+
     def control_change(
         self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None
-    ) -> Output: ...
-    def apply_change(self, output: Output) -> None: ...
-    def known(self) -> Mapping[tuple[str, str], str]: ...
-    def awaits_predictions(self, records: Sequence[Record]) -> bool: ...
-    def read_journal(self, records: Sequence[Record]) -> None: ...
-    def fence(self) -> Output: ...
-    def rebuild_join(self, source: Rebuilt, records: Sequence[Record]) -> None: ...
-    def snapshot(self) -> bytes: ...
+    ) -> Output:
+        """Return the journal entry that a control holds from the next rows on."""
+
+    def apply_change(self, output: Output) -> None:
+        """Let a control change take effect that the brokers have."""
+
+    def known(self) -> Mapping[tuple[str, str], str]:
+        """Return the digest of spec and reference of each model version met so far."""
+
+    def awaits_predictions(self, records: Sequence[Record]) -> bool:
+        """Tell whether labels name predictions that are not there."""
+
+    def read_journal(self, records: Sequence[Record]) -> None:
+        """Take what the journal holds, from ``rebuild_from`` on."""
+
+    def fence(self) -> Output:
+        """Take the next epoch; return the fence to append."""
+
+    def rebuild_join(self, source: Rebuilt, records: Sequence[Record]) -> None:
+        """Take rows below ``next_offset`` again, for the join alone."""
+
+    def snapshot(self) -> bytes:
+        """Return all that is to be remembered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What stops a worker for a reason its user can act on; the text is one line and says what to do."""
+"""What stops a worker for a reason its user can act on; the text, one line, says what to do."""
 
 
 class WorkerError(Exception):

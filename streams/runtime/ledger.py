@@ -66,15 +66,21 @@ class Control(Protocol):
 
     tables: ControlTables
 
-    async def catch_up(self) -> None: ...
+    async def catch_up(self) -> None:
+        """Read all there is."""
 
 
 class Offsets(Protocol):
     """What is asked of the consumer."""
 
-    async def end_offset(self, source: Source, partition: int) -> int: ...
-    async def has_drained(self, source: Source, partition: int, end: int, folded: int) -> bool: ...
-    async def commit_positions(self, positions: Mapping[tuple[Source, int], int]) -> None: ...
+    async def end_offset(self, source: Source, partition: int) -> int:
+        """Ask where a log ends now."""
+
+    async def has_drained(self, source: Source, partition: int, end: int, folded: int) -> bool:
+        """Tell whether no record between ``folded`` and ``end`` is still to come."""
+
+    async def commit_positions(self, positions: Mapping[tuple[Source, int], int]) -> None:
+        """Commit offsets to the group."""
 
 
 Restore = Callable[[set[int], Callable[[], bool]], Awaitable[Mapping[int, Restored]]]
@@ -204,7 +210,7 @@ class Ledger:
         return self._owned
 
     async def _checkpoint(self, slots: Iterable[Slot]) -> None:
-        """Outputs, then snapshots, then offsets; each step waits for the brokers' confirmation."""
+        """Publish outputs, then snapshots, then offsets; each step waits for its confirmation."""
         async with self._one_at_a_time:
             held = [slot for slot in slots if self._slots.get(slot.number) is slot]
             if self.broken or not held:
@@ -241,7 +247,9 @@ class Ledger:
     def _slot(self, number: int, restored: Restored) -> Slot:
         append = partial(self._outbox.append_state, number)
         writer = SnapshotWriter(append, restored.core.epoch, restored.litter)
-        return Slot(number, restored.core, writer, restored.starts, restored.size, self._now())
+        slot = Slot(number, restored.core, writer, restored.starts, restored.size, self._now())
+        slot.touched = True  # a snapshot of this owner follows, also where no rows come
+        return slot
 
     @contextlib.contextmanager
     def _broken_by_failure(self) -> Iterator[None]:

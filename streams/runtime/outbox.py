@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from streams.monitor.records import Output
@@ -20,8 +20,9 @@ class Producer(Protocol):
         key: bytes | None,
         partition: int,
         timestamp_ms: None,
-        headers: list[tuple[str, bytes]],
-    ) -> "asyncio.Future[Any]": ...
+        headers: Sequence[tuple[str, bytes | None]],
+    ) -> "asyncio.Future[Any]":
+        """Take a record; the future has its offset, once the brokers have it."""
 
 
 class Outbox:
@@ -105,7 +106,7 @@ class Outbox:
         partition: int,
         key: bytes | None,
         value: bytes | None,
-        headers: list[tuple[str, bytes]],
+        headers: Sequence[tuple[str, bytes | None]],
     ) -> "asyncio.Future[Any]":
         if self._producer is None:
             raise RuntimeError("the outbox must be started before anything is sent")

@@ -1,7 +1,5 @@
 """Everything a worker is told from outside; the command line fills it in."""
 
-import os.path
-
 import msgspec
 
 from schemas.topics import TopicNames
@@ -27,7 +25,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     topics
         The topics' names.
     group
-        Consumer group; empty: the topics' prefix, so that two deployments do not share one.
+        Consumer group; empty: the prefix that all topics share, so that two deployments have two
+        groups, or ``tidegauge`` if there is none.
     instance
         Name of this worker within the group, for static membership: after a restart it gets its
         partitions back at once.
@@ -56,8 +55,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def group_id(self) -> str:
         """Return the consumer group."""
-        common = os.path.commonprefix(list(self.topics.by_topic().values()))
-        return self.group or common.rstrip("._-") or "tidegauge"
+        prefixes = {name.removesuffix(topic) for topic, name in self.topics.by_topic().items()}
+        only = prefixes.pop() if len(prefixes) == 1 else ""
+        return self.group or only.rstrip("._-") or "tidegauge"
 
     @property
     def sources(self) -> dict[Source, str]:

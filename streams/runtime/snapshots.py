@@ -23,7 +23,8 @@ CHUNK_BYTES: Final = 900_000  # brokers and producers refuse records of 1 MiB by
 MAGIC: Final = b"TDGS"
 LAYOUT: Final = 1
 WHOLE, MANIFEST, CHUNK = range(3)
-HEADER: Final = struct.Struct("<4sHHIQII")  # magic, layout, kind, crc32 of the rest, epoch, slots
+HEADER: Final = struct.Struct("<4sHIHQII")  # magic, layout, crc32 of the rest, kind, epoch, slots
+REST: Final = 10  # where the rest begins
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,15 +39,21 @@ class Log(Protocol):
     """One partition of a topic, to be read from one offset up to another."""
 
     @property
-    def name(self) -> str: ...
-    async def bounds(self) -> tuple[int, int]: ...
-    def read(self, start: int, end: int) -> AsyncIterator[Sequence[Record]]: ...
+    def name(self) -> str:
+        """Return what to call it in messages."""
+
+    async def bounds(self) -> tuple[int, int]:
+        """Return the first offset there is, and the one the next record will get."""
+
+    def read(self, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        """Yield the records of [start, end) in batches."""
 
 
 class Append(Protocol):
     """Append a record to the state log; return its offset once the brokers have it."""
 
-    async def __call__(self, key: bytes, value: bytes | None) -> int: ...
+    async def __call__(self, key: bytes, value: bytes | None) -> int:
+        """Append; None as value removes what was there under the key."""
 
 
 @dataclass
@@ -64,8 +71,8 @@ def chunk_key(epoch: int, slot: int, index: int) -> bytes:
 
 def encode(kind: int, epoch: int, slots: Sequence[int], body: bytes) -> bytes:
     """Return a record's value: a header with a checksum over all that follows it, and the body."""
-    rest = HEADER.pack(MAGIC, LAYOUT, kind, 0, epoch, *slots)[12:] + body
-    return HEADER.pack(MAGIC, LAYOUT, kind, zlib.crc32(rest), epoch, *slots)[:12] + rest
+    rest = HEADER.pack(MAGIC, LAYOUT, 0, kind, epoch, *slots)[REST:] + body
+    return HEADER.pack(MAGIC, LAYOUT, zlib.crc32(rest), 0, 0, 0, 0)[:REST] + rest
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +100,13 @@ def decode(value: bytes | None, where: str) -> Decoded:
     """
     if value is None or len(value) < HEADER.size or value[:4] != MAGIC:
         raise StateError(f"{where}: expected a state record, got {(value or b'')[:4]!r}")
-    _, layout, kind, crc, epoch, *slots = HEADER.unpack_from(value)
+    _, layout, crc, kind, epoch, *slots = HEADER.unpack_from(value)
     if layout != LAYOUT:
         raise StateError(
             f"{where}: expected state layout {LAYOUT}, got {layout}; "
             "run the version of tidegauge that wrote it, or a newer one"
         )
-    if (found := zlib.crc32(value[12:])) != crc:
+    if (found := zlib.crc32(value[REST:])) != crc:
         raise StateError(f"{where}: expected checksum {crc:08x}, got {found:08x}")
     return Decoded(kind, epoch, (slots[0], slots[1]), value[HEADER.size :])
 

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Progress(Generic[Key]):
-    """Which sources have had something to read for too long without moving?
+    """Tells which sources have had something to read for too long without moving.
 
     Parameters
     ----------

@@ -29,6 +29,7 @@ def references(draw: st.DrawFn) -> list[float]:
 @settings(deadline=None)  # the oracle takes its time
 @given(references())
 @example([0.0] * 30 + [1.0] * 30)
+@example([float(window) for window in range(16)])  # V0(N) above .7
 @example([0.3] * 20)
 @example([0.0] * 70 + [50.0])
 def test_a_fit_equals_the_definition(values: list[float]) -> None:

@@ -149,6 +149,8 @@ def test_a_forgotten_series_is_new_and_the_others_are_not(
         assert detector.log_e[other] == same.log_e[other]
         assert detector.change[other] == same.change[other]
         assert alarms[:, other].tolist() == expected[:, other].tolist()
+        detector.forget(other)
+    assert detector.snapshot() == new().snapshot()
 
 
 @given(streams)

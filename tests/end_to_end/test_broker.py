@@ -11,11 +11,10 @@ from pathlib import Path
 import confluent_kafka
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from confluent_kafka.admin import AdminClient, ConfigResource
 from kafka import KafkaConsumer, KafkaProducer
-from kafka.admin import KafkaAdminClient
+from kafka.admin import ConfigResource, KafkaAdminClient
 
-from schemas.topics import TopicNames
+from schemas.topics import TopicNames, configuration
 from streams.runtime import broker as module
 from streams.runtime.broker import (
     KAFKA,
@@ -193,15 +192,16 @@ def test_topics_are_created_once_and_left_alone_after(brokers: str, topics: Topi
 
 
 def test_every_topic_has_its_partitions_and_settings(brokers: str, topics: TopicNames) -> None:
-    described = AdminClient({"bootstrap.servers": brokers})
-    found = described.list_topics(timeout=30).topics
-    counts = {topic: len(found[name].partitions) for topic, name in topics.by_topic().items()}
-    assert counts.pop("monitors") == counts.pop("references") == 1
-    assert set(counts.values()) == {4}
-    kind = ConfigResource.Type.TOPIC
-    asked = [ConfigResource(kind, name) for name in (topics.state,)]
-    (answer,) = described.describe_configs(asked).values()
-    assert answer.result(30)["cleanup.policy"].value == "compact"
+    admin = KafkaAdminClient(bootstrap_servers=brokers)
+    names = topics.by_topic()
+    counts = {found["name"]: len(found["partitions"]) for found in admin.describe_topics()}
+    asked = [ConfigResource("topic", name) for name in names.values()]
+    settings = admin.describe_configs(asked)["topic"]
+    admin.close()
+    for topic, name in names.items():
+        assert counts[name] == (1 if topic in ("monitors", "references") else 4)
+        expected = configuration(topic, retention_ms=-1)
+        assert {key: settings[name][key]["value"] for key in expected} == expected
 
 
 def test_a_topic_that_does_not_fit_is_named_with_what_to_do(brokers: str, prefix: str) -> None:

@@ -1,0 +1,209 @@
+"""A log, a producer, a consumer and a core in memory, to test the shell without a broker."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from schemas.monitors import MonitorSpec
+from schemas.references import Reference
+from streams.monitor.control import control_digest
+from streams.monitor.records import SOURCES, Folded, Output, Record, Source
+from streams.runtime.control import ControlTables
+from streams.runtime.cores import Cores, Rebuilt
+
+MODEL = ("m", "")
+
+
+@dataclass
+class Row:
+    offset: int
+    key: bytes | None = b"m"
+    value: bytes | None = b"1"
+    timestamp: int = 0
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+def rows(*offsets: int) -> list[Record]:
+    return [Row(offset) for offset in offsets]
+
+
+@dataclass
+class MemoryLog:
+    name: str = "topic t partition 0"
+    records: list[Record] = field(default_factory=list)
+    first: int = 0
+    end: int = 0
+
+    def append(self, key: bytes | None, value: bytes | None) -> int:
+        self.records.append(Row(self.end, key, value))
+        self.end += 1
+        return self.end - 1
+
+    async def append_state(self, key: bytes, value: bytes | None) -> int:
+        return self.append(key, value)
+
+    async def bounds(self) -> tuple[int, int]:
+        return self.first, self.end
+
+    async def read(self, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
+        if found := [record for record in self.records if start <= record.offset < end]:
+            yield found
+
+    def compact(self) -> None:
+        """Keep the last record of each key, and no tombstones."""
+        last = {record.key: record for record in self.records}
+        kept = [record for record in last.values() if record.value is not None]
+        self.records = sorted(kept, key=lambda record: record.offset)
+
+
+@dataclass
+class Sent:
+    offset: int
+
+
+class MemoryProducer:
+    """Appends to logs, and writes down in which order; ``hold`` keeps confirmations back."""
+
+    def __init__(self, story: list[str]) -> None:
+        self.story = story
+        self.logs: dict[str, MemoryLog] = {}
+        self.failure: Exception | None = None
+        self.held: list[asyncio.Future[Any]] | None = None
+
+    def log(self, topic: str) -> MemoryLog:
+        return self.logs.setdefault(topic, MemoryLog(topic))
+
+    async def send(  # the signature of aiokafka's producer
+        self,
+        topic: str,
+        value: bytes | None,
+        key: bytes | None,
+        partition: int,
+        timestamp_ms: None,
+        headers: Sequence[tuple[str, bytes | None]],
+    ) -> "asyncio.Future[Any]":
+        await asyncio.sleep(0)  # as a real one: others run meanwhile
+        sent: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        if self.failure is not None:
+            sent.set_exception(self.failure)
+            return sent
+        self.story.append(topic)
+        offset = self.log(topic).append(key, value)
+        if self.held is not None and topic != "state":
+            self.held.append(sent)
+            sent.add_done_callback(lambda _: self.story.append(f"{topic} confirmed"))
+        sent_at = Sent(offset)
+        if self.held is None or topic == "state":
+            sent.set_result(sent_at)
+        return sent
+
+    def confirm(self) -> None:
+        held, self.held = self.held or [], None
+        for sent in held:
+            sent.set_result(Sent(0))
+
+
+@dataclass
+class MemoryOffsets:
+    """The consumer as the ledger sees it."""
+
+    story: list[str]
+    ends: dict[Source, int] = field(default_factory=dict)
+    drained: bool = False
+    committed: dict[tuple[Source, int], int] = field(default_factory=dict)
+
+    async def end_offset(self, source: Source, partition: int) -> int:
+        return self.ends.get(source, 0)
+
+    async def has_drained(self, source: Source, partition: int, end: int, folded: int) -> bool:
+        return self.drained
+
+    async def commit_positions(self, positions: Mapping[tuple[Source, int], int]) -> None:
+        self.story.append("commit")
+        self.committed.update(positions)
+
+
+@dataclass
+class MemoryControl:
+    tables: ControlTables = field(default_factory=ControlTables)
+    on_catch_up: Callable[[], None] = lambda: None
+
+    async def catch_up(self) -> None:
+        await asyncio.sleep(0)
+        self.on_catch_up()
+
+
+class State(msgspec.Struct):
+    next_offset: dict[Source, int]
+    epoch: int
+    digests: dict[str, str]
+
+
+class CountingCore:
+    """Publishes a window for each record; knows no model until it is told."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.next_offset: dict[Source, int] = dict.fromkeys(SOURCES, 0)
+        self.rebuild_from: dict[Source, int] = dict.fromkeys(SOURCES, 0)
+        self.epoch = 0
+        self.journal: list[Record] = []
+        self.rebuilt: list[tuple[Rebuilt, int]] = []
+        self.folded: list[tuple[Source, int]] = []
+        self.digests: dict[str, str] = {}
+        self.explodes_at = -1
+
+    def fold(self, source: Source, records: Sequence[Record]) -> Folded:
+        outputs: list[Output] = []
+        for index, record in enumerate(records):
+            if record.offset < self.next_offset[source]:
+                continue
+            if source == "predictions" and "m" not in self.digests:
+                return Folded(outputs, records[index:], MODEL)
+            if record.offset == self.explodes_at:
+                raise RuntimeError("a bug in the core")
+            self.next_offset[source] = record.offset + 1
+            self.folded.append((source, record.offset))
+            outputs.append(Output("windows", b"m", b"%d" % record.offset))
+        return Folded(outputs)
+
+    def control_change(
+        self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None
+    ) -> Output:
+        return Output("outcomes", b"m", control_digest(spec, reference).encode())
+
+    def apply_change(self, output: Output) -> None:
+        self.digests["m"] = (output.value or b"").decode()
+
+    def known(self) -> dict[tuple[str, str], str]:
+        return {(model, ""): digest for model, digest in self.digests.items()}
+
+    def awaits_predictions(self, records: Sequence[Record]) -> bool:
+        return True
+
+    def read_journal(self, records: Sequence[Record]) -> None:
+        self.journal += records
+
+    def fence(self) -> Output:
+        self.epoch += 1
+        return Output("outcomes", None, b"fence %d" % self.epoch)
+
+    def rebuild_join(self, source: Rebuilt, records: Sequence[Record]) -> None:
+        self.rebuilt += [(source, record.offset) for record in records]
+
+    def snapshot(self) -> bytes:
+        return msgspec.json.encode(State(self.next_offset, self.epoch, self.digests))
+
+    @classmethod
+    def restore(cls, number: int, data: bytes) -> "CountingCore":
+        state = msgspec.json.decode(data, type=State)
+        self = cls(number)
+        self.next_offset, self.epoch = state.next_offset, state.epoch
+        self.digests = state.digests
+        return self
+
+
+CORES = Cores(CountingCore, CountingCore.restore)

@@ -1,0 +1,75 @@
+import logging
+import re
+
+import msgspec
+import pytest
+
+from schemas.monitors import MonitorSpec, WindowSpec
+from schemas.references import Reference
+from streams.runtime.control import MAX_BYTES, ControlTables
+from tests.streams.runtime.memory import Row
+
+SPEC = MonitorSpec(model="fraud", threshold=0.9)
+
+
+def reference(version: str = "", rows: int = 10) -> Reference:
+    return Reference(
+        model="fraud",
+        version=version,
+        rows=rows,
+        windows=WindowSpec(rows=1000),
+        first_ts_ms=0,
+        last_ts_ms=1,
+    )
+
+
+def record(key: str, content: object) -> Row:
+    return Row(5, key.encode(), None if content is None else msgspec.json.encode(content))
+
+
+def test_a_version_takes_its_own_reference_before_that_of_its_model() -> None:
+    tables = ControlTables()
+    tables.read_monitors([record("fraud", SPEC)])
+    tables.read_references([record("fraud@2", reference("2", 20)), record("fraud", reference())])
+    assert tables.lookup("fraud", "2") == (SPEC, reference("2", 20))
+    assert tables.lookup("fraud", "3") == (SPEC, reference())
+    assert tables.lookup("fraud", "") == (SPEC, reference())
+    assert tables.lookup("other", "2") == (None, None)
+
+
+def test_a_null_takes_back_what_was_said() -> None:
+    tables = ControlTables()
+    tables.read_monitors([record("fraud", SPEC), record("fraud", None)])
+    assert tables.lookup("fraud", "") == (None, None)
+    assert tables.revision == 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"),
+    [
+        (Row(5, b"fraud", b"{"), "Input data was truncated"),
+        (Row(5, b"fraud", b'{"model": "fraud", "threshold": 7}'), "<= 1.0 - at `\\$.threshold`"),
+        (record("froud", SPEC), "expected the key 'fraud', got 'froud'"),
+        (Row(5, None, msgspec.json.encode(SPEC)), "expected the key 'fraud', got ''"),
+        (Row(5, b"\xff", None), "can't decode"),
+        (Row(5, b"fraud", b" " * (MAX_BYTES + 1)), "expected at most 900000 bytes, got 900001"),
+    ],
+)
+def test_a_message_that_cannot_be_used_is_logged_and_changes_nothing(
+    bad: Row, why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tables = ControlTables()
+    tables.read_monitors([record("fraud", SPEC)])
+    with caplog.at_level(logging.ERROR):
+        tables.read_monitors([bad])
+    assert tables.lookup("fraud", "") == (SPEC, None)
+    assert tables.revision == 1
+    (message,) = caplog.messages
+    assert message.startswith("monitors offset 5 ignored: ")
+    assert re.search(why, message)
+
+
+def test_a_reference_of_a_version_must_be_under_the_key_of_that_version() -> None:
+    tables = ControlTables()
+    tables.read_references([record("fraud", reference("2"))])
+    assert tables.lookup("fraud", "2") == (None, None)

@@ -1,0 +1,54 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.topics import TopicNames
+from streams.runtime.errors import ConfigurationError
+from streams.runtime.settings import Security, Settings
+from streams.runtime.watchdog import Progress
+
+
+def test_a_source_that_moves_or_has_nothing_to_read_is_not_stalled() -> None:
+    progress = Progress[str](limit_s=60)
+    for minute in range(10):
+        positions = {"moves": minute, "at its end": 7}
+        assert progress.stalled(minute * 60.0, positions, {"moves": 99, "at its end": 7}) == []
+
+
+def test_a_source_gets_its_whole_time_again_after_the_brokers_were_away() -> None:
+    progress = Progress[str](limit_s=60)
+    assert progress.stalled(0, {"labels": 1}, {"labels": 2}) == []
+    assert progress.stalled(50, {}, {}) == []
+    assert progress.stalled(100, {"labels": 1}, {"labels": 2}) == []
+    assert progress.stalled(160, {"labels": 1}, {"labels": 2}) == ["labels"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))
+def test_stalled_is_exactly_lag_without_movement_for_the_limit(
+    ticks: list[tuple[int, int]],
+) -> None:
+    progress = Progress[str](limit_s=3)
+    for now, (position, end) in enumerate(ticks):
+        found = progress.stalled(now, {"labels": position}, {"labels": end})
+        last = ticks[max(0, now - 3) : now + 1]
+        still = now >= 3 and all(p == position and p < e for p, e in last)
+        assert found == (["labels"] if still else [])
+
+
+def test_a_group_is_named_after_the_prefix_that_all_topics_share() -> None:
+    def group(**given: object) -> str:
+        return Settings(brokers="b:1", **given).group_id  # type: ignore[arg-type]  # as given
+
+    assert group() == "tidegauge"
+    assert group(topics=TopicNames.prefixed("eu.fraud.")) == "eu.fraud"
+    assert group(topics=TopicNames.prefixed("eu.", {"labels": "truth"})) == "tidegauge"
+    assert group(group="mine") == "mine"
+
+
+def test_passwords_are_not_shown() -> None:
+    assert "canary" not in repr(Security(password="canary"))
+
+
+def test_security_options_are_refused_rather_than_ignored() -> None:
+    with pytest.raises(ConfigurationError, match="not supported yet"):
+        Settings(brokers="b:1", security=Security(mechanism="PLAIN"))
