@@ -43,11 +43,12 @@ class Columns(NamedTuple):
 
 
 def addresses(text: str) -> str:
-    """Return the text if Kafka's clients can use it."""
-    for address in text.split(","):
-        if not ADDRESS.fullmatch(address.strip()):
+    """Return host:port, several separated by commas, as Kafka's clients want them."""
+    found = [address.strip() for address in text.split(",")]
+    for address in found:
+        if not ADDRESS.fullmatch(address):
             raise typer.BadParameter(f"expected host:port, got {address!r}")
-    return text
+    return ",".join(found)
 
 
 Brokers = Annotated[
