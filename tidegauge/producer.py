@@ -3,45 +3,26 @@
 import atexit
 import logging
 import os
-import socket
 import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from math import inf, isfinite
+from math import inf
 from types import TracebackType
-from typing import Any, NamedTuple, Protocol, Self, SupportsFloat
+from typing import Any, NamedTuple, Self
 
-import orjson
 from kafka import KafkaProducer
-from kafka.cluster import collect_hosts
-from kafka.errors import KafkaError
+
+from tidegauge.frames import MAX_MODEL, MAX_ROWS, MAX_VERSION, Row, Scalar, clean, encode
+from tidegauge.transport import THREAD, KafkaTransport, Transport
 
 log = logging.getLogger(__name__)
 
 TOPICS = ("predictions", "labels", "features")
-MAX_BYTES = 256_000  # of one frame; a quarter of what brokers take by default
-
-# The limits of the wire: a frame beyond them would be rejected whole, so rows are checked here.
-MAX_MODEL, MAX_VERSION, MAX_ID = 200, 100, 512  # characters
-MAX_TS_MS = 253_402_300_799_999  # the year 9999
-MAX_FEATURES = 2_000
-MAX_ROWS = 100_000
-MAX_INT = 2**63
-
-CONNECT_S = 5.0  # for a port to answer
 RETRY_S = 1.0  # between attempts to reach a broker
 COMPLAINT_S = 60.0  # between two log lines about rows that failed
-
-THREAD = "tidegauge-producer"  # ours; kafka-python's begins with the same, through the client id
-NOISY = ["cluster", "producer.sender"]
-NOISY += ["net.connection", "net.manager", "net.selector", "net.transport"]
-
-Scalar = float | int | bool | str | None
-Row = tuple[str, Any, Any, dict[Any, Any], Any]  # topic, id, ts_ms, features, value; unchecked
-Done = Callable[[BaseException | None], None]
 
 
 class Counts(NamedTuple):
@@ -53,162 +34,10 @@ class Counts(NamedTuple):
     pending: int  # taken, waiting or under way
 
 
-class Transport(Protocol):
-    """Carries frames to a broker; called from the producer's own thread only."""
-
-    def send(self, topic: str, key: bytes, value: bytes, done: Done) -> None:
-        """Send one frame and later call ``done`` with None or the error; may block or raise."""
-
-    def close(self) -> None:
-        """Let go of the connection."""
-
-
-def is_wanted(record: logging.LogRecord) -> bool:
-    """Keep out what kafka-python logs in our threads, unless ours is set to debug.
-
-    It has ten lines a second for a topic that is missing. Other clients' lines all pass.
-    """
-    return log.isEnabledFor(logging.DEBUG) or not (record.threadName or "").startswith(THREAD)
-
-
-def reach(brokers: str) -> None:
-    """Raise the last error if none of the brokers' ports answers."""
-    error = OSError("no address given")
-    for host, port, _ in collect_hosts(brokers):
-        try:
-            socket.create_connection((host, port), CONNECT_S).close()
-        except OSError as refused:
-            error = refused
-        else:
-            return
-    raise error
-
-
 def call(method: weakref.WeakMethod[Callable[[], None]]) -> None:
     """Call the method of an object that is still there."""
     if (alive := method()) is not None:
         alive()
-
-
-class KafkaTransport:
-    """kafka-python behind the two calls the producer needs."""
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        for name in NOISY:
-            logging.getLogger(f"kafka.{name}").addFilter(is_wanted)  # again changes nothing
-        # For every refused connection kafka-python keeps a socket until it is collected: ask first.
-        if not options.get("proxy_url"):
-            reach(options["bootstrap_servers"])
-        self._producer = KafkaProducer(**options)
-
-    def send(self, topic: str, key: bytes, value: bytes, done: Done) -> None:
-        """Send one frame."""
-        future = self._producer.send(topic, value=value, key=key)
-        future.add_callback(lambda _: done(None))
-        future.add_errback(done)
-
-    def close(self) -> None:
-        """Close the connection, at most one second for what is still under way."""
-        with suppress(KafkaError):
-            self._producer.close(timeout=1)
-
-
-def text(value: Any) -> str:
-    """Return the same text as a plain str, if it is one that UTF-8 can carry."""
-    if type(value) is str and value.isascii():
-        return value
-    if not isinstance(value, str):
-        raise TypeError(f"a name must be a str, got {type(value).__name__}")
-    value.encode()  # raises a ValueError for a lone surrogate
-    return str.__str__(value)
-
-
-def converted(value: Any) -> Scalar:
-    """Return the number, bool or str that a foreign object stands for."""
-    item = getattr(value, "item", None)  # NumPy's scalars, tensors of one element
-    found = item() if callable(item) else value
-    if isinstance(found, Scalar):
-        return found
-    if isinstance(found, SupportsFloat):  # Decimal, Fraction, NumPy's longdouble
-        return float(found)
-    raise TypeError(f"must be a number, bool, str or None, got {type(value).__name__}")
-
-
-def plain(value: Any) -> Scalar:
-    """Return a feature's value as JSON has it; None where it is NaN or infinite.
-
-    >>> plain(12.5), plain(float("nan")), plain("DE")
-    (12.5, None, 'DE')
-    """
-    if type(value) is float and isfinite(value):  # most values: the shortest way
-        return value
-    if not isinstance(value, Scalar):
-        return plain(converted(value))
-    if isinstance(value, float):
-        return float(value) if isfinite(value) else None
-    if isinstance(value, str):
-        return text(value)
-    if value is None or isinstance(value, bool):
-        return value
-    if not -MAX_INT <= value < MAX_INT:
-        raise ValueError(f"an integer must fit in 64 bits, got {value.bit_length()} bits")
-    return int(value)
-
-
-def clean(row: Row) -> Row:
-    """Return the row in types that JSON has.
-
-    Raises
-    ------
-    ValueError
-        If a part is of a wrong type or out of range; the text names the part, never its value,
-        since it is logged.
-    """
-    topic, key, ts, features, value = row
-    if not (isinstance(key, str) and 0 < len(key) <= MAX_ID):
-        raise ValueError(f"id must be a str of 1 to {MAX_ID} characters, got {type(key).__name__}")
-    key = text(key)
-    ts_ms = plain(ts)
-    if type(ts_ms) is not int or not 0 <= ts_ms <= MAX_TS_MS:
-        raise ValueError(f"ts_ms must be an int of 0 to {MAX_TS_MS}, got {type(ts).__name__}")
-    if len(features) > MAX_FEATURES:
-        raise ValueError(f"a row may have {MAX_FEATURES} features, got {len(features)}")
-    ready = {}
-    for name, raw in features.items():
-        try:
-            ready[text(name)] = plain(raw)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"feature {name!r:.100}: {error}") from error
-    if topic != "features":
-        number = plain(value)
-        if number is None or isinstance(number, str):
-            raise ValueError(f"{topic[:-1]} must be a finite number, got {type(value).__name__}")
-        value = float(number)
-    return topic, key, ts_ms, ready, value
-
-
-def encode(model: str, version: str, topic: str, rows: list[Row]) -> list[tuple[bytes, int]]:
-    """Write clean rows of one topic as frames, each with its number of rows.
-
-    One frame, unless it would be too large; a feature that a row lacks is null there.
-    """
-    names = dict.fromkeys(name for row in rows for name in row[3])
-    if len(names) <= MAX_FEATURES:
-        frame: dict[str, Any] = {"model": model, "version": version}
-        frame["ids"] = [row[1] for row in rows]
-        frame["ts_ms"] = [row[2] for row in rows]
-        if topic != "labels":
-            frame["features"] = {name: [row[3].get(name) for row in rows] for name in names}
-        if topic != "features":
-            frame[topic] = [row[4] for row in rows]
-        payload = orjson.dumps(frame)
-        if len(payload) <= MAX_BYTES or len(rows) == 1:
-            return [(payload, len(rows))]
-    half = len(rows) // 2
-    return [
-        *encode(model, version, topic, rows[:half]),
-        *encode(model, version, topic, rows[half:]),
-    ]
 
 
 class Producer:

@@ -24,7 +24,8 @@ import tidegauge.producer as producer_module
 from schemas import events
 from tidegauge import Counts, Producer
 from tidegauge.__main__ import main
-from tidegauge.producer import MAX_BYTES, MAX_FEATURES, Done, KafkaTransport, clean, encode, plain
+from tidegauge.frames import MAX_BYTES, MAX_FEATURES, clean, encode, plain
+from tidegauge.transport import Done, KafkaTransport
 
 HOUR = 3600.0  # a linger that no test waits for
 GUARD = 20.0  # seconds until a wait that should end at once is called a failure

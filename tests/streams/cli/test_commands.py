@@ -42,6 +42,18 @@ def options() -> Iterator[tuple[str, Any]]:
                 yield f"{name} {option.opts[0]}", option
 
 
+def worker_that_returns(code: int, monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    """Replace the worker; return the list of settings that it will have been given."""
+    seen: list[Settings] = []
+
+    def run_worker(settings: Settings) -> int:
+        seen.append(settings)
+        return code
+
+    monkeypatch.setattr(worker, "run_worker", run_worker)
+    return seen
+
+
 def test_every_option_has_an_environment_variable_and_a_help_text() -> None:
     found = dict(options())
     assert len(found) > 40, "the walk has missed the commands"
@@ -110,15 +122,14 @@ def test_an_error_of_ours_is_one_line_and_its_exit_code(
 
 
 def test_a_fault_of_ours_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.cli.clients.partition_counts", lambda *_: {}["missing"])
-    assert isinstance(run(app, ["alerts"]).exception, KeyError)
+    monkeypatch.setattr("streams.cli.clients.partition_counts", lambda *_: [][1])
+    assert isinstance(run(app, ["alerts"]).exception, IndexError)
 
 
 def test_the_worker_gets_its_settings_from_options_and_environment(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    seen: list[Settings] = []
-    monkeypatch.setattr(worker, "run_worker", lambda settings: seen.append(settings) or 4)
+    seen = worker_that_returns(4, monkeypatch)
     environment = {
         "TIDEGAUGE_BROKERS": "kafka:9",
         "TIDEGAUGE_PREFIX": "eu.",
@@ -143,8 +154,7 @@ def test_the_worker_gets_its_settings_from_options_and_environment(
 
 
 def test_the_worker_has_the_defaults_of_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[Settings] = []
-    monkeypatch.setattr(worker, "run_worker", lambda settings: seen.append(settings) or 0)
+    seen = worker_that_returns(0, monkeypatch)
     assert run(app, ["worker"]).exit_code == 0
     assert seen == [Settings(brokers="127.0.0.1:9092")]
 

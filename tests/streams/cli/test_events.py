@@ -129,8 +129,8 @@ def test_a_name_cannot_steer_the_terminal() -> None:
             f"expected an event of type {ALERT_TYPE}, got {RETRAIN_TYPE}",
         ),
         (Read(b"{}", headers(ALERT_TYPE)), "missing required field"),
-        (Read(b"no", headers(ALERT_TYPE)), "malformed"),
-        (Read(b'{"incident": "\xff"}', headers(ALERT_TYPE)), ""),
+        (Read(b"nope", headers(ALERT_TYPE)), "malformed"),
+        (Read(b'{"incident": "\xff"}', headers(ALERT_TYPE)), "utf-8"),
         (Read(None, headers(ALERT_TYPE)), "truncated"),
     ],
 )
