@@ -20,6 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import tidegauge.frames as frames_module
 import tidegauge.producer as producer_module
 from schemas import events
 from tidegauge import Counts, Producer
@@ -235,7 +236,7 @@ def test_all_frames_decode_under_the_schemas_and_hold_the_rows_in_order(
     rows: list[tuple[str, int, dict[str, Any], float]], topic: str, limit: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(producer_module, "MAX_BYTES", limit)
+        patch.setattr(frames_module, "MAX_BYTES", limit)
         frames = encode("fraud", "3", topic, [clean((topic, *row)) for row in rows])
     found = []
     for payload, count in frames:
