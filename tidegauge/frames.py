@@ -13,6 +13,7 @@ MAX_TS_MS = 253_402_300_799_999  # the year 9999
 MAX_FEATURES = 2_000
 MAX_ROWS = 100_000
 MAX_INT = 2**63
+MAX_NUMBER = 1e100  # its square, summed, is still a number
 
 Scalar = float | int | bool | str | None
 Row = tuple[str, Any, Any, dict[Any, Any], Any]  # topic, id, ts_ms, features, value; unchecked
@@ -45,11 +46,13 @@ def plain(value: Any) -> Scalar:
     >>> plain(12.5), plain(float("nan")), plain("DE")
     (12.5, None, 'DE')
     """
-    if type(value) is float and isfinite(value):  # most values: the shortest way
+    if type(value) is float and -MAX_NUMBER <= value <= MAX_NUMBER:  # most values: the short way
         return value
     if not isinstance(value, Scalar):
         return plain(converted(value))
     if isinstance(value, float):
+        if isfinite(value) and abs(value) > MAX_NUMBER:
+            raise ValueError(f"a number must lie within -{MAX_NUMBER:g} and {MAX_NUMBER:g}")
         return float(value) if isfinite(value) else None
     if isinstance(value, str):
         return text(value)

@@ -1,5 +1,6 @@
 """``tidegauge reference``: publishes what a model's rows look like when all is well."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -120,7 +121,8 @@ def _learn(file: Path, columns: Columns, spec: MonitorSpec, version: str) -> Ref
     from streams.cli.traffic import Traffic, check
     from streams.monitor.offline import learn_reference
 
-    traffic = Traffic(read_table(file), columns, spec.model, version)
+    now_ms = 1000 * time.time()
+    traffic = Traffic(read_table(file), columns, spec.model, version, now_ms)
     tell_left_out(traffic.left_out)
     messages = list(traffic.messages(FRAME_ROWS))
     check(messages[0], as_frame=True)

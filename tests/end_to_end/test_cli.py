@@ -1,4 +1,5 @@
 import contextlib
+import itertools
 import json
 import signal
 import socket
@@ -37,8 +38,8 @@ def run(brokers: str, prefix: str, *arguments: object) -> Any:
     return invoke(app, [*words, "--brokers", brokers, "--prefix", prefix])
 
 
-def consumed(brokers: str, topic: str, count: int) -> list[confluent_kafka.Message]:
-    """Return the first ``count`` messages by a client that is not the one that sent them."""
+def consumed(brokers: str, topic: str, count: int | None = None) -> list[confluent_kafka.Message]:
+    """Return a topic's messages by a client that is not the one that sent them."""
     consumer = confluent_kafka.Consumer(
         {
             "bootstrap.servers": brokers,
@@ -64,7 +65,7 @@ def consumed(brokers: str, topic: str, count: int) -> list[confluent_kafka.Messa
                 found.append(message)
             else:
                 ended += 1
-    assert len(found) == count
+    assert count in (None, len(found))
     return found
 
 
@@ -187,7 +188,7 @@ def _all(brokers: str, topic: str, labelled: list[int], frames: bool) -> dict[st
         bodies = [json.loads(m.value() or b"") for m in consumed(brokers, topic, len(labelled))]
         return {body["id"]: (body["ts_ms"], body["label"]) for body in bodies}
     found: dict[str, tuple[int, int]] = {}
-    for message in consumed(brokers, topic, 4):
+    for message in consumed(brokers, topic):
         frame = msgspec.json.decode(message.value() or b"", type=LabelFrame)
         for id, ts_ms, label in zip(frame.ids, frame.ts_ms, frame.labels, strict=True):
             found[id] = (ts_ms, int(label))
@@ -209,7 +210,7 @@ def test_a_rate_is_kept_and_times_are_made_up(
         for message in consumed(brokers, topics.predictions, 3)
     ]
     times = [ts_ms for frame in frames for ts_ms in frame.ts_ms]
-    assert {later - earlier for earlier, later in zip(times, times[1:], strict=False)} == {10}
+    assert {later - earlier for earlier, later in itertools.pairwise(times)} == {10}
     assert begun_ms <= times[0] <= 1000 * time.time()
 
 
@@ -331,7 +332,7 @@ def test_a_missing_topic_is_exit_code_4(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["alerts"], ["apply", "--remove", "fraud"], ["topics", "create"], ["worker"]],
+    [["alerts"], ["topics", "create"], ["worker"]],
 )
 def test_no_broker_is_exit_code_3_in_time(arguments: list[str]) -> None:
     done = subprocess.run(

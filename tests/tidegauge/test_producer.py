@@ -218,17 +218,23 @@ def test_the_caller_may_use_its_dict_again(make: Make, tape: Tape) -> None:
 
 
 whole = st.integers(-(2**53), 2**53)  # beyond, the wire is exact and the schemas' float64 is not
-values = st.none() | st.booleans() | st.floats() | whole | st.text(max_size=5)
+numbers = st.floats(-1e100, 1e100) | st.sampled_from([math.nan, math.inf, -math.inf])
+values = st.none() | st.booleans() | numbers | whole | st.text(max_size=5)
 rows = st.lists(
     st.tuples(
         st.text(min_size=1, max_size=8),
         st.integers(0, 2**47),
         st.dictionaries(st.text(max_size=2), values, max_size=4),
-        st.floats(allow_nan=False, allow_infinity=False) | st.booleans(),
+        st.floats(-1e100, 1e100) | st.booleans(),
     ),
     min_size=1,
     max_size=8,
 )
+
+
+def test_a_number_that_a_worker_would_reject_is_refused_here() -> None:
+    with pytest.raises(ValueError, match="must lie within"):
+        plain(1.1e100)
 
 
 @given(rows, st.sampled_from(sorted(FRAMES)), st.sampled_from([1, 200, 10_000]))

@@ -122,8 +122,8 @@ def test_an_error_of_ours_is_one_line_and_its_exit_code(
 
 
 def test_a_fault_of_ours_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.cli.clients.partition_counts", lambda *_: [][1])
-    assert isinstance(run(app, ["alerts"]).exception, IndexError)
+    monkeypatch.setattr("streams.cli.clients.partition_counts", lambda *_: {})
+    assert isinstance(run(app, ["alerts"]).exception, KeyError)
 
 
 def test_the_worker_gets_its_settings_from_options_and_environment(

@@ -1,0 +1,1 @@
+"""Keeps the documentation true: what it shows is run, what it names must exist."""
