@@ -129,4 +129,6 @@ def _learn(file: Path, columns: Columns, spec: MonitorSpec, version: str) -> Ref
     try:
         return learn_reference(spec, version, [(m.topic, m.value) for m in messages])
     except ValueError as error:
-        raise ConfigurationError(f"{file}: no reference can be learned: {error}") from error
+        raise ConfigurationError(
+            f"{file}: expected rows that fill 1 to 999 windows: {error}; see the model's windows"
+        ) from error

@@ -1,14 +1,15 @@
 """A year of flights through a real Kafka, and what the monitor says of it."""
 
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 import orjson
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 from schemas.alerts import Alert
 from schemas.monitors import LabelSpec, MonitorSpec, WindowSpec
@@ -34,7 +35,6 @@ class Findings:
     incidents: dict[str, Alert] = field(default_factory=dict)
     requests: int = 0
     rejected: int = 0
-    statuses: Counter[str] = field(default_factory=Counter)
 
     def take(self, message: Received) -> None:
         """Show a message and count it."""
@@ -43,23 +43,29 @@ class Findings:
         elif message.topic == "retraining":
             request = msgspec.json.decode(message.value, type=RetrainingRequest)
             self.requests += 1
-            span = f"{_day(request.train_from_ms)} to {_day(request.train_to_ms)}"
-            self.console.print(f"    [cyan]→ retraining requested[/], on data from {span}")
+            span = f"{day(request.train_from_ms)} to {day(request.train_to_ms)}"
+            self._say("", "[cyan]→[/]", f"[cyan]retraining requested[/] on data from {span}")
         else:
             self.rejected += 1
 
     def _take_alert(self, alert: Alert) -> None:
-        self.statuses[alert.status] += 1
         self.incidents[alert.incident] = alert
-        if alert.status == "ongoing":
-            return
-        day = f"{_day(alert.told_ms)}"
         if alert.status == "resolved":
-            self.console.print(f"[dim]{day}  ✓ {alert.title}[/]", highlight=False)
-            return
-        mark = " [black on yellow] injected by this demo [/]" if is_injected(alert) else ""
-        self.console.print(f"{day}  [bold red]●[/] {alert.title}.{mark}", highlight=False)
-        self.console.print(f"             {alert.advice}", style="italic", highlight=False)
+            self._say(day(alert.told_ms), "✓", escape(alert.title), style="dim")
+        elif alert.status == "firing":
+            mark = " [black on yellow] injected by this demo [/]" if is_injected(alert) else ""
+            title = f"[bold]{escape(alert.title)}.[/]{mark}"
+            self._say(day(alert.told_ms), "[bold red]●[/]", title)
+            self._say("", "", f"[italic]{escape(alert.advice)}[/]")
+
+    def _say(self, when: str, mark: str, text: str, style: str = "") -> None:
+        """Print a line whose text hangs under itself where it is too long."""
+        line = Table.grid(padding=(0, 1))
+        line.add_column(width=11, justify="right", no_wrap=True)
+        line.add_column(width=1)
+        line.add_column()
+        line.add_row(when, mark, text, style=style)
+        self.console.print(line)
 
 
 def is_injected(alert: Alert) -> bool:
@@ -125,7 +131,7 @@ def _replay(console: Console, running: Stage, flights: Flights, name: str) -> Ru
             running.send(item.topic, item.frame)
             if item.topic == "predictions":
                 progress.advance(bar, len(item.frame["ids"]))
-                progress.update(bar, description=f"{name}, {_day(item.due_ms)}")
+                progress.update(bar, description=f"{name}, {day(item.due_ms)}")
             for message in running.receive():
                 findings.take(message)
         wait_until_folded(running, findings.take)
@@ -133,24 +139,20 @@ def _replay(console: Console, running: Stage, flights: Flights, name: str) -> Ru
 
 
 def _summarise(console: Console, told: Run, quiet: Run, seconds: float) -> None:
-    rows = told.rows + quiet.rows
-    spent = told.seconds + quiet.seconds
     console.print()
     console.rule("[bold]What the demo found[/]")
-    for run, title in ((told, "2013 as it was"), (quiet, "2013 shuffled")):
+    table = Table(box=None, header_style="dim")
+    for heading in ("", "rows", "rows/s", "incidents", "retraining", "rejected"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for title, run in (("2013 as it was", told), ("2013 shuffled", quiet)):
         findings = run.findings
-        console.print(
-            f"{title:15} {run.rows:>9,} rows   {run.rows / run.seconds:>8,.0f} rows/s   "
-            f"{len(findings.incidents):>2} incidents   {findings.requests} retraining requests   "
-            f"{findings.rejected} rejected",
-            highlight=False,
-        )
-    console.print(
-        f"{rows:,} rows and their labels in {spent:.0f} s; {seconds:.0f} s in all. "
-        "Nothing is left running.",
-        highlight=False,
-    )
+        counts = (len(findings.incidents), findings.requests, findings.rejected)
+        rate = run.rows / run.seconds
+        table.add_row(title, f"{run.rows:,}", f"{rate:,.0f}", *map(str, counts))
+    console.print(table)
+    console.print(f"{seconds:.0f} s in all, model training included. Nothing is left running.")
 
 
-def _day(ms: int) -> str:
-    return wording.moment(ms - ms % wording.DAY_MS).rjust(11)
+def day(ms: int) -> str:
+    """Return the date of an event time."""
+    return wording.moment(ms - ms % wording.DAY_MS)

@@ -20,15 +20,18 @@ from schemas.references import Reference
 from schemas.topics import FOREVER_MS, TopicNames
 from streams.monitor.records import SOURCES
 from streams.runtime.broker import EmbeddedBroker
+from streams.runtime.errors import WorkerError
 from streams.runtime.topics import create_topics
 
 STOP_S = 15.0
+ACKNOWLEDGED_S = 60.0
 PARTITIONS = 4
 GROUP = "tidegauge-demo"
+CALM_LOOKS = 2  # between two a pair may be on its way to the journal
 LATEST = -1  # Kafka's word for the end of a partition
 
 
-class DemoError(RuntimeError):
+class DemoError(WorkerError):
     """The demo cannot go on; the text says why and what to look at."""
 
 
@@ -56,6 +59,7 @@ class Stage:
     def __init__(self, brokers: str, worker: "subprocess.Popen[bytes]", log: Path) -> None:
         self._worker, self._log = worker, log
         self._names = TopicNames().by_topic()
+        self._predictions: list[Any] = []  # sent, perhaps not acknowledged
         self._producer = KafkaProducer(
             bootstrap_servers=brokers, acks="all", batch_size=1_000_000, max_request_size=2_000_000
         )
@@ -84,10 +88,14 @@ class Stage:
         A producer keeps the order within a topic, not between two.
         """
         if topic == "labels":
-            self.flush()
-        self._producer.send(
+            for sent in self._predictions:
+                sent.get(ACKNOWLEDGED_S)
+            self._predictions = []
+        sent = self._producer.send(
             self._names[topic], value=orjson.dumps(frame), key=frame["model"].encode()
         )
+        if topic == "predictions":
+            self._predictions.append(sent)
 
     def flush(self) -> None:
         """Return when the broker has everything sent."""
@@ -163,7 +171,7 @@ def wait_until_folded(stage: Stage, seen: Any, timeout_s: float = 120.0) -> None
     """Call ``seen`` with what comes until the worker has finished with everything sent."""
     end = time.monotonic() + timeout_s
     calm = 0
-    while calm < 2:  # twice: between two looks a pair may be on its way to the journal
+    while calm < CALM_LOOKS:
         for message in stage.receive(0.2):
             seen(message)
         calm = calm + 1 if stage.lag() == 0 else 0

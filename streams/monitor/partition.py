@@ -319,14 +319,15 @@ class Partition:
             return list(table).index(id(control))
 
         rows = {source: monitors.state(place) for source, monitors in self.rows.items()}
-        controls = sorted(self.outcome_controls.items(), key=_key)
+        held = sorted(self.outcome_controls.items(), key=_key)
+        outcomes = [(key, place(control)) for key, control in held]
         state = PartitionState(
             LAYOUT,
             at,
             self.tallies,
             list(table.values()),
             rows,
-            [(key, place(held)) for key, held in controls],
+            outcomes,
             [(key, held.state()) for key, held in sorted(self.performance.items(), key=_key)],
             self.join.marks,
             self.join.counts,

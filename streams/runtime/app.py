@@ -2,9 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
+from aiokafka import TopicPartition
 from faust import App
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
@@ -39,6 +40,7 @@ class MonitorApp(App):
     control: ControlReader
     log_ends: LogEnds
     brokers: str
+    topic_names: Iterable[str]
     clients: contextlib.AsyncExitStack
 
     async def on_start(self) -> None:
@@ -48,6 +50,7 @@ class MonitorApp(App):
         connect = self.clients.enter_async_context
         self.outbox.start(await connect(new_producer(self.brokers)))
         self.log_ends.start(await connect(new_reader(self.brokers)))
+        await self.log_ends.ends([TopicPartition(name, 0) for name in self.topic_names])  # warm up
         await self.control.start(await connect(new_reader(self.brokers)))
         self.clients.push_async_callback(self.control.stop)
 
@@ -84,7 +87,7 @@ def create_app(
     """
     app = MonitorApp(settings.group_id, **_faust_settings(settings, partitions, data_dir))
     names = settings.topics.by_topic()
-    app.brokers = settings.brokers
+    app.brokers, app.topic_names = settings.brokers, names.values()
     app.outbox = Outbox(names)
     app.log_ends = LogEnds()
     app.control = ControlReader(names["monitors"], names["references"], app.log_ends)

@@ -25,7 +25,7 @@ from tests.streams.monitor.crashes import (
     script,
     undisturbed,
 )
-from tests.streams.monitor.driver import SETTINGS
+from tests.streams.monitor.driver import SETTINGS, assert_equal
 from tests.streams.monitor.logs import SPECS, Logs, busy_logs, label, row
 
 SEED = 1
@@ -59,7 +59,8 @@ def by_id(outputs: list[Output], topic: str) -> dict[bytes, Output]:
         if output.topic == topic:
             id_ = dict(output.headers)["ce_id"]
             assert id_ is not None
-            assert found.setdefault(id_, output) == output, "one id, two contents"
+            same = found.setdefault(id_, output) == output
+            assert same, f"one id, two contents: {output.value!r} {found[id_].value!r}"
     return found
 
 
@@ -77,16 +78,21 @@ def accepted(journal: list[LoggedRecord]) -> dict[tuple[str, str], list[tuple[st
 
 def assert_same(found: Broker, expected: Broker) -> None:
     pairs = accepted(found.logs["outcomes"])
-    assert pairs == accepted(expected.logs["outcomes"])
+    assert_equal(pairs, accepted(expected.logs["outcomes"]))
     for own in pairs.values():
         assert len({id_ for id_, _ in own}) == len(own)
     for topic in ("windows", "alerts", "retraining"):
-        assert by_id(found.outputs, topic) == by_id(expected.outputs, topic)
-    assert dead_letters(found) == dead_letters(expected)
+        events, wanted = by_id(found.outputs, topic), by_id(expected.outputs, topic)
+        assert_equal(_listed(events), _listed(wanted))
+    assert_equal({0: dead_letters(found)}, {0: dead_letters(expected)})
 
 
-def dead_letters(broker: Broker) -> set[str]:
-    return {repr(output) for output in broker.outputs if output.topic == "rejected"}
+def _listed(events: dict[bytes, Output]) -> dict[bytes, list[Output]]:
+    return {id_: [event] for id_, event in events.items()}
+
+
+def dead_letters(broker: Broker) -> list[str]:
+    return sorted({repr(output) for output in broker.outputs if output.topic == "rejected"})
 
 
 def live(crashes: list[tuple[int, Place]], seed: int, broker: Broker, steps: list[Step]) -> Worker:
