@@ -179,7 +179,7 @@ def _address(process: "subprocess.Popen[str]") -> str:
     for line in process.stdout or ():
         for word in line.split():
             if word.startswith("127.0.0.1:"):
-                return word.rstrip(".,")
+                return word.rstrip(".,;")
     raise SystemExit("expected the broker to print its address; it ended instead")
 
 

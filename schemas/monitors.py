@@ -62,8 +62,9 @@ class EffectSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class DetectorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A detector that decides in place of the mixture e-detector for the series it names.
 
-    ``series`` lists names such as ``rank(amount)`` or ``loss``; on ``rows``, names of numeric
-    features, ``score``, ``loss`` or ``error``. ``parameters`` are the detector's own.
+    ``series`` lists names such as ``rank(amount)``, ``rank(score)`` or ``loss``. On ``windows`` the
+    detector sees each window's value in units of the reference; on ``rows`` the feature's own
+    values, row by row. ``parameters`` are the detector's own.
     """
 
     kind: Literal["adwin", "page_hinkley"]

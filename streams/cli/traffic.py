@@ -120,7 +120,7 @@ class Traffic:
         yield from self._labels_due(pending, None, frame_rows)
 
     def _single(self, start: int, stop: int, ids: list[str]) -> Iterator[Message]:
-        features = self.features[start:stop].to_pylist() or [{}] * len(ids)
+        features = self.features[start:stop].to_pylist()
         for row, id, values in zip(range(start, stop), ids, features, strict=True):
             body = {**self._head, "id": id, "ts_ms": int(self.ts_ms[row]), "features": values}
             if self._predictions is not None:

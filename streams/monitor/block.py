@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,19 +31,18 @@ class Block:
 
 def from_rows(rows: Sequence[Any], offsets: Sequence[int], read: Decoders) -> Block:
     """Return decoded rows as a block."""
-    scored = hasattr(rows[0], "prediction")
-    numbers = [read.numbers(row.features) for row in rows]
-    table = np.array(numbers, np.float64).reshape(len(rows), -1)
-    if scored:
-        scores = np.array([row.prediction for row in rows], np.float64)
-        table = np.column_stack([table, scores])
-    categories = zip(*(read.categories(row.features) for row in rows), strict=True)
+    columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
+    fields = dict(zip(read.row_type.__struct_fields__, columns, strict=True))
+    features = fields["features"]
+    numbers = np.array(list(map(read.numbers, features)), np.float64).reshape(len(rows), -1)
+    if "prediction" in fields:
+        numbers = np.column_stack([numbers, np.array(fields["prediction"], np.float64)])
     return Block(
         np.array(offsets, np.int64),
-        np.array([row.ts_ms for row in rows], np.int64),
-        [row.id for row in rows],
-        np.ascontiguousarray(table),
-        tuple(categories),
+        np.array(fields["ts_ms"], np.int64),
+        list(fields["id"]),
+        np.ascontiguousarray(numbers),
+        tuple(zip(*map(read.categories, features), strict=True)),
     )
 
 

@@ -142,8 +142,11 @@ class BatchReader:
         for index, record in enumerate(records):
             value = record.value
             if group is not None and value is not None:
-                if len(value) < FRAME_HINT or b'"ids"' not in value:
-                    try:
+                try:
+                    if len(value) >= FRAME_HINT and b'"ids"' in value:
+                        if self._add_frame((model, version), group, record):
+                            continue
+                    else:
                         row = group.read.row(value)
                         if row.model != model or row.version != version:
                             group = self._group((row.model, row.version))
@@ -154,21 +157,21 @@ class BatchReader:
                             group.rows.append(row)
                             group.offsets.append(record.offset)
                             continue
-                    except FAULTS:
-                        pass  # the careful path finds the reason
+                except FAULTS:
+                    pass  # the careful path finds the reason
             try:
                 key = self._careful(record, known)
             except FAULTS as fault:
                 batch.rejections.append(rejection(record, fault))
-                group = None  # it may have been flushed
                 continue
             if batch.unknown is not None:
                 batch.stop = index
                 break
             if key in self.columns:
                 (model, version), group = key, self._group(key)
-        for key in list(self._groups):
+        for key in self._groups:
             self._flush(key)
+        self._groups = {}
         return batch
 
     def _group(self, key: Key) -> _Group | None:
@@ -179,9 +182,28 @@ class BatchReader:
         return self._groups.get(key)
 
     def _flush(self, key: Key) -> None:
-        group = self._groups.pop(key, None)
-        if group is not None and group.rows:
+        group = self._groups[key]
+        if group.rows:
             self._batch.blocks.append((key, from_rows(group.rows, group.offsets, group.read)))
+            group.rows, group.offsets = [], []
+
+    def _add_frame(self, key: Key, group: _Group, record: Record | Kept) -> bool:
+        """Take a frame whole, or return False if it is another model version's."""
+        frame = group.read.frame(record.value or b"")
+        if (frame.model, frame.version) != key:
+            return False
+        columns: dict[str, Any] = {"ts_ms": frame.ts_ms}
+        columns["predictions"] = getattr(frame, "predictions", None)
+        own = self.columns[key]
+        numbers, texts = group.read.numbers(frame.features), group.read.categories(frame.features)
+        columns |= {f"features.{k}": v for k, v in zip(own.numeric, numbers, strict=True)}
+        columns |= {f"features.{k}": v for k, v in zip(own.categorical, texts, strict=True)}
+        check_lengths(len(frame.ids), columns)
+        check_ahead(max(frame.ts_ms), record.timestamp)
+        block = from_frame(frame, record.offset, group.read)
+        self._flush(key)
+        self._batch.blocks.append((key, block))
+        return True
 
     def _careful(self, record: Record, known: Collection[Key]) -> Key:
         if record.value is None:
@@ -225,23 +247,11 @@ class BatchReader:
             group.rows.append(row)
             group.offsets.append(record.offset)
             return
-        read = group.read
-        self._flush(key)
         try:
-            frame = read.frame(value)
-            columns = {"ts_ms": frame.ts_ms, "predictions": getattr(frame, "predictions", None)}
-            named = dict(zip(self.columns[key].numeric, read.numbers(frame.features), strict=True))
-            texts = zip(self.columns[key].categorical, read.categories(frame.features), strict=True)
-            columns |= {
-                f"features.{name}": values for name, values in (named | dict(texts)).items()
-            }
-            check_lengths(len(frame.ids), columns)
-            check_ahead(max(frame.ts_ms), record.timestamp)
-            block = from_frame(frame, record.offset, read)
+            self._add_frame(key, group, record)
         except FAULTS:
-            self._salvage(key, record, read)
-        else:
-            self._batch.blocks.append((key, block))
+            self._flush(key)
+            self._salvage(key, record, group.read)
 
     def _salvage(self, key: Key, record: Record, read: Decoders) -> None:
         """Keep the good rows of a frame, reject the others as a frame of their own."""

@@ -63,6 +63,7 @@ class Store:
     predictions: dict[str, Prediction] = field(default_factory=dict)
     paired: set[str] = field(default_factory=set)
     labels: dict[str, Label] = field(default_factory=dict)
+    newest_offset: int = 0  # of a prediction
     latest_prediction_ms: int = 0
     latest_label_ms: int = 0
 
@@ -95,10 +96,13 @@ class Join:
             store.predictions |= fresh
         else:
             self._add_first(store, arrived)
-        latest_ms = max(prediction[1] for _, prediction in arrived)
-        store.latest_prediction_ms = max(store.latest_prediction_ms, latest_ms)
+        if arrived[0][1][3] < store.newest_offset:  # a version's first rows, until now untyped
+            store.predictions = dict(sorted(store.predictions.items(), key=lambda i: i[1][3]))
+        store.newest_offset = max(store.newest_offset, arrived[-1][1][3])
         pairs: list[Pair] = []
         if store.labels:
+            latest_ms = max(map(_ts_ms, arrived))
+            store.latest_prediction_ms = max(store.latest_prediction_ms, latest_ms)
             waiting = [store.labels.pop(id_) for id_ in fresh if id_ in store.labels]
             pairs = self._pair_all(model, store, waiting, horizon_ms)
         self._held += len(store) - before
@@ -188,13 +192,18 @@ class Join:
 
     # --- snapshot and restore ------------------------------------------------------------------
 
-    def mark(self, here: Mark) -> None:
-        """Note where the logs stand, so that a restore reads no more of them than it must."""
+    def mark(self, here: Mark, oldest_untyped: int) -> None:
+        """Note where the logs stand, so that a restore reads no more of them than it must.
+
+        ``oldest_untyped`` is the first prediction that waits for its model's types, and is not
+        here yet; where there is none, the next one to come.
+        """
         kept = self.marks
         oldest_prediction = min(
             (next(iter(s.predictions.values()))[3] for s in self.stores.values() if s.predictions),
-            default=here.predictions,
+            default=oldest_untyped,
         )
+        oldest_prediction = min(oldest_prediction, oldest_untyped)
         oldest_label = min(
             (next(iter(s.labels.values())).offset for s in self.stores.values() if s.labels),
             default=here.labels,
@@ -211,6 +220,10 @@ class Join:
     def recall(self, model: str, ids: Iterable[str]) -> None:
         """Take the ids of pairs that the journal holds."""
         self.journaled.update((model, id_) for id_ in ids)
+
+
+def _ts_ms(arrived: tuple[str, Prediction]) -> int:
+    return arrived[1][1]
 
 
 def records_of(pairs: list[Pair]) -> Iterable[list[Pair]]:

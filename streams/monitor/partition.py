@@ -310,7 +310,10 @@ class Partition:
         """Return everything this partition remembers; all its outputs must be acknowledged."""
         at, position = self.next_offset, self._position
         self.join.mark(
-            Mark(at["predictions"], at["labels"], at["outcomes"], position.epoch, position.sequence)
+            Mark(
+                at["predictions"], at["labels"], at["outcomes"], position.epoch, position.sequence
+            ),
+            self.rows["predictions"].oldest_untyped(at["predictions"]),
         )
         table: dict[int, Control] = {}
 
@@ -370,12 +373,15 @@ def predictions_by_model(
     stands, wherever the batch was cut.
     """
     found: dict[str, list[tuple[str, Prediction]]] = {}
+    versions: dict[str, set[str]] = {}
     for (model, version), block in blocks:
         scores = block.numbers[:, -1].tolist()
         rows = zip(repeat(version), block.ts_ms.tolist(), scores, block.offsets.tolist())
         found.setdefault(model, []).extend(zip(block.ids, rows, strict=True))
-    for arrived in found.values():
-        arrived.sort(key=lambda item: item[1][3])
+        versions.setdefault(model, set()).add(version)
+    for model, arrived in found.items():
+        if len(versions[model]) > 1:
+            arrived.sort(key=lambda item: item[1][3])
     return found
 
 

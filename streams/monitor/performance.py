@@ -193,8 +193,10 @@ class PerformanceMonitor:
         if self.judge is None:
             return {}
         loss = next(s for s in self.judge.watch.series if s.name == "loss")
-        z = loss.standardise(float(self._statistics.mean[LOSS]))
-        self._adwin_alarms += int(self._adwin.update(np.array([[z]]))[0, 0])
+        if loss.reference is None:
+            return {}
+        z = loss.reference.standardise(self._statistics.mean[LOSS : LOSS + 1])
+        self._adwin_alarms += int(self._adwin.update(z.reshape(1, 1))[0, 0])
         return {
             "windows": float(self._adwin.window_length[0]),
             "mean": float(self._adwin.estimation[0]),

@@ -37,14 +37,16 @@ class Quality:
     def fold(self, records: Sequence[Record], bad: set[int]) -> list[Output]:
         """Count records; ``bad`` are the offsets of those that were rejected."""
         outputs: list[Output] = []
-        for record in records:
-            state = self.state
-            if state.records == 0:
-                state.first_offset = record.offset
-            state.records += 1
-            state.bad += record.offset in bad
-            if state.records == BLOCK:
-                outputs += self._close(record)
+        start = 0
+        while start < len(records):
+            piece = records[start : start + BLOCK - self.state.records]
+            if self.state.records == 0:
+                self.state.first_offset = piece[0].offset
+            self.state.records += len(piece)
+            self.state.bad += sum(record.offset in bad for record in piece) if bad else 0
+            if self.state.records == BLOCK:
+                outputs += self._close(piece[-1])
+            start += len(piece)
         return outputs
 
     def _close(self, last: Record) -> list[Output]:

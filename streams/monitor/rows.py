@@ -125,6 +125,11 @@ class RowMonitors:
         """Return how many rows wait until their model's types are known."""
         return sum(intake.rows for intake in self.reader.intakes.values())
 
+    def oldest_untyped(self, default: int) -> int:
+        """Return the offset of the first record that waits until its model's types are known."""
+        held = (intake.records[0].offset for intake in self.reader.intakes.values())
+        return min(held, default=default)
+
     def state(self, place: Callable[[Control], int]) -> RowsState:
         """Return what a snapshot needs; ``place`` enters a control into the snapshot's table.
 

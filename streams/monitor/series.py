@@ -1,10 +1,12 @@
 """A watched series of window statistics: what it is, and what its reference says of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from detectors.statistics.dependence import Dependence, fit
+from detectors.statistics.dependence import CLIP, Dependence, fit
 from schemas.references import SeriesProfile
 from streams.monitor.block import Floats
 
@@ -19,6 +21,8 @@ SHARES = (
     "range",
 )  # statistics whose variance the arcsine of the root makes even
 MIN_WINDOWS = 3
+BLATANT = 3.0  # times the reference's largest deviation, and that many sds at least
+WORTH = 5.0  # gates a blatant shift must have
 
 PROMISED_WINDOWS = 30  # a shorter reference carries no promise: only blatant faults are told
 PROVISIONAL_WINDOWS = 90
@@ -47,20 +51,40 @@ class Series:
             and self.reference.effective_windows >= MIN_EFFECTIVE_WINDOWS
         )
 
-    def standardise(self, value: float) -> float:
-        """Return a window's value as the detector sees it, NaN where there is none."""
-        if self.reference is None:
-            return float("nan")
-        z = self.reference.standardise(transform(self.statistic, np.array([value])))
-        return float(z[0])
 
-    def blatant(self, value: float) -> bool:
-        """Whether this one window is so far off that no further one is needed."""
-        reference = self.reference
-        if reference is None or np.isnan(value) or abs(value - self.mean) < 5 * self.gate:
-            return False
-        y = float(transform(self.statistic, np.array([value]))[0])
-        return abs(y - reference.mean) / reference.sd > 3 * max(3.0, reference.extreme)
+class Scale:
+    """Brings the values of many series, a window each, to what their references say of them.
+
+    Series without a reference have no scale: NaN, and never blatant.
+    """
+
+    def __init__(self, series: Sequence[Series]) -> None:
+        self._share = np.array([s.statistic in SHARES for s in series], np.bool_)
+        self._mean = np.array([s.mean for s in series], np.float64)
+        self._gate = np.array([s.gate for s in series], np.float64)
+        nothing = Dependence(0, *([np.nan] * 7))
+        known = [s.reference or nothing for s in series]
+        self._level = np.array([r.mean for r in known], np.float64)
+        self._sd = np.array([r.sd for r in known], np.float64)
+        self._centre = np.array([r.centre for r in known], np.float64)
+        self._scale = np.array([r.scale for r in known], np.float64)
+        self._extreme = np.array([r.extreme for r in known], np.float64)
+
+    def standardise(self, values: Floats) -> Floats:
+        """Return the values as the detectors see them; equal to ``Dependence.standardise``."""
+        z = np.clip((self._transformed(values) - self._level) / self._sd, -CLIP, CLIP)
+        standard: Floats = np.clip((z - self._centre) / self._scale, -CLIP, CLIP)
+        return standard
+
+    def blatant(self, values: Floats) -> NDArray[np.bool_]:
+        """Return which values are so far off that no further window is needed to tell."""
+        away = np.abs(self._transformed(values) - self._level) / self._sd
+        far = away > BLATANT * np.maximum(BLATANT, self._extreme)
+        worth: NDArray[np.bool_] = far & (np.abs(values - self._mean) >= WORTH * self._gate)
+        return worth
+
+    def _transformed(self, values: Floats) -> Floats:
+        return np.where(self._share, transform("missing", values), values)
 
 
 def transform(statistic: str, values: Floats) -> Floats:

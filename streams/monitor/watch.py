@@ -13,7 +13,7 @@ from schemas.alerts import Figure, SeriesAlarm
 from schemas.monitors import DetectorSpec
 from schemas.windows import SeriesReport
 from streams.monitor.block import Floats
-from streams.monitor.series import CONTEXT, Series
+from streams.monitor.series import CONTEXT, Scale, Series
 from streams.monitor.windows import Window
 
 HISTORY = 100  # windows remembered: the detectors' 80 and some without a value
@@ -93,6 +93,7 @@ class Watch:
         self._judged = [i for i, s in enumerate(self.series) if s.reference is not None]
         references = [s.reference for s in self.series if s.reference is not None]
         false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
+        self._scale = Scale(self.series)
         self._mixture = MixtureEDetector(
             references, np.full(len(references), false_alarms), float(horizon)
         )
@@ -121,13 +122,16 @@ class Watch:
         self._remember(values, shown, window)
         alarms = self._decide(values, window, row_alarms or {})
         verdicts = Verdicts()
-        for index, series in enumerate(self.series):
-            if np.isnan(values[index]):
-                continue
+        blatants = self._scale.blatant(values)
+        for index in np.flatnonzero(~np.isnan(values)).tolist():
             if self._status[index] == FIRING:
                 self._follow(index, window, verdicts)
                 continue
-            blatant = series.blatant(float(values[index]))
+            blatant = bool(blatants[index])
+            if not blatant and index not in alarms:
+                self._status[index] = QUIET
+                continue
+            series = self.series[index]
             detector, back = ("blatant", 1) if blatant else alarms.get(index, ("", 0))
             self._status[index] = PENDING if back else QUIET
             shift = self._recent(self._values, index, back) - series.mean
@@ -181,8 +185,8 @@ class Watch:
         self, values: Floats, window: Window, row_alarms: Mapping[int, str]
     ) -> dict[int, tuple[str, int]]:
         """Return, for each series in alarm, the detector and how many values ago it changed."""
-        z = [s.standardise(float(v)) for s, v in zip(self.series, values, strict=True)]
-        block = np.array([[z[i] for i in self._judged]]).reshape(1, -1)
+        z = self._scale.standardise(values)
+        block = z[self._judged].reshape(1, -1)
         found: dict[int, tuple[str, int]] = {}
         over = self._mixture.update(block)[0]
         for column in np.flatnonzero(over):
@@ -190,7 +194,7 @@ class Watch:
             if index not in self._detector and index not in self._row_level:
                 found[index] = ("mixture", int(self._mixture.change[column]))
         for _, columns, bank in self._chosen:
-            alarms = bank.update(np.array([[z[i] for i in columns]]))[0]
+            alarms = bank.update(z[columns].reshape(1, -1))[0]
             for column in np.flatnonzero(alarms):
                 kept = int(bank.since_rows[column])
                 self._latched[columns[column]] = window.index - max(kept, 1) + 1

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import tempfile
+import time
+from collections.abc import Callable
 
 from faust.worker import Worker
 
@@ -13,6 +15,9 @@ from streams.runtime.errors import WorkerError
 from streams.runtime.preflight import check_installation, check_topics
 from streams.runtime.settings import Settings
 
+OURS = "streams."
+REPEAT_AFTER_S = 10.0
+MAX_MESSAGES = 1000  # remembered at once
 NOISY = ("faust", "mode", "aiokafka")  # many lines at each rebalance; warnings are enough
 
 log = logging.getLogger(__name__)
@@ -28,10 +33,34 @@ class LogFormat(logging.Formatter):
         return super().format(record)
 
 
+class Repeats(logging.Filter):
+    """Lets the same message of a library through once in a while.
+
+    Without brokers, each client says so many times a second.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._now, self._said = now, dict[tuple[str, str], float]()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether to show it; our own messages always are."""
+        if record.name.startswith(OURS):
+            return True
+        what, now = (record.name, record.getMessage()), self._now()
+        if now - self._said.get(what, -REPEAT_AFTER_S) < REPEAT_AFTER_S:
+            return False
+        if len(self._said) >= MAX_MESSAGES:
+            self._said.clear()
+        self._said[what] = now
+        return True
+
+
 def configure_logging(level: str) -> None:
     """Log to standard error."""
     handler = logging.StreamHandler()
     handler.setFormatter(LogFormat("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(Repeats())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     quiet = max(logging.getLogger().level, logging.WARNING)
     for name in NOISY:

@@ -214,6 +214,25 @@ def test_a_rate_is_kept_and_times_are_made_up(
     assert begun_ms <= times[0] <= 1000 * time.time()
 
 
+def test_an_interrupted_replay_says_how_far_it_was(
+    brokers: str, prefix: str, topics: TopicNames, tmp_path: Path
+) -> None:
+    file = str(write_rows(tmp_path / "rows.csv"))
+    options = ("-m", "fraud", "--rate", "2", "-b", brokers, "--prefix", prefix, *COLUMNS)
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": brokers, "group.id": prefix, "auto.offset.reset": "earliest"}
+    )
+    with contextlib.closing(consumer), started("replay", file, *options) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        consumer.subscribe([topics.predictions])
+        assert consumer.poll(30) is not None
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 130
+        assert process.stderr.read().startswith("interrupted after ")
+        assert process.stdout.read() == ""
+
+
 def test_a_message_too_large_is_told_with_what_to_do(
     brokers: str, prefix: str, topics: TopicNames, tmp_path: Path
 ) -> None:

@@ -239,7 +239,7 @@ class Sender:
     def flush(self) -> None:
         """Wait until the broker has everything."""
         assert self._producer.flush(60) == 0
-        assert self._errors == []
+        assert not self._errors, self._errors
 
     def apply(self, topics: TopicNames, *specs: MonitorSpec) -> None:
         """Publish specs."""

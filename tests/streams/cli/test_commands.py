@@ -194,6 +194,11 @@ def test_column_options_that_do_not_go_together_are_refused(given: dict[str, Any
         columns_of(**COLUMNS | given)
 
 
+def test_a_label_delay_is_kept() -> None:
+    named = {"prediction": "p", "label": "y", "label_delay_ms": 90_000}
+    assert columns_of(**COLUMNS | named).label_delay_ms == 90_000
+
+
 def test_features_are_split_at_commas() -> None:
     assert columns_of(**COLUMNS | {"features": "a, b,"}).features == ["a", "b"]
 

@@ -97,6 +97,13 @@ def test_without_a_delay_a_label_follows_its_row_at_once() -> None:
     assert [body["id"] for _, body in found] == ["-1000-0", "-1000-0", "-1000-1", "-1000-1"]
 
 
+def test_a_delay_counts_from_the_row_and_no_label_is_none() -> None:
+    table = pa.table({"t": [0, 10, 20], "p": [0.5] * 3, "y": [1.0, None, float("nan")]})
+    columns = Columns(time="t", prediction="p", label="y", label_delay_ms=15)
+    found = [(topic, body["ts_ms"]) for topic, body in sent(Traffic(table, columns, "m"))]
+    assert found == [("predictions", 0), ("predictions", 10), ("labels", 15), ("predictions", 20)]
+
+
 @given(
     times=st.lists(st.integers(0, 20), min_size=1, max_size=30),
     delays=st.lists(st.one_of(st.none(), st.integers(-5, 20)), min_size=30, max_size=30),

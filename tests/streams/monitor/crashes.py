@@ -82,9 +82,7 @@ class Worker:
         self.specs = dict(self.specs)
         state = self.broker.state
         self.partition = (
-            Partition.restore(0, self.settings, state[-1])
-            if state
-            else Partition(0, self.settings)
+            Partition.restore(0, self.settings, state[-1]) if state else Partition(0, self.settings)
         )
         self._owed: list[Output] = []
         at = self.partition.rebuild_from["outcomes"]
