@@ -83,7 +83,7 @@ class RetrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 class ReferenceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How many of the first windows are the reference where none is published."""
 
-    windows: Annotated[int, msgspec.Meta(ge=3, le=1000)] = 30
+    windows: Annotated[int, msgspec.Meta(ge=3, le=100_000)] = 30
 
 
 class LabelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

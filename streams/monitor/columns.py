@@ -97,8 +97,11 @@ def decoders(source: RowSource, columns: Columns) -> Decoders:
     if source == "predictions":
         row += [("prediction", Number)]
         frame += [("predictions", list[Number])]
-    row += [("features", row_features, msgspec.field(default_factory=row_features))]
-    frame += [("features", frame_features, msgspec.field(default_factory=frame_features))]
+        row += [("features", row_features, msgspec.field(default_factory=row_features))]
+        frame += [("features", frame_features, msgspec.field(default_factory=frame_features))]
+    else:  # without features it is a message of another kind
+        row += [("features", row_features)]
+        frame += [("features", frame_features)]
     row_type = msgspec.defstruct("Row", row, kw_only=True, gc=False)
     frame_type = msgspec.defstruct("Frame", frame, kw_only=True)
     return Decoders(

@@ -13,11 +13,9 @@ import msgspec
 from schemas.events import (
     MAX_FEATURES,
     MAX_ROWS,
-    FeatureFrame,
     Features,
     Name,
     Prediction,
-    PredictionFrame,
     Version,
 )
 from schemas.monitors import FeatureSpec
@@ -70,10 +68,6 @@ _ROW: dict[str, msgspec.json.Decoder[Any]] = {
     "predictions": msgspec.json.Decoder(Prediction),
     "features": msgspec.json.Decoder(Features),
 }
-_FRAME: dict[str, msgspec.json.Decoder[Any]] = {
-    "predictions": msgspec.json.Decoder(PredictionFrame),
-    "features": msgspec.json.Decoder(FeatureFrame),
-}
 
 
 class _LooseFrame(msgspec.Struct):
@@ -83,7 +77,14 @@ class _LooseFrame(msgspec.Struct):
     features: dict[str, list[Any]] = {}
 
 
-_LOOSE = msgspec.json.Decoder(_LooseFrame)
+class _LooseFeatureFrame(_LooseFrame, kw_only=True):
+    features: dict[str, list[Any]]  # without them it is a message of another kind
+
+
+_LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
+    "predictions": msgspec.json.Decoder(_LooseFrame),
+    "features": msgspec.json.Decoder(_LooseFeatureFrame),
+}
 
 
 def check_lengths(rows: int, columns: dict[str, Sequence[Any] | None]) -> None:
@@ -255,7 +256,7 @@ class BatchReader:
 
     def _salvage(self, key: Key, record: Record, read: Decoders) -> None:
         """Keep the good rows of a frame, reject the others as a frame of their own."""
-        frame = _LOOSE.decode(record.value or b"")
+        frame = _LOOSE[self.source].decode(record.value or b"")
         columns = {"ts_ms": frame.ts_ms, "predictions": frame.predictions}
         check_lengths(
             len(frame.ids), columns | {f"features.{k}": v for k, v in frame.features.items()}
@@ -305,7 +306,7 @@ class BatchReader:
                 raise ValueError(f"expected at most {MAX_FEATURES} features - at `$.features`")
             check_ahead(row.ts_ms, record.timestamp)
             return [row.features]
-        frame = _LOOSE.decode(value)
+        frame = _LOOSE[self.source].decode(value)
         if len(frame.features) > MAX_FEATURES:
             raise ValueError(f"expected at most {MAX_FEATURES} features - at `$.features`")
         columns = {f"features.{name}": values for name, values in frame.features.items()}

@@ -1,6 +1,5 @@
 """Runs the core over rows without a broker: exactly what a worker would publish for that log."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -102,7 +101,7 @@ def learn_reference(
     ValueError
         If no window was closed.
     """
-    endless = msgspec.structs.replace(spec, reference=ReferenceSpec(windows=sys.maxsize))
+    endless = msgspec.structs.replace(spec, reference=ReferenceSpec(windows=100_000))
     log = OfflineLog({spec.model: endless})
     for source, value in rows:
         log.append(source, spec.model.encode(), value)

@@ -81,15 +81,13 @@ class Watch:
         self.series = list(series)
         names = [s.name for s in self.series]
         self._chosen: list[tuple[str, list[int], Any]] = []  # kind, columns, bank
-        self._row_level: set[int] = set()
+        self._detector: dict[int, str] = {}  # that decides in place of the mixture, by series
         for spec in detectors:
             columns = [names.index(name) for name in spec.series if name in names]
-            if spec.on == "rows":
-                self._row_level.update(columns)
-            elif columns:
+            self._detector |= dict.fromkeys(columns, spec.kind)
+            if spec.on == "windows" and columns:
                 bank = DETECTORS[spec.kind](len(columns), **spec.parameters)
                 self._chosen.append((spec.kind, columns, bank))
-        self._detector = {i: kind for kind, columns, _ in self._chosen for i in columns}
         self._judged = [i for i, s in enumerate(self.series) if s.reference is not None]
         references = [s.reference for s in self.series if s.reference is not None]
         false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
@@ -191,7 +189,7 @@ class Watch:
         over = self._mixture.update(block)[0]
         for column in np.flatnonzero(over):
             index = self._judged[column]
-            if index not in self._detector and index not in self._row_level:
+            if index not in self._detector:
                 found[index] = ("mixture", int(self._mixture.change[column]))
         for _, columns, bank in self._chosen:
             alarms = bank.update(z[columns].reshape(1, -1))[0]
@@ -205,8 +203,7 @@ class Watch:
             if since >= 0 and window.index - since >= LATCH:
                 self._latched[index] = -1
             elif since >= 0:
-                kind = row_alarms.get(index, self._detector.get(index, "adwin"))
-                found[index] = (kind, window.index - since + 1)
+                found[index] = (self._detector[index], window.index - since + 1)
         return found
 
     def _recent(self, history: Floats, index: int, count: int) -> float:
@@ -252,7 +249,8 @@ class Watch:
         effect = (self._recent(self._values, index, back) - series.mean) / series.sd
         if effect * self._effects[index] > 0 and abs(effect) >= WORSE * abs(self._effects[index]):
             self._effects[index] = effect
-            verdicts.worse.append(self._alarm(index, "mixture", back, window))
+            detector = self._detector.get(index, "mixture")
+            verdicts.worse.append(self._alarm(index, detector, back, window))
 
     def _forget(self, index: int) -> None:
         self._status[index], self._latched[index] = QUIET, -1
