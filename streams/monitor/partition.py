@@ -24,6 +24,7 @@ from streams.monitor.records import SOURCES, Folded, Output, Record, Source
 from streams.monitor.rejections import FAULTS, Rejection, letter, rejection
 from streams.monitor.retraining import Retraining, read_alert
 from streams.monitor.rows import RowMonitors, RowsState
+from streams.monitor.trial import check_control
 
 ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
 INPUTS: tuple[Source, ...] = ("predictions", "features", "labels")
@@ -215,7 +216,14 @@ class Partition:
     def control_change(
         self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None
     ) -> Output:
-        """Return the journal entry that a control holds from the rows to be folded next."""
+        """Return the journal entry that a control holds from the rows to be folded next.
+
+        Raises
+        ------
+        ValueError
+            If no model can be watched with it: in the journal it would stop every owner.
+        """
+        check_control(spec, reference)
         return self.writer.change(
             (model, version),
             spec,

@@ -19,8 +19,9 @@ from streams.runtime.snapshots import SnapshotWriter
 
 SNAPSHOT_AFTER_S = 0.5  # at the earliest
 SNAPSHOT_WITHIN_S = 10.0  # at the latest, if anything was folded
+CALM_S = 1.0  # without a row: then a snapshot costs little and the committed offsets are true
 INPUT_PER_SNAPSHOT = 10  # bytes of input for each byte of snapshot
-PREDICTIONS_WITHIN_S = 5.0  # how long labels wait for predictions that were in the log before them
+PREDICTIONS_WITHIN_S = 5.0  # labels wait for predictions in the log before them while those move
 POLL_S = 0.1
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Slot:
     snapshot_at: float
     input_bytes: int = 0  # since the last snapshot
     touched: bool = False  # anything to snapshot
+    folded_at: float = 0.0
     control_seen: int = -1
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,7 +60,8 @@ class Slot:
         """Tell whether a snapshot is worth its bytes now, or cannot wait any longer."""
         age = now - self.snapshot_at
         worth = self.input_bytes >= INPUT_PER_SNAPSHOT * self.snapshot_bytes
-        return self.touched and age >= SNAPSHOT_AFTER_S and (worth or age >= SNAPSHOT_WITHIN_S)
+        waited = age >= SNAPSHOT_WITHIN_S or now - self.folded_at >= CALM_S
+        return self.touched and age >= SNAPSHOT_AFTER_S and (worth or waited)
 
 
 class Control(Protocol):
@@ -153,7 +156,7 @@ class Ledger:
         while rest and fetch.flow is self.flow:  # asked after every await
             folded = slot.core.fold(source, rest)
             self._outbox.put(slot.number, folded.outputs)
-            slot.touched = True
+            slot.touched, slot.folded_at = True, self._now()
             rest = list(folded.rest)
             if folded.unknown is not None:
                 await self._control.catch_up()
@@ -175,14 +178,18 @@ class Ledger:
         slot.core.apply_change(change)
 
     async def _wait_for_predictions(self, slot: Slot) -> None:
-        """Return when the predictions in the log by now are folded, or have taken too long."""
+        """Return when the predictions in the log by now are folded, or stood still too long."""
         end = await self._offsets().end_offset("predictions", slot.number)
+        now, folded = asyncio.get_running_loop().time, slot.position("predictions")
         try:
-            async with asyncio.timeout(PREDICTIONS_WITHIN_S):
+            async with asyncio.timeout(PREDICTIONS_WITHIN_S) as limit:
                 while not await self._are_folded(slot, end):
                     slot.moved.clear()
                     with contextlib.suppress(TimeoutError):
                         await asyncio.wait_for(slot.moved.wait(), POLL_S)
+                    if slot.position("predictions") > folded:  # a backlog may take its time
+                        folded = slot.position("predictions")
+                        limit.reschedule(now() + PREDICTIONS_WITHIN_S)
         except TimeoutError:
             log.warning("Labels of partition %d go on without their predictions", slot.number)
 

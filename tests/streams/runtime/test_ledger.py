@@ -9,6 +9,7 @@ import pytest
 from schemas.monitors import MonitorSpec
 from streams.monitor.control import control_digest
 from streams.monitor.records import SOURCES, Output, Record
+from streams.runtime import ledger
 from streams.runtime.ledger import Fetch, Ledger
 from streams.runtime.outbox import Outbox
 from streams.runtime.restore import Restored, SupersededError
@@ -181,6 +182,36 @@ async def test_a_snapshot_waits_for_ten_times_its_bytes_of_input_or_ten_seconds(
     w.clock += 0.5
     await w.ledger.checkpoint_due()
     assert w.story[-2:] == ["state", "commit"]
+
+
+async def test_a_partition_without_rows_for_a_second_is_snapshotted() -> None:
+    w = await world()
+    w.cores[0].digests["m"] = control_digest(None, None)
+    w.clock = 1.0
+    await w.fold(0)
+    w.clock = 1.9
+    await w.ledger.checkpoint_due()
+    assert "state" not in w.story
+    w.clock = 2.0
+    await w.ledger.checkpoint_due()
+    assert w.story[-2:] == ["state", "commit"]
+
+
+async def test_labels_wait_for_a_backlog_of_predictions_as_long_as_it_moves(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    w = await world()
+    w.cores[0].digests["m"] = control_digest(None, None)
+    w.offsets.ends["predictions"] = 8
+    monkeypatch.setattr(ledger, "PREDICTIONS_WITHIN_S", 0.2)
+    monkeypatch.setattr(ledger, "POLL_S", 0.01)
+    labels = asyncio.create_task(w.ledger.fold("labels", 0, w.fetch(rows(0))))
+    for end in range(8):
+        await asyncio.sleep(0.05)  # in all twice the time they may stand still
+        assert not labels.done()
+        await w.fold(end)
+    await labels
+    assert w.cores[0].folded[-1] == ("labels", 0)
 
 
 async def test_labels_wait_until_the_predictions_before_them_are_folded() -> None:

@@ -1,0 +1,32 @@
+"""Can a model be watched with this spec and this reference? Tried before anything depends on it."""
+
+from detectors.registry import DETECTORS
+from schemas.monitors import MonitorSpec
+from schemas.references import Reference
+from streams.monitor.control import control
+from streams.monitor.drift import DriftMonitor
+from streams.monitor.incidents import Origin
+from streams.monitor.learning import watched_columns
+from streams.monitor.performance import PerformanceMonitor
+
+
+def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None:
+    """Raise ValueError, with what is wrong, unless monitors can be made of these.
+
+    What a schema cannot say: a detector's own parameters, and whether a reference's parts fit.
+    """
+    for place, chosen in enumerate(spec.detectors if spec is not None else ()):
+        try:
+            DETECTORS[chosen.kind](1, **chosen.parameters)
+        except (ValueError, TypeError) as fault:
+            raise ValueError(f"{fault} - at `$.detectors[{place}].parameters`") from None
+    if reference is None:
+        return
+    held = control(reference.model, spec, reference)
+    columns = watched_columns(reference, held.spec.features)
+    origin = Origin(reference.model, "", "predictions", "", 0, held.spec.retraining, 0)
+    try:
+        DriftMonitor(origin, held, columns, share=1.0)
+        PerformanceMonitor(origin, held, share=1.0)
+    except ValueError as fault:
+        raise ValueError(f"a reference that cannot be watched with: {fault}") from None

@@ -1,0 +1,174 @@
+"""Specs and references take effect while a worker runs; nonsense in their place does nothing."""
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from schemas.alerts import Alert
+from schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
+from schemas.references import Reference
+from schemas.topics import TopicNames
+from schemas.windows import WindowReport
+from streams.monitor.offline import learn_reference
+from tests.end_to_end.workers import Group, Sender, bodies, group
+from tests.streams.monitor.logs import NOON_MS, row
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+
+
+def spec(model: str, rows: int) -> MonitorSpec:
+    return MonitorSpec(
+        model=model, windows=WindowSpec(rows=rows), reference=ReferenceSpec(windows=5)
+    )
+
+
+def rows(model: str, first: int, count: int, shift: float = 0.0) -> list[bytes]:
+    rng = random.Random(first)
+    return [
+        row(model, f"{model}-{n}", NOON_MS + n, {"amount": shift + rng.random()}, 0.5)
+        for n in range(first, first + count)
+    ]
+
+
+class Stage:
+    """A running worker, and rows and messages for it."""
+
+    def __init__(self, workers: Group) -> None:
+        self.workers, self.topics = workers, workers.topics
+        self.sender = Sender(workers.brokers)
+        self.worker = workers.start("only")
+        self.sent = 0
+
+    def send(self, model: str, count: int, shift: float = 0.0) -> None:
+        for value in rows(model, self.sent, count, shift):
+            self.sender.send(self.topics.predictions, value, model.encode())
+        self.sender.flush()
+        self.sent += count
+
+    def reports(self, model: str) -> list[WindowReport]:
+        found = bodies(self.workers.brokers, self.topics.windows, WindowReport)
+        return [report for report in found if report.model == model]
+
+    def until_reported(self, model: str, told: Callable[[WindowReport], bool]) -> WindowReport:
+        """Send rows, and again, until a window is as wanted; control has no given moment."""
+
+        def found() -> bool:
+            self.send(model, 20)
+            return any(map(told, self.reports(model)))
+
+        self.workers.until(found, f"expected another window of {model}")
+        return next(filter(told, self.reports(model)))
+
+    def leave(self) -> None:
+        assert self.worker.is_alive
+        assert self.worker.terminate()[0] == 0, self.worker.told()
+
+
+def test_a_changed_spec_takes_effect_without_a_restart(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    with group(brokers, prefix, tmp_path) as workers:
+        stage = Stage(workers)
+        stage.sender.apply(topics, spec("fraud", 20))
+        stage.send("fraud", 120)
+        first = stage.until_reported("fraud", lambda report: report.rows == 20)
+        stage.sender.apply(topics, spec("fraud", 50))
+        second = stage.until_reported("fraud", lambda report: report.rows == 50)
+        assert first.last_offset < second.first_offset
+        stage.sender.send(topics.monitors, None, b"fraud")  # removed: the defaults hold again
+        third = stage.until_reported("fraud", lambda report: report.rows == 1000)
+        assert second.last_offset < third.first_offset
+        sizes = [report.rows for report in stage.reports("fraud")]
+        assert sizes == sorted(sizes)  # each spec until the next, and none comes back
+        stage.leave()
+
+
+def test_a_published_reference_serves_a_model_from_its_first_row(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    own = spec("fraud", 20)
+    learned = learn_reference(own, "", [("predictions", value) for value in rows("fraud", 0, 800)])
+    with group(brokers, prefix, tmp_path) as workers:
+        stage = Stage(workers)
+        stage.send("other", 10)  # the worker is under way when spec and reference come
+        stage.sender.apply(topics, own)
+        stage.sender.send(topics.references, msgspec.json.encode(learned), b"fraud")
+        stage.sender.flush()
+        stage.send("fraud", 40)
+        stage.send("fraud", 40, shift=3.0)
+        workers.until(
+            lambda: len(stage.reports("fraud")) == 4 and bool(alerts(brokers, topics)),
+            "expected 4 windows and an alert",
+        )
+        # that it is watched at once is the point: not one window is spent on learning
+        assert {report.state for report in stage.reports("fraud")} == {"provisional"}
+        first = alerts(brokers, topics)[0]
+        assert (first.status, first.reference_windows) == ("firing", 39)
+        assert first.evidence.first_offset >= 10 + 40
+        assert first.series[0].feature == "amount"
+        stage.leave()
+
+
+def alerts(brokers: str, topics: TopicNames) -> list[Alert]:
+    return bodies(brokers, topics.alerts, Alert)
+
+
+def test_bad_control_messages_change_nothing_and_stop_nothing(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    fine = spec("fraud", 20)
+    profile = learn_reference(fine, "", [("predictions", value) for value in rows("fraud", 0, 100)])
+    nonsense: dict[str, list[tuple[bytes, bytes]]] = {
+        "monitors": [
+            (b"fraud", b"{"),
+            (b"fraud", b"[]"),
+            (b"fraud", b""),
+            (b"fraud", b"\xff\xfe"),
+            (b"\xff", msgspec.json.encode(fine)),
+            (b"fraud", msgspec.json.encode(spec("other", 50))),
+            (b"fraud", b'{"model": "fraud", "windows": {"rows": 50}, "colour": "red"}'),
+            (b"fraud", b'{"model": "fraud", "windows": {"rows": 50, "every": "1s"}}'),
+            (b"fraud", b'{"model": "fraud", "windows": {"rows": "many"}}'),
+            (b"fraud", b"[" * 100_000),
+            (b"fraud", b'{"model": "fraud", "note": "' + b"x" * 950_000 + b'"}'),
+        ],
+        "references": [
+            (b"fraud", b"{"),
+            (b"fraud", b"{}"),
+            (b"other", msgspec.json.encode(profile)),
+            (b"fraud", msgspec.json.encode(profile).replace(b'"rows":', b'"rows":"x",":')),
+            (b"fraud", without_values(profile)),
+        ],
+    }
+    with group(brokers, prefix, tmp_path) as workers:
+        stage = Stage(workers)
+        stage.sender.apply(topics, fine)
+        stage.send("fraud", 120)
+        stage.until_reported("fraud", lambda report: report.window >= 5)
+        for topic, messages in nonsense.items():
+            for key, value in messages:
+                stage.sender.send(topics.by_topic()[topic], value, key)
+        stage.sender.apply(topics, spec("later", 30))  # read after all of it
+        stage.until_reported("later", lambda report: report.rows == 30)
+        before = len(stage.reports("fraud"))
+        stage.until_reported("fraud", lambda report: report.window > before)
+        assert {report.rows for report in stage.reports("fraud")} == {20}
+        indices = [report.window for report in stage.reports("fraud")]
+        assert indices == list(range(len(indices)))  # never watched anew
+        stage.leave()
+    # another worker reads the topics from their start
+    with group(brokers, prefix, tmp_path) as workers:
+        stage = Stage(workers)
+        stage.sent = 100_000
+        workers.until_ready(stage.worker)
+        stage.until_reported("fraud", lambda report: report.window > indices[-1])
+        stage.leave()
+
+
+def without_values(reference: Reference) -> bytes:
+    """Return a reference that has the right shape and says nothing."""
+    empty = {"rows": -1, "first_ts_ms": -1, "numeric": {}, "series": {}}
+    return msgspec.json.encode({**msgspec.to_builtins(reference), **empty, "model": ""})
