@@ -28,5 +28,5 @@ def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None
     try:
         DriftMonitor(origin, held, columns, share=1.0)
         PerformanceMonitor(origin, held, share=1.0)
-    except ValueError as fault:
-        raise ValueError(f"a reference that cannot be watched with: {fault}") from None
+    except (ValueError, LookupError) as fault:
+        raise ValueError(f"a reference that cannot be watched with: {fault!r}") from None

@@ -143,12 +143,17 @@ class Watch:
         return verdicts
 
     def place(self, since_ms: int) -> Place:
-        """Return the remembered window that began at ``since_ms``, or the oldest after it."""
-        return next((p for p in self._places if p.first_ts_ms >= since_ms), self._places[-1])
+        """Return the remembered window that began at ``since_ms``, or the oldest after it.
+
+        Windows are not in the order of their beginnings where a row comes very late.
+        """
+        exact = (p for p in self._places if p.first_ts_ms == since_ms)
+        after = (p for p in self._places if p.first_ts_ms > since_ms)
+        return next(exact, None) or next(after, self._places[-1])
 
     def context(self, since_ms: int) -> dict[str, Figure]:
         """Return the figures that are shown and not watched, as they were and since then."""
-        windows = sum(p.first_ts_ms >= since_ms for p in self._places)
+        windows = self._places[-1].index - self.place(since_ms).index + 1
         return {
             series.name: Figure(
                 reference=series.shown, current=self._recent(self._shown, index, windows)

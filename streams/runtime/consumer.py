@@ -17,6 +17,7 @@ from streams.runtime.clients import LogEnds
 from streams.runtime.ledger import Fetch, Ledger
 
 LEAVE_WITHIN_S = 5.0
+BUSY_WAIT_MS, IDLE_WAIT_MS = 2, 250  # how long a fetch waits at the broker for a first record
 
 log = logging.getLogger(__name__)
 
@@ -73,11 +74,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
         return consumer
 
-    async def _fetch_records(self, *args: Any, **kwargs: Any) -> Mapping[TP, list[Any]]:
-        fetched = Fetched(await super()._fetch_records(*args, **kwargs))
+    async def _fetch_records(
+        self, consumer: Any, *args: Any, **kwargs: Any
+    ) -> Mapping[TP, list[Any]]:
+        fetched = Fetched(await super()._fetch_records(consumer, *args, **kwargs))
         fetched.flow = self.consumer.ledger.flow  # no seek can come between the fetch and this
         for tp, rows in fetched.items():
             self.last_fetched[tp] = rows[-1].offset
+        # aiokafka asks a broker one thing at a time. While it waits there for the topics that are
+        # silent, the busy one's next records must wait, too: so wait briefly while there are any.
+        wait_ms = BUSY_WAIT_MS if fetched else IDLE_WAIT_MS
+        consumer._fetcher._fetch_max_wait_ms = wait_ms  # noqa: SLF001
         return fetched
 
     async def _seek_wait(self, consumer: Any, partitions: Mapping[TP, int]) -> None:

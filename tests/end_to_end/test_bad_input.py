@@ -1,11 +1,12 @@
 """Whatever comes: it is in ``rejected`` as it came, the good rows are kept, the worker lives."""
 
+import contextlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from confluent_kafka.admin import AdminClient, NewTopic
+from kafka import KafkaAdminClient
 
 from schemas.alerts import Alert
 from schemas.rejected import PREFIX
@@ -39,9 +40,10 @@ BAD_FEATURES: dict[str, tuple[bytes | None, str]] = BAD_ANYWHERE | {
 def topics(brokers: str, prefix: str) -> TopicNames:
     """All topics; that of predictions was there before and takes megabytes."""
     names = TopicNames.prefixed(prefix)
-    own = NewTopic(names.predictions, PARTITIONS, 1, config={"max.message.bytes": "8000000"})
-    admin = AdminClient({"bootstrap.servers": brokers})  # kept until the answer is there
-    admin.create_topics([own])[names.predictions].result(30)
+    large = {"max.message.bytes": "8000000"}
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=brokers)) as admin:
+        own = {"num_partitions": PARTITIONS, "replication_factor": 1, "configs": large}
+        admin.create_topics({names.predictions: own})
     create_topics(brokers, names, retention_ms=FOREVER_MS)
     return names
 
@@ -58,9 +60,7 @@ class Mix:
         self.sender.send(topic, value, key, 0, HEADERS)
         self.rows[topic] = self.rows.get(topic, 0) + 1
 
-    def spoil(
-        self, topic: str, value: bytes | None, reason: str, key: bytes | None = b"m"
-    ) -> Sent:
+    def spoil(self, topic: str, value: bytes | None, reason: str, key: bytes | None = b"m") -> Sent:
         sent = self.sender.send(topic, value, key, 0, HEADERS)
         self.bad.append((sent, reason))
         return sent

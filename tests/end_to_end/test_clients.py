@@ -7,6 +7,7 @@ import json
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import confluent_kafka
 import msgspec
@@ -19,7 +20,7 @@ from schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowS
 from schemas.retraining import RETRAIN_TYPE, RetrainingRequest
 from schemas.topics import PARTITIONS, TopicNames
 from schemas.windows import WindowReport
-from tests.end_to_end.workers import Sender, bodies, group
+from tests.end_to_end.workers import Sender, bodies, everything, group
 from tests.streams.monitor.logs import NOON_MS, row
 from tidegauge import Producer
 
@@ -104,7 +105,7 @@ def read_with_aiokafka(brokers: str, topic: str, count: int) -> list[Event]:
 
 def read_with_confluent_kafka(brokers: str, topic: str, count: int) -> list[Event]:
     options = {"bootstrap.servers": brokers, "group.id": topic, "auto.offset.reset": "earliest"}
-    consumer = confluent_kafka.Consumer(options)
+    consumer: Any = confluent_kafka.Consumer(options)
     with contextlib.closing(consumer):
         consumer.subscribe([topic])
         found = [consumer.poll(60) for _ in range(count)]
@@ -153,15 +154,18 @@ def test_rows_of_every_client_are_observed_and_every_client_reads_what_comes_of_
     last = {r.model: r.observed for r in bodies(brokers, topics.windows, WindowReport)}
     assert last == dict.fromkeys(CLIENTS, ROWS)
 
-    for topic, kind, body in (
-        (topics.alerts, ALERT_TYPE, Alert),
-        (topics.retraining, RETRAIN_TYPE, RetrainingRequest),
-    ):
-        count = len(bodies(brokers, topic, body))  # type: ignore[type-var] # one of two
-        readers = (read_with_kafka_python, read_with_aiokafka, read_with_confluent_kafka)
-        first, *others = [sorted(read(brokers, topic, count)) for read in readers]
-        assert all(other == first for other in others)
-        for event in first:
-            check_cloud_event(event, kind)
-        told = [msgspec.json.decode(value or b"", type=body) for _, value, _ in first]
-        assert {one.model for one in told} == set(CLIENTS)
+    check_read_by_all(brokers, topics.alerts, ALERT_TYPE, Alert)
+    check_read_by_all(brokers, topics.retraining, RETRAIN_TYPE, RetrainingRequest)
+
+
+def check_read_by_all(
+    brokers: str, topic: str, kind: str, body: type[Alert] | type[RetrainingRequest]
+) -> None:
+    count = len(everything(brokers, topic))
+    readers = (read_with_kafka_python, read_with_aiokafka, read_with_confluent_kafka)
+    first, *others = [sorted(read(brokers, topic, count)) for read in readers]
+    assert all(other == first for other in others)
+    for event in first:
+        check_cloud_event(event, kind)
+    told = [msgspec.json.decode(value or b"", type=body) for _, value, _ in first]
+    assert {one.model for one in told} == set(CLIENTS)

@@ -22,7 +22,7 @@ from schemas.outcomes import Outcomes
 from schemas.topics import PARTITIONS, TopicNames
 from streams.monitor.journal import Position, read_entry
 from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import SOURCES
+from streams.monitor.records import SOURCES, Source
 from streams.runtime.snapshots import SNAPSHOT_KEY, WHOLE, decode
 from tests.streams.monitor.logs import NOON_MS
 
@@ -77,10 +77,10 @@ class Worker:
         self.process.kill()
         self.process.wait()
 
-    def terminate(self) -> tuple[int, float]:
+    def terminate(self, how: signal.Signals = signal.SIGTERM) -> tuple[int, float]:
         """Ask it to end; return its exit code and how many seconds it took."""
         began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(how)
         code = self.process.wait(PATIENCE_S)
         return code, time.monotonic() - began
 
@@ -107,9 +107,8 @@ class Group:
         for topic, existing in self.mapped.items():
             words += ["--map-topic", f"{topic}={existing}"]
         words += ["--instance", name] if static else []
-        self.workers.append(
-            Worker(name, self.logs / f"{self.group}-{name}-{len(self.workers)}.log", words)
-        )
+        number = len(list(self.logs.glob("*.log")))
+        self.workers.append(Worker(name, self.logs / f"{number}-{name}.log", words))
         return self.workers[-1]
 
     def until(self, condition: Callable[[], bool], expected: str) -> None:
@@ -129,27 +128,43 @@ class Group:
             f"expected {[w.name for w in workers]} to hold all partitions",
         )
 
-    def backlog(self) -> dict[tuple[str, int], tuple[int, int]]:
-        """Return what is not committed: (committed, end) of each partition of each source."""
+    @property
+    def sources(self) -> dict[Source, str]:
+        """The names of the topics that are folded."""
         names = self.topics.by_topic()
-        asked = [TopicPartition(names[s], p) for s in SOURCES for p in range(PARTITIONS)]
+        return {source: names[source] for source in SOURCES}
+
+    def committed(self) -> dict[TopicPartition, int]:
+        """Return what is committed of each partition of each source."""
+        asked = [TopicPartition(n, p) for n in self.sources.values() for p in range(PARTITIONS)]
         with reading(self.brokers, self.group) as consumer:
-            committed = consumer.committed(asked, timeout=30)
-            ends = [consumer.get_watermark_offsets(tp, timeout=30)[1] for tp in asked]
-        return {
-            (tp.topic, tp.partition): (tp.offset, end)
-            for tp, end in zip(committed, ends, strict=True)
-            if max(tp.offset, 0) != end
-        }
+            answer = consumer.committed(asked, timeout=30)
+        return {tp: max(tp.offset, 0) for tp in answer}
+
+    def backlog(self) -> dict[TopicPartition, int]:
+        """Return how many records of each partition are not committed, where any are."""
+        found: dict[TopicPartition, int] = {}
+        committed = self.committed()  # first: what it covers, with all outputs, is in the ends
+        with reading(self.brokers) as consumer:
+            for tp, offset in committed.items():
+                end = consumer.get_watermark_offsets(tp, timeout=30)[1]
+                found |= {tp: end - offset} if end > offset else {}
+        return found
 
     def until_settled(self) -> None:
         """Wait until everything in the sources is folded, published and committed."""
-        self.until(lambda: not self.backlog(), f"expected no backlog in {self.group}")
+
+        def is_settled() -> bool:
+            try:
+                return not self.backlog()
+            except confluent_kafka.KafkaException:  # fresh topics have no leader for a moment
+                return False
+
+        self.until(is_settled, f"expected no backlog in {self.group}")
 
     def partitions(self) -> list[Partition]:
         """Return the state of all partitions, as a worker would take it from ``state``."""
-        names = self.topics.by_topic()
-        own = PartitionSettings({source: names[source] for source in SOURCES}, PARTITIONS)
+        own = PartitionSettings(self.sources, PARTITIONS)
         return [Partition.restore(n, own, body) for n, body in self.snapshots().items()]
 
     def snapshots(self) -> dict[int, bytes]:
@@ -212,7 +227,7 @@ class Sender:
 
     def __init__(self, brokers: str) -> None:
         options = {"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 5}
-        self._producer = confluent_kafka.Producer(options | {"message.max.bytes": 16_000_000})
+        self._producer: Any = confluent_kafka.Producer(options | {"message.max.bytes": 16_000_000})
         self._errors: list[Any] = []
 
     def send(

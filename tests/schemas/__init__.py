@@ -1,1 +1,1 @@
-"""TODO."""
+"""What travels on the topics: the contract other programs rely on."""

@@ -1,5 +1,6 @@
 """A model nobody described is watched: what moves is told once, and nothing else is."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -282,3 +283,13 @@ def test_a_reference_needs_a_closed_window() -> None:
     other = MonitorSpec(model="m")
     with pytest.raises(ValueError, match=r"found none|at least one closed window"):
         learn_reference(other, "", stream.records)
+
+
+def test_a_very_late_row_does_not_move_the_evidence_to_the_past() -> None:
+    stream = traffic(11).send(BEGINS)
+    frame = json.loads(traffic(12).send(1).records[0][1])
+    frame["ts_ms"] = [BEGINS * MINUTE_MS] * (ROWS - 1) + [5]  # a row of the first window
+    frame["features"]["country"] = ["XX"] * ROWS
+    stream.log.append("predictions", b"m", json.dumps(frame).encode(), timestamp=1 << 41)
+    evidence = stream.alerts()[0]["evidence"]
+    assert (evidence["first_offset"], evidence["windows"]) == (BEGINS, 1)

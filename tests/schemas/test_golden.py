@@ -1,0 +1,170 @@
+"""The bytes of one message of each kind that others read: a changed field is a changed contract."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
+from schemas.outcomes import JournalEntry, Outcomes
+from schemas.retraining import RETRAIN_TYPE, RetrainingRequest
+from schemas.windows import WINDOW_TYPE, ColumnReport, SeriesReport, WindowReport
+
+ALERT = Alert(
+    incident="5f1e", revision=2, status="ongoing", kind="performance", severity="critical",
+    provisional=True, model="fraud", version="3", title="fraud: since 18 Apr 2013 …",
+    advice="Compare labels and scores.", since_ms=1_366_243_200_000, told_ms=1_366_329_600_000,
+    series=[
+        SeriesAlarm(
+            series="loss", feature="loss", statistic="loss", detector="mixture", direction="up",
+            effect=0.5, gate=0.1, value=Figure(reference=0.31, current=0.62),
+            since_ms=1_366_243_200_000, told_ms=1_366_329_600_000, evidence=12.5, threshold=8.75,
+            examples=["XX"],
+        )
+    ],
+    context={"label": Figure(reference=0.25, current=None)},
+    evidence=Evidence(
+        topic="tidegauge.labels", partition=1, first_offset=70, last_offset=99, windows=3, rows=50
+    ),
+    reference_windows=40, cooldown_ms=604_800_000,
+)  # fmt: skip
+ALERT_JSON = {
+    "incident": "5f1e",
+    "revision": 2,
+    "status": "ongoing",
+    "kind": "performance",
+    "severity": "critical",
+    "provisional": True,
+    "model": "fraud",
+    "version": "3",
+    "title": "fraud: since 18 Apr 2013 …",
+    "advice": "Compare labels and scores.",
+    "since_ms": 1366243200000,
+    "told_ms": 1366329600000,
+    "resolved_ms": None,
+    "series": [
+        {
+            "series": "loss",
+            "feature": "loss",
+            "statistic": "loss",
+            "detector": "mixture",
+            "direction": "up",
+            "effect": 0.5,
+            "gate": 0.1,
+            "value": {"reference": 0.31, "current": 0.62},
+            "since_ms": 1366243200000,
+            "told_ms": 1366329600000,
+            "evidence": 12.5,
+            "threshold": 8.75,
+            "resolved_ms": None,
+            "examples": ["XX"],
+        }
+    ],
+    "context": {"label": {"reference": 0.25, "current": None}},
+    "evidence": {
+        "topic": "tidegauge.labels",
+        "partition": 1,
+        "first_offset": 70,
+        "last_offset": 99,
+        "windows": 3,
+        "rows": 50,
+    },
+    "reference_windows": 40,
+    "cooldown_ms": 604800000,
+}
+REQUEST = RetrainingRequest(
+    model="fraud", version="3", incident="5f1e", alert="77aa", reason="fraud: …",
+    requested_ms=1_366_329_600_000, train_from_ms=1_366_243_200_000,
+    train_to_ms=1_366_329_600_000, quiet_until_ms=1_366_934_400_000,
+)  # fmt: skip
+REQUEST_JSON = {
+    "model": "fraud",
+    "version": "3",
+    "incident": "5f1e",
+    "alert": "77aa",
+    "reason": "fraud: …",
+    "requested_ms": 1366329600000,
+    "train_from_ms": 1366243200000,
+    "train_to_ms": 1366329600000,
+    "quiet_until_ms": 1366934400000,
+}
+WINDOW = WindowReport(
+    model="fraud", version="3", source="outcomes", window=7, state="watching", first_ts_ms=1,
+    last_ts_ms=2, first_offset=3, last_offset=4, rows=50, late=1, observed=400,
+    columns={"loss": ColumnReport(count=49, missing=1, mean=0.5, sd=0.25, low=0.0, high=1.0)},
+    series={"loss": SeriesReport(value=0.5, evidence=2.5, threshold=8.75, state="pending")},
+    metrics={"accuracy": 0.75, "roc_auc": None}, adwin={"windows": 8.0},
+)  # fmt: skip
+WINDOW_JSON = {
+    "model": "fraud",
+    "version": "3",
+    "source": "outcomes",
+    "window": 7,
+    "state": "watching",
+    "first_ts_ms": 1,
+    "last_ts_ms": 2,
+    "first_offset": 3,
+    "last_offset": 4,
+    "rows": 50,
+    "late": 1,
+    "observed": 400,
+    "columns": {
+        "loss": {
+            "count": 49,
+            "missing": 1,
+            "mean": 0.5,
+            "sd": 0.25,
+            "low": 0.0,
+            "high": 1.0,
+            "unseen": None,
+        }
+    },
+    "series": {"loss": {"value": 0.5, "evidence": 2.5, "threshold": 8.75, "state": "pending"}},
+    "metrics": {"accuracy": 0.75, "roc_auc": None},
+    "adwin": {"windows": 8.0},
+}
+OUTCOMES = Outcomes(
+    epoch=3, sequence=17, model="fraud", version="3", ids=["a", "b"], ts_ms=[5, 6],
+    prediction_ts_ms=[1, 2], predictions=[0.5, 0.25], labels=[1.0, 0.0],
+    prediction_offsets=[70, 71], label_offsets=[9, 9],
+)  # fmt: skip
+OUTCOMES_JSON = {
+    "kind": "outcomes",
+    "epoch": 3,
+    "sequence": 17,
+    "model": "fraud",
+    "version": "3",
+    "ids": ["a", "b"],
+    "ts_ms": [5, 6],
+    "prediction_ts_ms": [1, 2],
+    "predictions": [0.5, 0.25],
+    "labels": [1.0, 0.0],
+    "prediction_offsets": [70, 71],
+    "label_offsets": [9, 9],
+}
+
+
+@pytest.mark.parametrize(
+    ("message", "expected", "type_"),
+    [
+        (ALERT, ALERT_JSON, Alert),
+        (REQUEST, REQUEST_JSON, RetrainingRequest),
+        (WINDOW, WINDOW_JSON, WindowReport),
+        (OUTCOMES, OUTCOMES_JSON, JournalEntry),
+    ],
+    ids=["alert", "retraining request", "window report", "outcomes"],
+)
+def test_a_message_is_spelled_as_documented(message: Any, expected: Any, type_: Any) -> None:
+    value = msgspec.json.encode(message)
+    assert json.loads(value) == expected
+    assert list(json.loads(value)) == list(expected)
+    assert msgspec.json.decode(value, type=type_) == message
+
+
+def test_the_types_of_events_are_part_of_the_contract() -> None:
+    assert (ALERT_TYPE, RETRAIN_TYPE, WINDOW_TYPE) == (
+        "io.tidegauge.alert.v1",
+        "io.tidegauge.retrain.requested.v1",
+        "io.tidegauge.window.closed.v1",
+    )
