@@ -26,46 +26,65 @@ SEED = 2013
 FAULTY_FEATURE = "pressure"
 
 
+MARKS = {"firing": "[bold red]●[/]", "ongoing": "[yellow]▲[/]", "resolved": "[green]✓[/]"}
+
+
 @dataclass
 class Findings:
-    """What the worker has said in one run."""
+    """What the worker has said in one run.
 
-    console: Console
-    model: str
-    incidents: dict[str, Alert] = field(default_factory=dict)
-    requests: int = 0
+    Inputs and outcomes are two logs, and a replay at full speed is further in one than in the
+    other: so the story is told in the order of event time when all of it is there.
+    """
+
+    alerts: list[Alert] = field(default_factory=list)
+    requests: list[RetrainingRequest] = field(default_factory=list)
     rejected: int = 0
 
+    @property
+    def incidents(self) -> set[str]:
+        """The incidents told so far."""
+        return {alert.incident for alert in self.alerts}
+
     def take(self, message: Received) -> None:
-        """Show a message and count it."""
+        """Keep a message."""
         if message.topic == "alerts":
-            self._take_alert(msgspec.json.decode(message.value, type=Alert))
+            self.alerts.append(msgspec.json.decode(message.value, type=Alert))
         elif message.topic == "retraining":
-            request = msgspec.json.decode(message.value, type=RetrainingRequest)
-            self.requests += 1
-            span = f"{day(request.train_from_ms)} to {day(request.train_to_ms)}"
-            self._say("", "[cyan]→[/]", f"[cyan]retraining requested[/] on data from {span}")
+            self.requests.append(msgspec.json.decode(message.value, type=RetrainingRequest))
         else:
             self.rejected += 1
 
-    def _take_alert(self, alert: Alert) -> None:
-        self.incidents[alert.incident] = alert
-        if alert.status == "resolved":
-            self._say(day(alert.told_ms), "✓", escape(alert.title), style="dim")
-        elif alert.status == "firing":
-            mark = " [black on yellow] injected by this demo [/]" if is_injected(alert) else ""
-            title = f"[bold]{escape(alert.title)}.[/]{mark}"
-            self._say(day(alert.told_ms), "[bold red]●[/]", title)
-            self._say("", "", f"[italic]{escape(alert.advice)}[/]")
+    def tell(self, console: Console) -> None:
+        """Print what was said, in the order of event time."""
+        story: list[Alert | RetrainingRequest] = [*self.alerts, *self.requests]
+        for told in sorted(story, key=_told_ms):
+            if isinstance(told, RetrainingRequest):
+                span = f"{day(told.train_from_ms)} to {day(told.train_to_ms)}"
+                _say(console, "", "[cyan]→[/]", f"[cyan]retraining requested[/] on {span}")
+                continue
+            text = escape(told.title)
+            if told.status == "firing":
+                mark = " [black on yellow] injected by this demo [/]" if is_injected(told) else ""
+                text = f"[bold]{text}[/]{mark}\n[italic]{escape(told.advice)}[/]"
+            style = "" if told.status == "firing" else "dim"
+            _say(console, day(told.told_ms), MARKS[told.status], text, style)
 
-    def _say(self, when: str, mark: str, text: str, style: str = "") -> None:
-        """Print a line whose text hangs under itself where it is too long."""
-        line = Table.grid(padding=(0, 1))
-        line.add_column(width=11, justify="right", no_wrap=True)
-        line.add_column(width=1)
-        line.add_column()
-        line.add_row(when, mark, text, style=style)
-        self.console.print(line)
+
+def _told_ms(told: Alert | RetrainingRequest) -> tuple[int, bool]:
+    if isinstance(told, RetrainingRequest):
+        return told.requested_ms, True
+    return told.told_ms, False
+
+
+def _say(console: Console, when: str, mark: str, text: str, style: str = "") -> None:
+    """Print a line whose text hangs under itself where it is too long."""
+    line = Table.grid(padding=(0, 1))
+    line.add_column(width=11, justify="right", no_wrap=True)
+    line.add_column(width=1)
+    line.add_column()
+    line.add_row(when, mark, text, style=style)
+    console.print(line)
 
 
 def is_injected(alert: Alert) -> bool:
@@ -87,9 +106,11 @@ def run(console: Console) -> int:
         )
         told = _replay(console, running, with_injected_fault(flights), "flight-delay")
         console.print(
-            "\nThe same year with its rows shuffled: nothing drifts, so nothing should be told.\n"
+            "\nThe same year with its rows shuffled: nothing drifts, so nothing should be told."
         )
         quiet = _replay(console, running, shuffled(flights, SEED), "flight-delay-shuffled")
+        if not quiet.findings.alerts:
+            console.print("Nothing was told.")
     _summarise(console, told, quiet, time.perf_counter() - begun)
     right = told.findings.incidents and told.findings.requests and not quiet.findings.incidents
     return 0 if right else 1
@@ -115,7 +136,7 @@ def _replay(console: Console, running: Stage, flights: Flights, name: str) -> Ru
     frames = schedule(reference, model.score(reference), name, VERSION)
     learned = learn_reference(spec, VERSION, [(f.topic, orjson.dumps(f.frame)) for f in frames])
     running.publish(spec, learned)
-    findings = Findings(console, name)
+    findings = Findings()
     begun = time.perf_counter()
     with Progress(
         TextColumn("{task.description}"),
@@ -131,10 +152,12 @@ def _replay(console: Console, running: Stage, flights: Flights, name: str) -> Ru
             running.send(item.topic, item.frame)
             if item.topic == "predictions":
                 progress.advance(bar, len(item.frame["ids"]))
-                progress.update(bar, description=f"{name}, {day(item.due_ms)}")
+                told = f"{len(findings.incidents)} incidents"
+                progress.update(bar, description=f"{name}, {day(item.due_ms)}, {told}")
             for message in running.receive():
                 findings.take(message)
         wait_until_folded(running, findings.take)
+    findings.tell(console)
     return Run(len(replayed), time.perf_counter() - begun, findings)
 
 
@@ -146,7 +169,7 @@ def _summarise(console: Console, told: Run, quiet: Run, seconds: float) -> None:
         table.add_column(heading, justify="right" if heading else "left")
     for title, run in (("2013 as it was", told), ("2013 shuffled", quiet)):
         findings = run.findings
-        counts = (len(findings.incidents), findings.requests, findings.rejected)
+        counts = (len(findings.incidents), len(findings.requests), findings.rejected)
         rate = run.rows / run.seconds
         table.add_row(title, f"{run.rows:,}", f"{rate:,.0f}", *map(str, counts))
     console.print(table)

@@ -1,5 +1,6 @@
 """A new spec or reference takes effect at an offset; what was learned is kept where it holds."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -18,11 +19,12 @@ from schemas.monitors import (
 from schemas.references import Reference
 from streams.monitor.control import control_digest
 from streams.monitor.drift import DriftMonitor
-from streams.monitor.offline import OfflineLog, learn_reference
+from streams.monitor.offline import LoggedRecord, OfflineLog, learn_reference
 from streams.monitor.partition import Partition
 from streams.monitor.performance import PerformanceMonitor
 from streams.monitor.retraining import Retraining, read_alert
-from tests.streams.monitor.driver import SETTINGS
+from tests.streams.monitor.driver import SETTINGS, Driver
+from tests.streams.monitor.logs import row
 from tests.streams.monitor.traffic import (
     REFERENCE,
     ROWS,
@@ -256,3 +258,17 @@ def test_the_horizon_of_labels_is_the_specs() -> None:
     log = OfflineLog({"m": changed(labels=LabelSpec(horizon="999ms"))})
     stream = Traffic(log, 13, labelled=True).send(3)
     assert stream.log.partition.join.counts.pairs == 0
+
+
+def test_a_change_that_the_journal_holds_takes_effect_in_the_middle_of_a_batch() -> None:
+    records = [LoggedRecord(n, n, b"m", row("m", str(n), n, {"a": n % 7}, 0.5)) for n in range(200)]
+    owner = Driver({"m": changed(windows=WindowSpec(rows=20))})
+    owner.fold("predictions", records[:150])
+    owner.change("m", "", changed(windows=WindowSpec(rows=10)))
+    heir = Partition(0, SETTINGS)
+    heir.read_journal(owner.fed_back["outcomes"])
+    folded = heir.fold("predictions", records)
+    assert folded.unknown is None
+    reports = [json.loads(o.value or b"") for o in folded.outputs if o.topic == "windows"]
+    assert [report["rows"] for report in reports] == [20] * 7 + [10] * 5
+    assert reports[7]["first_offset"] == 150

@@ -226,23 +226,31 @@ def test_rows_that_waited_for_their_types_at_a_snapshot_still_find_their_labels(
     assert sum(len(own) for own in found.values()) == 260
 
 
-def test_a_restore_reads_no_more_than_what_is_still_waited_for() -> None:
-    logs = pair_logs()
-    broker = fresh(logs)
-    worker = Worker(broker, script(logs, {}), SPECS, random.Random(1))
-    worker.run()
+def test_a_restore_reads_no_more_than_it_must_and_still_knows_what_was_paired() -> None:
+    logs, much_later = pair_logs(), 1 << 40
+    for n in range(3):
+        value = row("fraud", f"x{n}", much_later, {"a": 1}, 0.5)
+        logs.add("predictions", value, at=much_later)
+    logs.run("predictions")
+    for name in ("x2", "x0"):
+        logs.add("labels", label("fraud", name, much_later, 1), at=much_later)
+        logs.run("labels")
+    steps, broker = script(logs, {}), fresh(logs)
+    worker = Worker(broker, steps, SPECS, random.Random(1))
+    worker.run(until=2)
     worker.checkpoint()
-    partition = worker.partition
-    assert partition.rebuild_from["predictions"] == 0  # within the horizon a label may come again
-    late = [
-        LoggedRecord(120 + n, 1 << 40, None, row("fraud", f"x{n}", 1 << 40, {"a": 1}, 0.5))
-        for n in range(3)
-    ]
-    partition.fold("predictions", late)
-    partition.fold("labels", [LoggedRecord(120, 1 << 40, None, label("fraud", "x2", 1 << 40, 1))])
-    partition.snapshot()
-    assert partition.rebuild_from["predictions"] == 120
-    assert partition.rebuild_from["labels"] == 120
+    assert worker.partition.rebuild_from["predictions"] == 0  # a label may come a second time
+    worker.run(until=4)
+    worker.checkpoint()
+    start = worker.partition.rebuild_from
+    assert (start["predictions"], start["labels"]) == (120, 120)
+    assert start["outcomes"] > 1
+    snapshots = len(broker.state)
+    worker.run()
+    del broker.state[snapshots:]  # as if it had crashed before the next one
+    Worker(broker, steps, SPECS, random.Random(2)).run()
+    own = accepted(broker.logs["outcomes"])["fraud", ""]
+    assert own == [*((str(n), n) for n in range(120)), ("x2", 120), ("x0", 121)]
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00", b"\xc1", b"nonsense"])

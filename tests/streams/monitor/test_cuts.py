@@ -1,5 +1,6 @@
 """The same log gives the same verdicts and the same bytes, wherever its batches are cut."""
 
+from dataclasses import replace
 from functools import cache
 
 import msgspec
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from streams.monitor.offline import LoggedRecord
 from streams.monitor.partition import PartitionState
 from streams.monitor.records import Source
 from tests.streams.monitor.driver import (
@@ -18,7 +20,7 @@ from tests.streams.monitor.driver import (
     published,
     rejected,
 )
-from tests.streams.monitor.logs import SPECS, busy_logs
+from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, row
 
 SEEDS = (1, 2, 3)
 
@@ -87,3 +89,31 @@ def count_rows(value: bytes | None) -> int:
         return 1
     ids = found.get("ids", ["one"]) if isinstance(found, dict) else ["one"]
     return max(len(ids), 1)
+
+
+def test_what_was_folded_already_is_skipped_and_gaps_in_the_offsets_are_normal() -> None:
+    logs = busy_logs(1)
+    driver, expected = Driver(SPECS), Driver(SPECS)
+    records = [replace(r, offset=3 * r.offset) for r in logs.records["predictions"]]
+    expected.fold("predictions", records)
+    for start in range(0, len(records), 40):
+        driver.fold("predictions", records[max(0, start - 25) : start + 40])
+    assert_equal(by_monitor(driver.outputs), by_monitor(expected.outputs))
+    assert driver.partition.tallies == expected.partition.tallies
+    assert driver.partition.next_offset["predictions"] == records[-1].offset + 1
+
+
+def test_rows_rejected_when_their_types_are_known_are_counted_the_same_wherever_cut() -> None:
+    rows = [
+        {"a": "text" if n % 5 < 2 else 1, "b": "text" if 2 <= n % 5 < 4 else 1} for n in range(100)
+    ]
+    values = [row("m", str(n), n, features, 0.5) for n, features in enumerate(rows)]
+    records = [LoggedRecord(n, NOON_MS, b"m", value) for n, value in enumerate(values)]
+    whole, single = Driver(), Driver()
+    whole.fold("predictions", records)
+    for record in records:
+        single.fold("predictions", [record])
+    assert len(rejected(whole.outputs)) == 80
+    assert by_monitor(whole.outputs) == by_monitor(single.outputs) == {}
+    same = comparable(whole.partition.snapshot()) == comparable(single.partition.snapshot())
+    assert same
