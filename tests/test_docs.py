@@ -41,7 +41,7 @@ MODULES = (
     schemas.events, schemas.alerts, schemas.monitors, schemas.outcomes,
     schemas.references, schemas.retraining, schemas.windows,
 )  # fmt: skip
-KINDS = {name: kind for module in MODULES for name, kind in vars(module).items()}
+KINDS = {n: kind for module in MODULES for n, kind in vars(module).items() if n[0].isupper()}
 FENCE = re.compile(r"^```(\w+)?[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DIGITS = 1e-4  # to which the numbers of an example are written
 
@@ -96,7 +96,7 @@ def missing_keys(example: Any, known: Any, path: str = "$") -> Iterator[str]:
 
 @pytest.mark.parametrize("block", [b for b in blocks() if b.language == "json"])
 def test_every_json_example_is_what_it_claims_to_be(block: Block) -> None:
-    assert block.claim in KINDS, f"{block.page}: name the schema: ```json Prediction"
+    assert block.claim in KINDS, f"{block.page}: after ```json name the schema, such as Prediction"
     decoded = msgspec.json.decode(block.text, type=KINDS[block.claim])
     known = msgspec.to_builtins(decoded)
     assert list(missing_keys(json.loads(block.text), known)) == []

@@ -1,22 +1,19 @@
 """Mixture e-detector for a shift of window means, over many series at once."""
 
-import hashlib
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import astuple
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from detectors._jit import ALARMS, BLOCK, STATE, TABLE, VECTOR, kernel
+from detectors.base import Bank, require, whole
 from detectors.statistics.dependence import Dependence
 
 # Rows of the state: values since the start, log E and the estimated change at the latest of them,
 # then the latest values themselves, a ring in which value n has slot n modulo the window.
 COUNT, LOG_E, CHANGE, RING = range(4)
-LAYOUT: Final = 1  # one more whenever the meaning of the snapshot's bytes changes
 
 SIZES: Final = 4
 VARIANCES: Final = np.array([0.25, 1.0, 4.0, 16.0])  # of a normal shift, in units of sd², ascending
@@ -69,7 +66,7 @@ def fold(
             alarms[row, series] = state[LOG_E, series] > thresholds[series]
 
 
-class MixtureEDetector:
+class MixtureEDetector(Bank):
     """Detect that the mean of a series has left its reference, by any amount, and since when.
 
     E compares "the mean moved by N(0, g) reference variances m windows ago" with "it did not", for
@@ -98,7 +95,7 @@ class MixtureEDetector:
     The likelihood ratios are exact for a known mean and spread and independent normal values. What
     is estimated enters as the variance V = V0(m) + V0(N), where V0 knows how windows depend, and as
     the factor 1 + 20/N on the threshold log(M/a), which was measured, not proved. An alarm does
-    not end anything: E is looked at with every value until ``forget``.
+    not end anything: E is looked at with every value until ``reset_series``.
 
     References
     ----------
@@ -118,7 +115,8 @@ class MixtureEDetector:
     ([5, 6], [3])
     """
 
-    name: Final = "mixture_e_detector"
+    name = "mixture_e_detector"
+    layout = 1
 
     def __init__(
         self,
@@ -127,26 +125,24 @@ class MixtureEDetector:
         horizon: float,
         window: int = 80,
     ) -> None:
-        self.width: Final = len(references)
+        require(len(references) > 0, "references must be one a series, at least one", references)
         budget = np.asarray(false_alarms, np.float64)
-        if not references:
-            raise ValueError("references must be one a series, at least one, got none")
-        if budget.shape != (self.width,):
-            raise ValueError(f"false_alarms must have shape ({self.width},), got {budget.shape}")
-        if not 0 < horizon < np.inf:
-            raise ValueError(f"horizon must be finite and > 0, got {horizon!r}")
-        if not ((budget > 0) & (budget < horizon)).all():
-            raise ValueError(f"false_alarms must be > 0 and < horizon ({horizon!r}), got {budget}")
-        if window < 1:
-            raise ValueError(f"window must be >= 1, got {window!r}")
-        self.window: Final = window
+        require(
+            budget.shape == (len(references),),
+            f"false_alarms must have shape ({len(references)},)",
+            budget.shape,
+        )
+        require(0 < horizon < np.inf, "horizon must be finite and > 0", horizon)
+        within = bool(((budget > 0) & (budget < horizon)).all())
+        require(within, f"false_alarms must be > 0 and < horizon ({horizon!r})", budget)
+        window = whole("window", window, least=1)
+        # Not the references: their last bits may differ on another processor, and a snapshot
+        # must go on there.
+        parameters = {"window": window, "horizon": float(horizon)}
+        super().__init__(len(references), RING + window, parameters)
         windows = np.array([reference.windows for reference in references])
         self._threshold = np.log(horizon / budget) * (1.0 + CAUTION / windows)
         self._terms = _terms(references, window)
-        given = np.array([astuple(reference) for reference in references]).tobytes()
-        given += budget.tobytes() + np.float64(horizon).tobytes()
-        self._digest = hashlib.blake2b(given, digest_size=8).hexdigest()
-        self._state = np.zeros((RING + window, self.width))
 
     @property
     def threshold(self) -> NDArray[np.float64]:
@@ -164,80 +160,8 @@ class MixtureEDetector:
         change: NDArray[np.int64] = self._state[CHANGE].astype(np.int64)
         return change
 
-    def update(self, block: ArrayLike) -> NDArray[np.bool_]:
-        """Take a block of standardised window values, shape (windows, width), NaN where missing.
-
-        Return the alarms, shape (windows, width): True where log E is above the threshold. A
-        missing value leaves its series as it was. Where blocks are cut changes nothing.
-
-        Raises
-        ------
-        ValueError
-            If the block has another shape, or an infinite value; nothing was folded then.
-        """
-        rows = np.ascontiguousarray(block, np.float64)
-        if np.ndim(block) != 2 or rows.shape[1] != self.width:  # noqa: PLR2004 - a block is 2-D
-            raise ValueError(
-                f"block must have shape (windows, {self.width}), got {np.shape(block)}"
-            )
-        if np.isinf(rows).any():
-            raise ValueError("block must hold finite values or NaN, got an infinite one")
-        alarms = np.zeros(rows.shape, np.bool_)
-        fold(self._state, rows, alarms, self._terms, self._threshold)
-        return alarms
-
-    def forget(self, series: int) -> None:
-        """Look for changes of one series from here on only, as after a resolution."""
-        if not 0 <= series < self.width:
-            raise ValueError(f"series must be >= 0 and < {self.width}, got {series!r}")
-        self._state[:, series] = 0.0
-
-    def reset(self) -> None:
-        """Forget the past of every series."""
-        self._state[:] = 0.0
-
-    def snapshot(self) -> bytes:
-        """Return all that is needed to go on in another process, bit for bit."""
-        head = json.dumps(self._identity(), sort_keys=True).encode()
-        return head + b"\n" + self._state.astype("<f8", copy=False).tobytes()
-
-    def restore(self, snapshot: bytes) -> None:
-        """Go on from a snapshot of a detector that was built in the same way.
-
-        Raises
-        ------
-        ValueError
-            If the bytes are damaged or come from a detector built otherwise; the state is then as
-            it was.
-        """
-        head, _, body = snapshot.partition(b"\n")
-        try:
-            came = dict(json.loads(head))
-        except (ValueError, TypeError):
-            raise ValueError(
-                f"expected a snapshot of {self.name}, got {len(snapshot)} bytes without its header"
-            ) from None
-        for key, expected in self._identity().items():
-            if came.get(key) != expected:
-                raise ValueError(
-                    f"expected a snapshot with {key} {expected!r}, got {came.get(key)!r}; "
-                    f"restore into a detector that was built as the saved one"
-                )
-        if len(body) != self._state.nbytes:
-            raise ValueError(
-                f"expected a snapshot of {self.name} with {self._state.nbytes} bytes after its "
-                f"header, got {len(body)}"
-            )
-        self._state = np.frombuffer(body, "<f8").astype(np.float64).reshape(self._state.shape)
-
-    def _identity(self) -> dict[str, object]:
-        return {
-            "detector": self.name,
-            "layout": LAYOUT,
-            "width": self.width,
-            "window": self.window,
-            "parameters": self._digest,
-        }
+    def _fold(self, block: NDArray[np.float64], alarms: NDArray[np.bool_]) -> None:
+        fold(self._state, block, alarms, self._terms, self._threshold)
 
 
 def _terms(references: Sequence[Dependence], window: int) -> NDArray[np.float64]:

@@ -68,7 +68,7 @@ def fold(
 
 
 class ColumnStatistics:
-    """How many, how large, how spread, and where in the reference are a window's values?
+    """Tells how many, how large, how spread a window's values are, and where in the reference.
 
     Parameters
     ----------
@@ -122,7 +122,7 @@ class ColumnStatistics:
 
     def update(self, block: NDArray[np.float64]) -> None:
         """Take a block of rows, shape (rows, width), NaN where missing."""
-        if block.ndim != 2 or block.shape[1] != self.width:
+        if block.shape != (len(block), self.width):
             raise ValueError(f"block must have shape (rows, {self.width}), got {block.shape}")
         fold(self._state, np.ascontiguousarray(block), self._points, self._ranks, self._bounds)
 

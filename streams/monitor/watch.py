@@ -259,7 +259,7 @@ class Watch:
 
     def _forget(self, index: int) -> None:
         self._status[index], self._latched[index] = QUIET, -1
-        self._mixture.forget(self._judged.index(index))
+        self._mixture.reset_series(self._judged.index(index))
         for _, columns, bank in self._chosen:
             if index in columns:
                 bank.reset_series(columns.index(index))

@@ -141,7 +141,7 @@ def test_a_forgotten_series_is_new_and_the_others_are_not(
     detector, untouched, fresh = new(), new(), new()
     detector.update(first)
     untouched.update(first)
-    detector.forget(series)
+    detector.reset_series(series)
     assert detector.log_e[series] == -math.inf and detector.change[series] == 0
     alarms, of_untouched, of_fresh = (d.update(second) for d in (detector, untouched, fresh))
     for other in range(3):
@@ -149,7 +149,7 @@ def test_a_forgotten_series_is_new_and_the_others_are_not(
         assert detector.log_e[other] == same.log_e[other]
         assert detector.change[other] == same.change[other]
         assert alarms[:, other].tolist() == expected[:, other].tolist()
-        detector.forget(other)
+        detector.reset_series(other)
     assert detector.snapshot() == new().snapshot()
 
 
@@ -203,7 +203,7 @@ def test_a_constant_reference_of_three_windows_can_be_watched() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"references": []}, "at least one, got none"),
+        ({"references": []}, r"at least one, got \[\]"),
         ({"false_alarms": [1.0]}, r"false_alarms must have shape \(3,\), got \(1,\)"),
         ({"false_alarms": [1.0, 0.0, 1.0]}, "false_alarms must be > 0 and < horizon"),
         ({"false_alarms": [1.0, 90.0, 1.0]}, "false_alarms must be > 0 and < horizon"),
@@ -222,9 +222,9 @@ def test_parameters_out_of_range_are_refused(change: dict[str, Any], message: st
 @pytest.mark.parametrize(
     ("block", "message"),
     [
-        (np.zeros(3), r"must have shape \(windows, 3\), got \(3,\)"),
-        (np.zeros((3, 2)), r"must have shape \(windows, 3\), got \(3, 2\)"),
-        (np.array([[0.0, 1.0, 2.0], [0.0, -np.inf, 2.0]]), "finite values or NaN"),
+        (np.zeros(3), r"must have shape \(rows, 3\), got shape \(3,\)"),
+        (np.zeros((3, 2)), r"must have shape \(rows, 3\), got shape \(3, 2\)"),
+        (np.array([[0.0, 1.0, 2.0], [0.0, -np.inf, 2.0]]), "must hold finite values, or NaN"),
     ],
 )
 def test_a_wrong_block_is_refused_and_nothing_folded(
@@ -247,7 +247,7 @@ def test_any_layout_of_a_block_is_taken() -> None:
 @pytest.mark.parametrize("series", [-1, 3])
 def test_a_series_that_does_not_exist_cannot_be_forgotten(series: int) -> None:
     with pytest.raises(ValueError, match=f"series must be >= 0 and < 3, got {series}"):
-        new().forget(series)
+        new().reset_series(series)
 
 
 def test_a_snapshot_built_otherwise_is_refused_and_the_state_kept() -> None:
@@ -255,9 +255,8 @@ def test_a_snapshot_built_otherwise_is_refused_and_the_state_kept() -> None:
     detector.update(np.ones((5, 3)))
     before = detector.snapshot()
     others = {
-        "window": new(window=8),
         "width": MixtureEDetector(REFERENCES[:2], BUDGETS[:2], HORIZON, WINDOW),
-        "parameters": MixtureEDetector(REFERENCES, [0.02, 0.3, 1.4], HORIZON, WINDOW),
+        "parameters": new(window=8),
     }
     wrong = {key: other.snapshot() for key, other in others.items()}
     wrong["layout"] = before.replace(b'"layout": 1', b'"layout": 0')
@@ -266,8 +265,8 @@ def test_a_snapshot_built_otherwise_is_refused_and_the_state_kept() -> None:
         with pytest.raises(ValueError, match=f"expected a snapshot with {key} .*, got "):
             detector.restore(snapshot)
     for damaged, message in (
-        (before[:-1], r"expected .* with 240 bytes after its header, got 239"),
-        (before + b"\0", r"expected .* with 240 bytes after its header, got 241"),
+        (before[:-1], r"must have 240 bytes after its header, got 239"),
+        (before + b"\0", r"must have 240 bytes after its header, got 241"),
         (b"", "got 0 bytes without its header"),
         (b"\xff\xfe\n", "without its header"),
         (b"3\n", "without its header"),
@@ -277,16 +276,13 @@ def test_a_snapshot_built_otherwise_is_refused_and_the_state_kept() -> None:
     assert detector.snapshot() == before
 
 
-def test_every_number_of_a_reference_is_part_of_a_snapshots_parameters() -> None:
-    saved = MixtureEDetector([WHITE], [1.0], HORIZON, WINDOW).snapshot()
-    changes: list[dict[str, Any]] = [
-        {"windows": 91}, {"mean": 0.1}, {"sd": 1.1}, {"weight": 0.1}, {"rho": 0.5},
-        {"centre": 0.1}, {"scale": 0.9}, {"extreme": 2.6},
-    ]  # fmt: skip
-    others = [([replace(WHITE, **change)], HORIZON) for change in changes] + [([WHITE], 91.0)]
-    for references, horizon in others:
-        with pytest.raises(ValueError, match="parameters"):
-            MixtureEDetector(references, [1.0], horizon, WINDOW).restore(saved)
+def test_a_snapshot_goes_on_where_a_references_last_bits_differ() -> None:
+    detector = MixtureEDetector([WHITE], [1.0], HORIZON, WINDOW)
+    detector.update(np.ones((5, 1)))
+    other = replace(WHITE, mean=math.nextafter(WHITE.mean, 1.0), sd=math.nextafter(WHITE.sd, 9.0))
+    elsewhere = MixtureEDetector([other], [1.0], HORIZON, WINDOW)
+    elsewhere.restore(detector.snapshot())
+    assert elsewhere.snapshot() == detector.snapshot()
 
 
 def test_what_it_shows_is_a_copy() -> None:

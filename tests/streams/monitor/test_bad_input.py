@@ -2,14 +2,17 @@
 
 import json
 import re
+from functools import cache
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.monitors import MonitorSpec, WindowSpec
+from schemas.references import Reference
 from schemas.rejected import PREFIX
-from streams.monitor.offline import LoggedRecord
+from streams.monitor.offline import LoggedRecord, learn_reference
 from streams.monitor.partition import Partition
 from streams.monitor.records import Output, Source
 from tests.streams.monitor.driver import SETTINGS, Driver, published
@@ -348,17 +351,40 @@ def test_a_header_without_a_value_survives_the_snapshot() -> None:
     assert restored.rows["predictions"].waiting() == 5
 
 
+@cache
+def reference() -> Reference:
+    spec = MonitorSpec(model="m", windows=WindowSpec(rows=50))
+    return learn_reference(spec, "", [("predictions", good(n)) for n in range(250)])
+
+
 def test_rows_that_wait_for_their_types_are_read_when_a_reference_says_them() -> None:
-    learnt = Driver()
-    learnt.fold("predictions", [record(n, good(n)) for n in range(30_000)])
-    reference = learnt.partition.rows["predictions"].monitors["m", ""].reference
-    assert reference is not None
     driver = known(7)
-    driver.change("m", "", None, reference)
+    driver.change("m", "", None, reference())
     driver.fold("predictions", [record(7, good(7))])
     tally = driver.partition.tallies["predictions"]
     assert tally.observed == 8
     assert driver.partition.rows["predictions"].waiting() == 0
+
+
+def test_rows_that_wait_are_read_before_those_that_follow_whatever_model_comes_between() -> None:
+    driver = Driver()
+    other = [row("other", str(n), n, {"a": 1}, 0.5) for n in range(101)]
+    driver.fold("predictions", [record(n, value) for n, value in enumerate(other)])
+    driver.fold("predictions", [record(101 + n, good(n)) for n in range(7)])
+    driver.change("m", "", None, reference())
+    driver.fold("predictions", [record(108, other[0])])  # the reference holds, no row came yet
+    restored = Partition.restore(0, SETTINGS, driver.partition.snapshot())
+    again = [record(n, value) for n, value in enumerate(other)]
+    restored.rebuild_join("predictions", again + [record(101 + n, good(n)) for n in range(7)])
+    rest = [record(109, other[1]), record(110, good(7)), record(111, good(8))]
+    for partition in (driver.partition, restored):
+        partition.fold("predictions", rest)
+        assert partition.rows["predictions"].waiting() == 0
+        assert partition.tallies["predictions"].observed == 101 + 7 + 2 + 2
+        window = partition.rows["predictions"].monitors["m", ""].window
+        assert (window.rows, window.first_offset, window.last_offset) == (9, 101, 111)
+        assert list(partition.join.stores["m"].predictions) == [f"g{n}" for n in range(9)]
+    assert restored.join.counts == driver.partition.join.counts
 
 
 @pytest.mark.parametrize("at_ms", [NOON_MS, -1, 1 << 48, 1 << 60])

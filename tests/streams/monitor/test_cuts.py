@@ -1,13 +1,17 @@
 """The same log gives the same verdicts and the same bytes, wherever its batches are cut."""
 
+import math
 from dataclasses import replace
 from functools import cache
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.monitors import DetectorSpec
+from streams.monitor.learning import Sample
 from streams.monitor.offline import LoggedRecord
 from streams.monitor.partition import PartitionState
 from streams.monitor.records import Source
@@ -20,7 +24,7 @@ from tests.streams.monitor.driver import (
     published,
     rejected,
 )
-from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, row
+from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, frame, row
 
 SEEDS = (1, 2, 3)
 
@@ -117,3 +121,53 @@ def test_rows_rejected_when_their_types_are_known_are_counted_the_same_wherever_
     assert by_monitor(whole.outputs) == by_monitor(single.outputs) == {}
     same = comparable(whole.partition.snapshot()) == comparable(single.partition.snapshot())
     assert same
+
+
+def test_which_model_was_met_first_in_a_batch_leaves_no_trace() -> None:
+    one = [row("one", str(n), n, {"a": 1}, 0.5) for n in range(101)]
+    two = [row("two", str(n), n, {"a": 1}, 0.5) for n in range(101)]
+    values = [*one[:99], frame(two[:99]), one[99], frame(two[99:])]
+    records = [LoggedRecord(n, NOON_MS, b"m", value) for n, value in enumerate(values)]
+    whole, single = Driver(), Driver()
+    whole.fold("predictions", records)
+    for record in records:
+        single.fold("predictions", [record])
+    same = comparable(whole.partition.snapshot()) == comparable(single.partition.snapshot())
+    assert same
+
+
+def test_which_series_alarmed_first_in_an_open_window_leaves_no_trace() -> None:
+    chosen = DetectorSpec(
+        kind="page_hinkley",
+        on="rows",
+        series=["rank(a)", "rank(b)"],
+        parameters={"threshold": 5.0, "min_instances": 1},
+    )
+    spec = msgspec.structs.replace(SPECS["fraud"], model="m", detectors=[chosen])
+    features = [{"a": n % 7, "b": n % 5} for n in range(120)]
+    features += [{"a": 0 if n < 4 else 90, "b": 0 if n < 2 else 90} for n in range(8)]
+    values = [row("m", str(n), n, own, 0.5) for n, own in enumerate(features)]
+    records = [LoggedRecord(n, NOON_MS, b"m", value) for n, value in enumerate(values)]
+    whole, single = Driver({"m": spec}), Driver({"m": spec})
+    whole.fold("predictions", records)
+    for record in records:
+        single.fold("predictions", [record])
+    judge = whole.partition.rows["predictions"].monitors["m", ""].judge
+    assert judge is not None
+    assert len(judge.state().alarmed) == 2
+    same = comparable(whole.partition.snapshot()) == comparable(single.partition.snapshot())
+    assert same
+
+
+@pytest.mark.parametrize("rows", [1, 2000, 2001, 4001, 9000])
+def test_a_sample_is_bounded_evenly_spaced_and_the_same_wherever_cut(rows: int) -> None:
+    table = np.arange(2.0 * rows).reshape(rows, 2)
+    whole, parts = Sample(rows=[]), Sample(rows=[])
+    whole.add(table)
+    for part in np.split(table, range(0, rows, 7)):
+        parts.add(part)
+    assert whole == parts
+    assert len(whole.rows) <= 2000
+    kept = np.frombuffer(b"".join(whole.rows)).reshape(-1, 2)
+    assert kept.tolist() == table[:: whole.stride].tolist()
+    assert whole.stride == max(1, 2 ** math.ceil(math.log2(rows / 2000)))

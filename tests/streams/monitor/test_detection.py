@@ -9,6 +9,8 @@ import pytest
 
 from schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
 from streams.monitor.offline import OfflineLog, learn_reference
+from streams.monitor.partition import Partition
+from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.traffic import (
     MINUTE_MS,
     REFERENCE,
@@ -116,11 +118,13 @@ def test_a_rise_of_the_loss_is_told_by_the_outcomes_and_asks_for_retraining() ->
 
 def test_a_loss_that_falls_is_no_alarm() -> None:
     def sure(rows: Any, rng: Any) -> None:
-        rows.label = (rows.score > 0.3).astype(float)
+        rows.label = (rows.score > 0.5).astype(float)
 
     stream = traffic(6, labelled=True).send(BEGINS).send(30, sure)
     told = {alarm["series"] for alert in stream.alerts() for alarm in alert["series"]}
-    assert "loss" not in told
+    assert told == {"error"}
+    before, now = (stream.reports("outcomes")[at]["columns"]["loss"]["mean"] for at in (0, -1))
+    assert now < before - 0.1
 
 
 def test_the_metrics_of_a_regression_are_told_and_its_loss_is_watched() -> None:
@@ -132,6 +136,18 @@ def test_the_metrics_of_a_regression_are_told_and_its_loss_is_watched() -> None:
     alert = stream.alerts()[0]
     assert alert["series"][0]["series"] == "loss"
     assert alert["series"][0]["direction"] == "up"
+
+
+def test_the_metrics_of_a_window_are_those_of_its_rows_alone() -> None:
+    stream = traffic(7, labelled=True).send(6)
+    frames = [json.loads(value) for _, value in stream.records]
+    for report, predictions, labels in zip(
+        stream.reports("outcomes"), frames[::2], frames[1::2], strict=True
+    ):
+        pairs = list(zip(predictions["predictions"], labels["labels"], strict=True))
+        right = sum((score >= 0.5) == label for score, label in pairs)
+        assert report["metrics"]["accuracy"] == pytest.approx(right / ROWS)
+        assert report["columns"]["label"]["mean"] == pytest.approx(sum(labels["labels"]) / ROWS)
 
 
 def test_a_fault_that_ends_is_resolved_once_after_two_weeks_of_windows() -> None:
@@ -192,6 +208,23 @@ def test_a_shift_that_doubles_is_told_again() -> None:
     assert effects[-1] > 2 * effects[0]
 
 
+def test_who_tells_it_again_is_who_decides_for_the_series() -> None:
+    def shift(by: float) -> Fault:
+        def fault(rows: Any, rng: Any) -> None:
+            rows.amount = rows.amount + by
+
+        return fault
+
+    chosen = DetectorSpec(kind="adwin", series=["rank(amount)"], parameters={"clock": 1})
+    stream = traffic(9, msgspec.structs.replace(SPEC, detectors=[chosen])).send(BEGINS)
+    stream.send(30, shift(4)).send(20, shift(20))
+    alarms = [alarm for alert in stream.alerts() for alarm in alert["series"]]
+    told = [alarm for alarm in alarms if alarm["series"] == "rank(amount)"]
+    assert told[-1]["effect"] > 2 * told[0]["effect"]
+    assert {alarm["detector"] for alarm in told} == {"adwin"}
+    assert {alarm["evidence"] for alarm in told} == {None}
+
+
 def test_a_short_reference_tells_only_what_is_blatant() -> None:
     spec = msgspec.structs.replace(
         SPEC, reference=msgspec.convert({"windows": 12}, type(SPEC.reference))
@@ -244,6 +277,14 @@ def test_another_detector_decides_for_the_series_it_names(kind: Any, on: Any) ->
     assert alarms["rank(amount)"]["direction"] == "up"
     assert alarms["rank(amount)"]["evidence"] is None
     assert alarms["missing(age)"]["detector"] in ("mixture", "blatant")
+
+    partition = stream.log.partition
+    restored = Partition.restore(0, SETTINGS, partition.snapshot())
+    states = [
+        msgspec.msgpack.encode(own.rows["predictions"].monitors["m", ""].state())
+        for own in (partition, restored)
+    ]
+    assert states[0] == states[1]
 
 
 def test_the_loss_can_be_judged_by_adwin_on_rows() -> None:
