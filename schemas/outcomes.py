@@ -46,6 +46,7 @@ class ControlChange(msgspec.Struct, frozen=True, kw_only=True, tag="control", ta
     reference: Reference | None = None  # None: learned from the first rows
     predictions_offset: int
     features_offset: int
+    spread: bool = False  # whether its first record had another key than the model
 
 
 JournalEntry = Outcomes | Fence | ControlChange

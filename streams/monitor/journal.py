@@ -84,10 +84,13 @@ class JournalWriter(msgspec.Struct):
         key: tuple[str, str],
         spec: MonitorSpec | None,
         reference: Reference | None,
-        predictions: int,
-        features: int,
+        offsets: tuple[int, int],
+        spread: bool,
     ) -> Output:
-        """Return the entry for a spec and a reference that hold from these offsets on."""
+        """Return the entry for a spec and a reference that hold from these offsets on.
+
+        They are of ``predictions`` and of ``features``.
+        """
         self.sequence += 1
         entry = ControlChange(
             epoch=self.epoch,
@@ -96,7 +99,8 @@ class JournalWriter(msgspec.Struct):
             version=key[1],
             spec=spec,
             reference=reference,
-            predictions_offset=predictions,
-            features_offset=features,
+            predictions_offset=offsets[0],
+            features_offset=offsets[1],
+            spread=spread,
         )
         return Output("outcomes", key[0].encode(), msgspec.json.encode(entry))

@@ -62,6 +62,7 @@ class PartitionState(msgspec.Struct):
     writer: JournalWriter
     position: Position
     digests: list[tuple[Key, str]]
+    spread: list[tuple[Key, bool]]
     quality: dict[Source, QualityState]
     quiet_until_ms: dict[str, int]
 
@@ -89,6 +90,7 @@ class Partition:
         self._position = Position()  # of the performance monitors in the journal
         self._reading: Position | None = None  # of a restore in the journal
         self._digests: dict[Key, str] = {}
+        self._spread: dict[Key, bool] = {}  # whether a version's first record had another key
         self._owed: list[tuple[str, list[Pair]]] = []  # found by a restore, not in the journal
 
     # --- folding -------------------------------------------------------------------------------
@@ -112,6 +114,8 @@ class Partition:
             outputs += self._fold_labels(labels)
         else:
             outputs += self._fold_each(source, fresh, rejections)
+        if unknown is not None:
+            self._spread.setdefault(unknown, fresh[read].key != unknown[0].encode())
         done = fresh[:read]
         tally = self.tallies[source]
         tally.records += len(done)
@@ -177,6 +181,7 @@ class Partition:
             return []
         key = (entry.model, entry.version)
         if isinstance(entry, ControlChange):
+            self._spread[key] = entry.spread
             return self._watch_outcomes(key, control(entry.model, entry.spec, entry.reference))
         self.tallies["outcomes"].observed += len(entry.ids)
         return self._performance(key).fold(entry)
@@ -194,8 +199,7 @@ class Partition:
             found = self.outcome_controls.get(key) or control(key[0], None, None)
             topic = self.settings.topics["labels"]  # whose offsets do not depend on who owned what
             origin = Origin(*key, "outcomes", topic, self.number, found.spec.retraining, 0)
-            spread = self.rows["predictions"].reader.spread.get(key, False)
-            share = 1 / self.settings.partitions if spread else 1.0
+            share = 1 / self.settings.partitions if self._spread.get(key) else 1.0
             self.performance[key] = PerformanceMonitor(origin, found, share)
         return self.performance[key]
 
@@ -224,13 +228,9 @@ class Partition:
             If no model can be watched with it: in the journal it would stop every owner.
         """
         check_control(spec, reference)
-        return self.writer.change(
-            (model, version),
-            spec,
-            reference,
-            self.next_offset["predictions"],
-            self.next_offset["features"],
-        )
+        key, at = (model, version), self.next_offset
+        offsets = at["predictions"], at["features"]
+        return self.writer.change(key, spec, reference, offsets, self._spread.get(key, False))
 
     def apply_change(self, output: Output) -> None:
         """Let a control change take effect that the journal has acknowledged."""
@@ -241,7 +241,7 @@ class Partition:
 
     def _schedule(self, entry: ControlChange) -> None:
         key, new = (entry.model, entry.version), control(entry.model, entry.spec, entry.reference)
-        self._digests[key] = new.digest
+        self._digests[key], self._spread[key] = new.digest, entry.spread
         self.rows["predictions"].schedule(entry.predictions_offset, key, new)
         self.rows["features"].schedule(entry.features_offset, key, new)
 
@@ -345,6 +345,7 @@ class Partition:
             self.writer,
             position,
             sorted(self._digests.items()),
+            sorted(self._spread.items()),
             {source: quality.state for source, quality in self.quality.items()},
             self.retraining.quiet_until_ms,
         )
@@ -363,7 +364,7 @@ class Partition:
         self.outcome_controls = {key: state.controls[at] for key, at in state.outcome_controls}
         self.join.marks, self.join.counts = state.marks, state.join
         self.writer, self._position = state.writer, state.position
-        self._digests = dict(state.digests)
+        self._digests, self._spread = dict(state.digests), dict(state.spread)
         for key, monitor in state.performance:
             self._performance(key).load(monitor)
         for topic, quality in state.quality.items():

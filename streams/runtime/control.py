@@ -10,8 +10,9 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.monitors import MonitorSpec
-from schemas.references import Reference
+from schemas.references import Reference, reference_key
 from streams.monitor.records import Record
+from streams.monitor.trial import check_control
 from streams.runtime.clients import LogEnds
 
 POLL_MS = 200
@@ -34,11 +35,27 @@ class ControlTables:
         self.revision = 0  # counts changes: who has seen this number has nothing new to see
         self._specs: dict[str, MonitorSpec] = {}
         self._references: dict[str, Reference] = {}
+        self._tried: dict[tuple[int, int], bool] = {}  # by the ids of spec and reference
 
     def lookup(self, model: str, version: str) -> tuple[MonitorSpec | None, Reference | None]:
         """Return what holds for a model version; its own reference goes before its model's."""
-        own = self._references.get(f"{model}@{version}") if version else None
-        return self._specs.get(model), own or self._references.get(model)
+        own = self._references.get(reference_key(model, version))
+        spec, reference = self._specs.get(model), own or self._references.get(model)
+        if self._fits(model, spec, reference):
+            return spec, reference
+        return (spec, None) if self._fits(model, spec, None) else (None, None)
+
+    def _fits(self, model: str, spec: MonitorSpec | None, reference: Reference | None) -> bool:
+        """Return whether monitors can be made of these; what cannot is said once."""
+        pair = (id(spec), id(reference))
+        if pair not in self._tried:
+            try:
+                check_control(spec, reference)
+                self._tried[pair] = True
+            except ValueError as fault:
+                self._tried[pair] = False
+                log.error("model %s is watched without what does not fit: %s", model, fault)
+        return self._tried[pair]
 
     def read_monitors(self, records: Iterable[Record]) -> None:
         """Take in records of the topic ``monitors``."""
@@ -61,15 +78,14 @@ class ControlTables:
             log.error("%s offset %d ignored: %s", name, record.offset, error)
         else:
             self.revision += 1
+            self._tried.clear()
 
 
 def _read(key: str, value: bytes, kind: type[T]) -> T:
     if len(value) > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES} bytes, got {len(value)}")
     content = msgspec.json.decode(value, type=kind)
-    expected = content.model
-    if isinstance(content, Reference) and content.version:
-        expected = f"{content.model}@{content.version}"
+    expected = content.key if isinstance(content, Reference) else content.model
     if key != expected:
         raise ValueError(f"expected the key {expected!r}, got {key!r}")
     return content

@@ -259,6 +259,18 @@ def test_a_frame_of_labels_loses_its_bad_rows_alone() -> None:
     assert driver.partition.join.counts.pairs == 3
 
 
+@pytest.mark.parametrize("source", ["labels", "predictions"])
+def test_of_a_frame_only_the_rows_of_a_wrong_clock_are_rejected(source: Source) -> None:
+    driver = known()
+    rows = [label("m", f"g{n}", 5, 1) if source == "labels" else good(200 + n) for n in range(3)]
+    spoilt = json.loads(frame(rows))
+    spoilt["ts_ms"][1] = NOON_MS + DAY_MS + 1
+    driver.fold(source, [record(100, json.dumps(spoilt).encode())])
+    (letter,) = letters(driver)
+    assert "at most a day after" in reason(letter)
+    assert len(json.loads(letter.value or b"")["ids"]) == 1
+
+
 def test_a_huge_value_is_named_by_its_origin_with_its_first_bytes() -> None:
     value = b'{"model": "' + b"m" * 1_000_000 + b'"}'
     driver = Driver()
@@ -406,6 +418,13 @@ def test_a_mostly_bad_topic_is_told_once_and_resolved_once(at_ms: int) -> None:
         "rows": 100,
     }
     assert "could not be read" in told["title"]
+
+
+def test_an_incident_of_a_topic_lasts_while_a_third_of_it_is_bad() -> None:
+    driver = Driver()
+    values = [b"{"] * 100 + [b"{", label("m", "x", 5, 1), label("m", "x", 5, 1)] * 100
+    driver.fold("labels", [record(n, value) for n, value in enumerate(values)])
+    assert [alert["status"] for alert in published(driver.outputs, "alerts")] == ["firing"]
 
 
 def test_a_topic_that_is_half_bad_is_not_told() -> None:

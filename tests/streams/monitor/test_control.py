@@ -155,6 +155,12 @@ def test_a_published_reference_takes_the_place_of_what_was_learned_and_may_go_ag
     assert states(stream)[-1] == "learning"
 
 
+def test_the_windows_of_a_published_reference_take_precedence() -> None:
+    reference = learn_reference(SPEC, "", traffic(7).send(30).records)
+    log = OfflineLog({"m": changed(windows=WindowSpec(rows=70))}, {"m": reference})
+    assert {report["rows"] for report in Traffic(log, 8).send(7).reports()} == {ROWS}
+
+
 def test_a_change_waits_for_its_offset_in_each_source() -> None:
     stream = traffic(8).send(3)
     digest = stream.log.partition.known()["m", ""]

@@ -287,10 +287,6 @@ def test_a_model_may_be_given_a_spec_before_its_first_row() -> None:
     assert sum(output.topic == "windows" for output in folded.outputs) == 12
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the journal does not say that a version's rows have other keys; see _performance",
-)
 def test_the_outcomes_budget_of_spread_rows_does_not_depend_on_which_log_is_read_first() -> None:
     spread = PartitionSettings(SETTINGS.topics, partitions=4)
     logs = pair_logs()

@@ -4,8 +4,8 @@ import re
 import msgspec
 import pytest
 
-from schemas.monitors import MonitorSpec, WindowSpec
-from schemas.references import Reference
+from schemas.monitors import DetectorSpec, MonitorSpec, WindowSpec
+from schemas.references import Reference, SeriesProfile
 from streams.runtime.control import MAX_BYTES, ControlTables
 from tests.streams.runtime.memory import Row
 
@@ -35,6 +35,26 @@ def test_a_version_takes_its_own_reference_before_that_of_its_model() -> None:
     assert tables.lookup("fraud", "3") == (SPEC, reference())
     assert tables.lookup("fraud", "") == (SPEC, reference())
     assert tables.lookup("other", "2") == (None, None)
+
+
+def test_what_no_monitor_can_be_made_of_is_left_out_and_said_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    half = msgspec.structs.replace(
+        reference(), outcomes={"loss": SeriesProfile(values=[0.1] * 5, sd=0.1, shown=0.1)}
+    )
+    wrong = MonitorSpec(
+        model="other",
+        detectors=[DetectorSpec(kind="adwin", series=["loss"], parameters={"delta": -3.0})],
+    )
+    tables = ControlTables()
+    tables.read_monitors([record("fraud", SPEC), record("other", wrong)])
+    tables.read_references([record("fraud", half)])
+    with caplog.at_level(logging.ERROR):
+        for _ in range(2):
+            assert tables.lookup("fraud", "") == (SPEC, None)
+            assert tables.lookup("other", "") == (None, None)
+    assert len(caplog.records) == 2
 
 
 def test_a_null_takes_back_what_was_said() -> None:
