@@ -141,7 +141,7 @@ def test_which_series_alarmed_first_in_an_open_window_leaves_no_trace() -> None:
         kind="page_hinkley",
         on="rows",
         series=["rank(a)", "rank(b)"],
-        parameters={"threshold": 5.0, "min_instances": 1},
+        parameters={"threshold": 50.0, "min_instances": 1},
     )
     spec = msgspec.structs.replace(SPECS["fraud"], model="m", detectors=[chosen])
     features = [{"a": n % 7, "b": n % 5} for n in range(120)]
