@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from schemas.events import Millis
+
 ALERT_TYPE = "io.tidegauge.alert.v1"
 
 
@@ -60,8 +62,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     title: str  # one sentence for people
     advice: str  # what to do
-    since_ms: int
-    told_ms: int
+    since_ms: Millis
+    told_ms: Millis
     resolved_ms: int | None = None
     series: list[SeriesAlarm]  # largest effect first
     context: dict[str, Figure] = {}  # figures that help, such as the mean label and the mean score

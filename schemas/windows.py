@@ -28,6 +28,7 @@ class SeriesReport(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None
     evidence: float | None = None  # log E
     threshold: float | None = None
+    worth: float | None = None  # independent windows the reference amounts to; < 5: blatant only
     state: str = "quiet"  # quiet, pending, firing
 
 

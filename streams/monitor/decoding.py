@@ -111,6 +111,7 @@ class Batch:
 
     blocks: list[tuple[Key, Block]] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
+    released: dict[Key, int] = field(default_factory=dict)  # offset that ended a version's intake
     unknown: Key | None = None  # the version before whose record reading stopped
     stop: int = 0  # how many records were read
 
@@ -219,7 +220,7 @@ class BatchReader:
         self.spread.setdefault(key, record.key != head.model.encode())
         try:
             if key in self.columns:
-                self._release(key)
+                self._release(key, record)
                 self._typed(key, record)
             else:
                 self._gather(key, record)
@@ -229,10 +230,13 @@ class BatchReader:
             raise
         return key
 
-    def _release(self, key: Key) -> None:
-        """Read the records that were held until the types were known."""
+    def _release(self, key: Key, record: Record) -> None:
+        """Read the records that were held until the types were known, as they are by ``record``."""
         intake = self.intakes.pop(key, None)
-        for kept in intake.records if intake is not None else ():
+        if intake is None:
+            return
+        self._batch.released[key] = record.offset
+        for kept in intake.records:
             try:
                 self._typed(key, kept)
             except FAULTS as fault:
@@ -295,7 +299,7 @@ class BatchReader:
             return
         rows = [row for kept in intake.records for row in self._generic(kept)]
         self.columns[key] = infer(rows, self.declared.get(key, {}))
-        self._release(key)
+        self._release(key, record)
 
     def _generic(self, record: Record | Kept) -> list[dict[str, Any]]:
         """Return the features of each row of a record whose columns are not known."""
@@ -320,7 +324,7 @@ class BatchReader:
 
 def check_ahead(ts_ms: int, record_ms: int) -> None:
     """Raise ValueError for an event time that only a wrong clock can have given."""
-    if ts_ms > record_ms + AHEAD_MS:
+    if ts_ms > record_ms + AHEAD_MS and record_ms >= 0:  # -1: the record has no time of its own
         raise ValueError(
             "expected an event time at most a day after the record's own timestamp "
             f"{record_ms}, got {ts_ms} - at `$.ts_ms`"

@@ -87,7 +87,8 @@ class Join:
     ) -> list[Pair]:
         """Take predictions by id, in the order of the log, whatever their versions.
 
-        Return the pairs they make with labels that came before them.
+        Return the pairs they make with labels that came before them. ``released`` has the offset
+        of the record that ended a version's intake: what was held until then comes with it.
         """
         store = self.stores[model]
         before = len(store)
@@ -104,6 +105,7 @@ class Join:
             latest_ms = max(map(_ts_ms, arrived))
             store.latest_prediction_ms = max(store.latest_prediction_ms, latest_ms)
             waiting = [store.labels.pop(id_) for id_ in fresh if id_ in store.labels]
+            waiting.sort(key=lambda label: _turn(store.predictions[label.id], label, released or {}))
             pairs = self._pair_all(model, store, waiting, horizon_ms)
         self._held += len(store) - before
         self._bound(store, horizon_ms)

@@ -7,8 +7,9 @@ from typing import Literal
 
 import msgspec
 
+from schemas.alerts import Alert
 from schemas.monitors import MonitorSpec, milliseconds
-from schemas.outcomes import ControlChange, Fence
+from schemas.outcomes import ControlChange, Fence, JournalEntry
 from schemas.references import Reference
 from streams.monitor.block import Block
 from streams.monitor.columns import RowSource
@@ -143,7 +144,8 @@ class Partition:
         self.tallies[source].observed += sum(len(block) for _, block in folded.blocks)
         if source == "predictions":
             for model, arrived in predictions_by_model(folded.blocks).items():
-                pairs = self.join.add_predictions(model, arrived, self._horizon(model))
+                released = {key[1]: at for key, at in folded.released.items() if key[0] == model}
+                pairs = self.join.add_predictions(model, arrived, self._horizon(model), released)
                 outputs += self.writer.pairs(model, pairs)
         return outputs, folded.rejections, folded.read, folded.unknown
 
@@ -166,23 +168,26 @@ class Partition:
     ) -> list[Output]:
         outputs: list[Output] = []
         for record in records:
-            try:
-                if source == "alerts":
-                    outputs += self.retraining.fold(read_alert(record.value))
-                else:
-                    outputs += self._fold_entry(record)
+            try:  # to read it; a fault in what follows is ours, and must not look like theirs
+                told = read_alert(record.value) if source == "alerts" else read_entry(record.value)
             except FAULTS as fault:
                 rejections.append(rejection(record, fault))
+                continue
+            if isinstance(told, Alert):
+                outputs += self.retraining.fold(told)
+            else:
+                outputs += self._fold_entry(told)
         return outputs
 
-    def _fold_entry(self, record: Record) -> list[Output]:
-        entry = read_entry(record.value)
+    def _fold_entry(self, entry: JournalEntry) -> list[Output]:
         if not self._position.accepts(entry) or isinstance(entry, Fence):
             return []
         key = (entry.model, entry.version)
         if isinstance(entry, ControlChange):
             self._spread[key] = entry.spread
-            return self._watch_outcomes(key, control(entry.model, entry.spec, entry.reference))
+            new = control(entry.model, entry.spec, entry.reference)
+            held = self.rows["predictions"].controls.get(key)
+            return self._watch_outcomes(key, held if held == new else new)  # a snapshot has it once
         self.tallies["outcomes"].observed += len(entry.ids)
         return self._performance(key).fold(entry)
 

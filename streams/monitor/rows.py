@@ -44,6 +44,7 @@ class RowsFolded:
 
     outputs: list[Output] = field(default_factory=list)
     blocks: list[tuple[Key, Block]] = field(default_factory=list)
+    released: dict[Key, int] = field(default_factory=dict)
     rejections: list[Rejection] = field(default_factory=list)
     unknown: Key | None = None
     read: int = 0  # records
@@ -77,6 +78,7 @@ class RowMonitors:
             folded.read += batch.stop
             folded.rejections += batch.rejections
             folded.blocks += batch.blocks
+            folded.released |= batch.released
             for key, block in batch.blocks:
                 folded.outputs += self._monitor(key).fold(block)
             if batch.unknown is not None and len(self.controls) < MAX_MODELS:

@@ -26,7 +26,9 @@ def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None
     columns = watched_columns(reference, held.spec.features)
     origin = Origin(reference.model, "", "predictions", "", 0, held.spec.retraining, 0)
     try:
-        DriftMonitor(origin, held, columns, share=1.0)
+        drift = DriftMonitor(origin, held, columns, share=1.0)
         PerformanceMonitor(origin, held, share=1.0)
     except (ValueError, LookupError) as fault:
         raise ValueError(f"a reference that cannot be watched with: {fault!r}") from None
+    if drift.judge is None:
+        raise ValueError("a reference that cannot be watched with: expected 3 windows or more")

@@ -92,6 +92,11 @@ class Watch:
         references = [s.reference for s in self.series if s.reference is not None]
         false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
         self._scale = Scale(self.series)
+        self._worth = {
+            i: round(s.reference.effective_windows, 1)
+            for i, s in enumerate(self.series)
+            if s.reference is not None
+        }
         self._mixture = MixtureEDetector(
             references, np.full(len(references), false_alarms), float(horizon)
         )
@@ -172,6 +177,7 @@ class Watch:
                 value=None if np.isnan(last[i]) else last[i],
                 evidence=log_e[i] if i in log_e and np.isfinite(log_e[i]) else None,
                 threshold=levels.get(i),
+                worth=self._worth.get(i),
                 state=STATES[self._status[i]],
             )
             for i, series in enumerate(self.series)

@@ -93,7 +93,9 @@ WINDOW = WindowReport(
     model="fraud", version="3", source="outcomes", window=7, state="watching", first_ts_ms=1,
     last_ts_ms=2, first_offset=3, last_offset=4, rows=50, late=1, observed=400,
     columns={"loss": ColumnReport(count=49, missing=1, mean=0.5, sd=0.25, low=0.0, high=1.0)},
-    series={"loss": SeriesReport(value=0.5, evidence=2.5, threshold=8.75, state="pending")},
+    series={"loss": SeriesReport(
+        value=0.5, evidence=2.5, threshold=8.75, worth=29.5, state="pending"
+    )},
     metrics={"accuracy": 0.75, "roc_auc": None}, adwin={"windows": 8.0},
 )  # fmt: skip
 WINDOW_JSON = {
@@ -120,7 +122,15 @@ WINDOW_JSON = {
             "unseen": None,
         }
     },
-    "series": {"loss": {"value": 0.5, "evidence": 2.5, "threshold": 8.75, "state": "pending"}},
+    "series": {
+        "loss": {
+            "value": 0.5,
+            "evidence": 2.5,
+            "threshold": 8.75,
+            "worth": 29.5,
+            "state": "pending",
+        }
+    },
     "metrics": {"accuracy": 0.75, "roc_auc": None},
     "adwin": {"windows": 8.0},
 }

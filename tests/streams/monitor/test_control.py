@@ -192,12 +192,11 @@ def test_a_budget_beyond_all_reason_is_no_fault() -> None:
     assert states(stream)[-1] == states(stream, "outcomes")[-1] == "provisional"
 
 
-def test_a_reference_that_describes_nothing_lets_the_rows_be_folded_all_the_same() -> None:
+def test_a_reference_that_describes_nothing_is_refused_before_it_is_journaled() -> None:
     empty = Reference(model="m", rows=0, windows=SPEC.windows, first_ts_ms=0, last_ts_ms=0)
-    log = OfflineLog({"m": SPEC}, {"m": empty})
-    stream = Traffic(log, 11, labelled=True).send(5)
-    assert states(stream) == ["learning"] * 5
-    assert stream.log.partition.tallies["predictions"].observed == 5 * ROWS
+    partition = Partition(0, SETTINGS)
+    with pytest.raises(ValueError, match="expected 3 windows or more"):
+        partition.control_change("m", "", None, empty)
 
 
 @pytest.mark.parametrize(
