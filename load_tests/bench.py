@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -24,28 +25,33 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from load_tests.traffic import MODEL, frames, single_rows
 from schemas.windows import WindowReport
 
-PATIENCE_S: Final = 180.0
-QUIET_S: Final = 4.0
+PATIENCE_S: Final = 60.0  # without a mark
 PEER_SHARE: Final = 10  # the plain Faust agent gets a tenth of the rows: it is the slow one
 TARGETS: Final = {"rows / faust": 15.0, "rows / aiokafka": 0.5, "frames / faust": 100.0}
 Mark = tuple[int, int]  # broker's clock in ms, rows so far
 
 
+class QuietError(Exception):
+    """A contender has ended, or says nothing any more."""
+
+
 @contextlib.contextmanager
 def running(*command: str) -> Iterator["subprocess.Popen[str]"]:
-    """Run a command for the length of a ``with`` block."""
-    process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
+    """Run a command for the length of a ``with`` block; show what it said if it got nowhere."""
+    with tempfile.TemporaryFile("w+") as said:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, text=True)
         try:
-            process.communicate(timeout=15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.communicate()
+            yield process
+        except QuietError:
+            said.seek(0)
+            raise SystemExit(f"{' '.join(command)} got nowhere:\n{said.read()[-2000:]}") from None
+        finally:
+            process.terminate()
+            try:
+                process.communicate(timeout=15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
 
 
 def tidegauge(*words: str) -> list[str]:
@@ -65,21 +71,23 @@ def preload(brokers: str, topic: str, values: Iterable[bytes]) -> None:
     producer.close()
 
 
-def marks(brokers: str, topic: str, total: int, reports: bool) -> list[Mark]:
-    """Return the marks of a contender until it is through, or has been quiet too long."""
+def marks(
+    process: "subprocess.Popen[str]", brokers: str, topic: str, total: int, reports: bool
+) -> list[Mark]:
+    """Return the marks of a contender until it is through; QuietError if it stops before."""
     consumer = KafkaConsumer(bootstrap_servers=brokers, auto_offset_reset="earliest")
     parts = [TopicPartition(topic, p) for p in sorted(consumer.partitions_for_topic(topic))]
     consumer.assign(parts)
     consumer.seek_to_beginning()
     found: list[Mark] = []
     end = time.monotonic() + PATIENCE_S
-    while time.monotonic() < end and (not found or found[-1][1] < total):
+    while not found or found[-1][1] < total:
         for records in consumer.poll(timeout_ms=200).values():
             found += [(r.timestamp, _rows(r.value, reports)) for r in records]
-            end = time.monotonic() + PATIENCE_S / 3
+            end = time.monotonic() + PATIENCE_S
+        if time.monotonic() > end or process.poll() is not None:
+            raise QuietError
     consumer.close()
-    if not found or found[-1][1] < total:
-        raise SystemExit(f"expected {total} rows on {topic}, got {found[-1:]}")
     return found
 
 
@@ -96,8 +104,8 @@ def rate(found: list[Mark]) -> float:
 def watched(brokers: str, prefix: str, total: int) -> float:
     """Return the rate of a Tidegauge worker on what is in its topics."""
     words = ["worker", "--brokers", brokers, "--prefix", prefix]
-    with running(*tidegauge(*words)):
-        return rate(marks(brokers, f"{prefix}windows", total - total % 1000, reports=True))
+    with running(*tidegauge(*words)) as worker:
+        return rate(marks(worker, brokers, f"{prefix}windows", total - total % 1000, reports=True))
 
 
 def peer(kind: str, brokers: str, topic: str, total: int) -> float:
@@ -105,8 +113,8 @@ def peer(kind: str, brokers: str, topic: str, total: int) -> float:
     progress = f"progress-{kind}-{topic}"
     command = [sys.executable, "-m", "load_tests.peers", kind, brokers, topic, progress]
     _create(brokers, progress)
-    with running(*command):
-        return rate(marks(brokers, progress, total - total % 1000, reports=False))
+    with running(*command) as process:
+        return rate(marks(process, brokers, progress, total - total % 1000, reports=False))
 
 
 def _create(brokers: str, topic: str) -> None:

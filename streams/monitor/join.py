@@ -83,12 +83,16 @@ class Join:
         self._held = 0
 
     def add_predictions(
-        self, model: str, arrived: Sequence[tuple[str, Prediction]], horizon_ms: int
+        self,
+        model: str,
+        arrived: Sequence[tuple[str, Prediction]],
+        horizon_ms: int,
+        in_label_order: bool = False,
     ) -> list[Pair]:
         """Take predictions by id, in the order of the log, whatever their versions.
 
-        Return the pairs they make with labels that came before them. ``released`` has the offset
-        of the record that ended a version's intake: what was held until then comes with it.
+        Return the pairs they make with labels that came before them, in the order of the
+        predictions; or of the labels, as if these had come later.
         """
         store = self.stores[model]
         before = len(store)
@@ -104,8 +108,9 @@ class Join:
         if store.labels:
             latest_ms = max(map(_ts_ms, arrived))
             store.latest_prediction_ms = max(store.latest_prediction_ms, latest_ms)
-            waiting = [store.labels.pop(id_) for id_ in fresh if id_ in store.labels]
-            waiting.sort(key=lambda label: _turn(store.predictions[label.id], label, released or {}))
+            found = fresh.keys() & store.labels.keys()
+            order = filter(found.__contains__, store.labels if in_label_order else fresh)
+            waiting = [store.labels.pop(id_) for id_ in list(order)]
             pairs = self._pair_all(model, store, waiting, horizon_ms)
         self._held += len(store) - before
         self._bound(store, horizon_ms)

@@ -144,10 +144,27 @@ class Partition:
         self.tallies[source].observed += sum(len(block) for _, block in folded.blocks)
         if source == "predictions":
             for model, arrived in predictions_by_model(folded.blocks).items():
-                released = {key[1]: at for key, at in folded.released.items() if key[0] == model}
-                pairs = self.join.add_predictions(model, arrived, self._horizon(model), released)
-                outputs += self.writer.pairs(model, pairs)
+                outputs += self._join_predictions(model, arrived, folded.released)
         return outputs, folded.rejections, folded.read, folded.unknown
+
+    def _join_predictions(
+        self, model: str, arrived: list[tuple[str, Prediction]], released: Mapping[Key, int]
+    ) -> list[Output]:
+        """Join predictions; those held until their types were known as if they had not been.
+
+        Their labels may have come meanwhile; they pair in their own order, as they would have.
+        """
+        horizon_ms, outputs = self._horizon(model), list[Output]()
+        ends = {version: end for (name, version), end in released.items() if name == model}
+        held, rest = list[tuple[str, Prediction]](), arrived
+        if ends:
+            held = [item for item in arrived if item[1][3] <= ends.get(item[1][0], -1)]
+            rest = [item for item in arrived if item[1][3] > ends.get(item[1][0], -1)]
+        for part, in_label_order in ((held, True), (rest, False)):
+            if part:
+                pairs = self.join.add_predictions(model, part, horizon_ms, in_label_order)
+                outputs += self.writer.pairs(model, pairs)
+        return outputs
 
     def _fold_labels(self, labels: Labels) -> list[Output]:
         outputs: list[Output] = []
