@@ -22,6 +22,7 @@ SHARES = (
 )  # statistics whose variance the arcsine of the root makes even
 MIN_WINDOWS = 3
 BLATANT = 3.0  # times the reference's largest deviation, and that many sds at least
+LEAST_ROWS = 5  # of a share: in a small window a single outlier is a large one
 WORTH = 5.0  # gates a blatant shift must have
 
 PROMISED_WINDOWS = 30  # a shorter reference carries no promise: only blatant faults are told
@@ -76,12 +77,13 @@ class Scale:
         standard: Floats = np.clip((z - self._centre) / self._scale, -CLIP, CLIP)
         return standard
 
-    def blatant(self, values: Floats) -> NDArray[np.bool_]:
-        """Return which values are so far off that no further window is needed to tell."""
+    def blatant(self, values: Floats, rows: int) -> NDArray[np.bool_]:
+        """Return which values of a window of ``rows`` rows need no further window to be told."""
         away = np.abs(self._transformed(values) - self._level) / self._sd
         far = away > BLATANT * np.maximum(BLATANT, self._extreme)
-        worth: NDArray[np.bool_] = far & (np.abs(values - self._mean) >= WORTH * self._gate)
-        return worth
+        worth = np.abs(values - self._mean) >= WORTH * self._gate
+        several: NDArray[np.bool_] = ~self._share | (values * rows >= LEAST_ROWS)
+        return far & worth & several
 
     def _transformed(self, values: Floats) -> Floats:
         return np.where(self._share, transform("missing", values), values)

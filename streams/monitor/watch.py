@@ -125,7 +125,7 @@ class Watch:
         self._remember(values, shown, window)
         alarms = self._decide(values, window, row_alarms or {})
         verdicts = Verdicts()
-        blatants = self._scale.blatant(values)
+        blatants = self._scale.blatant(values, window.rows)
         for index in np.flatnonzero(~np.isnan(values)).tolist():
             if self._status[index] == FIRING:
                 self._follow(index, window, verdicts)

@@ -10,6 +10,7 @@ import pytest
 from schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
 from streams.monitor.offline import OfflineLog, learn_reference
 from streams.monitor.partition import Partition
+from streams.monitor.series import LEAST_ROWS
 from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.traffic import (
     MINUTE_MS,
@@ -238,6 +239,22 @@ def test_a_short_reference_tells_only_what_is_blatant() -> None:
     assert {report["state"] for report in slight.reports()} == {"learning"}
     blatant = traffic(2, spec).send(20).send(5, no_age)
     assert blatant.alerts()[0]["series"][0]["detector"] == "blatant"
+
+
+def test_one_outlier_in_a_small_window_is_no_blatant_fault() -> None:
+    spec = msgspec.structs.replace(
+        SPEC, reference=msgspec.convert({"windows": 12}, type(SPEC.reference))
+    )
+
+    def outliers(count: int) -> Any:
+        def spoil(rows: Any, rng: Any) -> None:
+            rows.amount[:count] = 1e6
+
+        return spoil
+
+    assert traffic(2, spec).send(20).send(1, outliers(LEAST_ROWS - 1)).alerts() == []
+    told = traffic(2, spec).send(20).send(1, outliers(LEAST_ROWS)).alerts()
+    assert [alarm["series"] for alarm in told[0]["series"]] == ["range(amount)"]
 
 
 def test_a_model_without_a_spec_is_watched_with_the_defaults() -> None:
