@@ -8,7 +8,7 @@ import msgspec
 from schemas.events import Name
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(ms|s|m|h|d)$", max_length=12)]
+Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(ms|s|m|h|d)\Z", max_length=12)]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 
 

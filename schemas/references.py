@@ -1,5 +1,7 @@
 """Reference profiles: what a model's rows look like when all is well. Topic ``references``."""
 
+from typing import Literal
+
 import msgspec
 
 from schemas.events import Name, Version
@@ -36,6 +38,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     model: Name
     version: Version = ""
+    source: Literal["predictions", "features"] = "predictions"  # the topic it describes
     rows: int
     windows: WindowSpec  # the windows it was cut into
     first_ts_ms: int

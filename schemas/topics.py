@@ -126,10 +126,15 @@ def configuration(topic: str, retention_ms: int = INPUT_RETENTION_MS) -> dict[st
             "max.message.bytes": str(INPUT_BYTES),
             "retention.ms": str(retention_ms),
         }
+    kept_ms = OUTPUT_RETENTION_MS
+    if topic in JOURNAL and retention_ms != FOREVER_MS:
+        kept_ms = max(kept_ms, retention_ms)  # it says which of the inputs are paired already
+    elif topic in JOURNAL:
+        kept_ms = FOREVER_MS
     return {
         "cleanup.policy": "delete",
         "max.message.bytes": str(OUTPUT_BYTES),
-        "retention.ms": str(OUTPUT_RETENTION_MS),
+        "retention.ms": str(kept_ms),
         # The 30 days count from when it was written: an alert about last year's rows is news.
         "message.timestamp.type": "LogAppendTime",
     }

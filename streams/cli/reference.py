@@ -130,5 +130,5 @@ def _learn(file: Path, columns: Columns, spec: MonitorSpec, version: str) -> Ref
         return learn_reference(spec, version, [(m.topic, m.value) for m in messages])
     except ValueError as error:
         raise ConfigurationError(
-            f"{file}: expected rows that fill 1 to 999 windows: {error}; see the model's windows"
+            f"{file}: expected rows that fill 3 windows or more: {error}; see the model's windows"
         ) from error

@@ -99,7 +99,7 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
         features=features,
     )
     table, step_ms, now_ms = read_table(file), 1000 / (rate or 1), 1000 * time.time()
-    last_ms = now_ms + (step_ms * table.num_rows if rate else 0)
+    last_ms = now_ms + (step_ms * table.num_rows if rate else 0) - (label_delay or 0)
     traffic = Traffic(table, columns, model, version, last_ms, step_ms)
     tell_left_out(traffic.left_out)
     messages = traffic.messages(frame_rows if rows == "frames" else None)

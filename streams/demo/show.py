@@ -1,6 +1,7 @@
 """A year of flights through a real Kafka, and what the monitor says of it."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,13 +14,23 @@ from rich.table import Table
 
 from schemas.alerts import Alert
 from schemas.monitors import LabelSpec, MonitorSpec, WindowSpec
+from schemas.references import Reference
 from schemas.retraining import RetrainingRequest
 from streams.demo.flights import Flights, read_flights, service_day
 from streams.demo.model import FlightModel
 from streams.demo.stage import Received, Stage, stage, wait_until_folded
-from streams.demo.traffic import FAULT_DAYS, schedule, shuffled, split, with_injected_fault
+from streams.demo.traffic import (
+    FAULT_DAYS,
+    LabelsDue,
+    PredictionsDue,
+    schedule,
+    shuffled,
+    split,
+    with_injected_fault,
+)
 from streams.monitor import wording
 from streams.monitor.offline import learn_reference
+from streams.runtime.errors import ConfigurationError
 
 VERSION = "1"
 SEED = 2013
@@ -97,9 +108,12 @@ def run(console: Console) -> int:
     """Run the demo; return the exit code."""
     begun = time.perf_counter()
     console.rule("[bold]Tidegauge demo[/]: will a flight out of New York arrive late?")
+    try:
+        flights = read_flights()
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(str(error)) from error
     console.print("Starting Apache Kafka and a worker …")
     with stage() as running:
-        flights = read_flights()
         console.print(
             f"{len(flights):,} flights of 2013. A small model is trained on January to March; "
             "April to December run through Kafka, each label at its arrival.\n"
@@ -125,7 +139,18 @@ class Run:
     findings: Findings
 
 
-def _replay(console: Console, running: Stage, flights: Flights, name: str) -> Run:
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one replay sends: a spec, the reference of January to March, and the frames after it."""
+
+    spec: MonitorSpec
+    reference: Reference
+    rows: int
+    frames: Iterator[PredictionsDue | LabelsDue]
+
+
+def plan(flights: Flights, name: str) -> Plan:
+    """Train the model on the first three months; return what is to be sent of the others."""
     reference, replayed = split(flights)
     model = FlightModel.fit(reference)
     spec = MonitorSpec(
@@ -135,7 +160,13 @@ def _replay(console: Console, running: Stage, flights: Flights, name: str) -> Ru
     )
     frames = schedule(reference, model.score(reference), name, VERSION)
     learned = learn_reference(spec, VERSION, [(f.topic, orjson.dumps(f.frame)) for f in frames])
-    running.publish(spec, learned)
+    later = schedule(replayed, model.score(replayed), name, VERSION)
+    return Plan(spec, learned, len(replayed), later)
+
+
+def _replay(console: Console, running: Stage, flights: Flights, name: str) -> Run:
+    planned = plan(flights, name)
+    running.publish(planned.spec, planned.reference)
     findings = Findings()
     begun = time.perf_counter()
     with Progress(
@@ -147,8 +178,8 @@ def _replay(console: Console, running: Stage, flights: Flights, name: str) -> Ru
         console=console,
         transient=True,
     ) as progress:
-        bar = progress.add_task(name, total=len(replayed))
-        for item in schedule(replayed, model.score(replayed), name, VERSION):
+        bar = progress.add_task(name, total=planned.rows)
+        for item in planned.frames:
             running.send(item.topic, item.frame)
             if item.topic == "predictions":
                 progress.advance(bar, len(item.frame["ids"]))
@@ -158,7 +189,7 @@ def _replay(console: Console, running: Stage, flights: Flights, name: str) -> Ru
                 findings.take(message)
         wait_until_folded(running, findings.take)
     findings.tell(console)
-    return Run(len(replayed), time.perf_counter() - begun, findings)
+    return Run(planned.rows, time.perf_counter() - begun, findings)
 
 
 def _summarise(console: Console, told: Run, quiet: Run, seconds: float) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -134,18 +135,22 @@ class Stage:
 
 @contextlib.contextmanager
 def stage() -> Iterator[Stage]:
-    """Start a broker on a free port and a worker; yield them ready, end both afterwards."""
-    broker = EmbeddedBroker()
-    log = Path(tempfile.mkdtemp(prefix="tidegauge-demo-")) / "worker.log"
+    """Start a broker on a free port and a worker; yield them ready, end both afterwards.
+
+    The worker's log is kept where something goes wrong.
+    """
+    broker, folder = EmbeddedBroker(), Path(tempfile.mkdtemp(prefix="tidegauge-demo-"))
     try:
         broker.start()
         create_topics(broker.address, TopicNames(), PARTITIONS, retention_ms=FOREVER_MS)
+        log = folder / "worker.log"
         with _worker(broker.address, log) as worker:
             built = Stage(broker.address, worker, log)
             try:
                 yield built
             finally:
                 built.close()
+        shutil.rmtree(folder)
     finally:
         broker.close()
 
@@ -172,8 +177,9 @@ def wait_until_folded(stage: Stage, seen: Any, timeout_s: float = 120.0) -> None
     end = time.monotonic() + timeout_s
     calm = 0
     while calm < CALM_LOOKS:
-        for message in stage.receive(0.2):
+        messages = stage.receive(0.2)
+        for message in messages:
             seen(message)
-        calm = calm + 1 if stage.lag() == 0 else 0
+        calm = calm + 1 if stage.lag() == 0 and not messages else 0
         if time.monotonic() > end:
             raise DemoError(f"the worker is {stage.lag()} records behind after {timeout_s:.0f} s")

@@ -36,7 +36,7 @@ def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpe
     kinds: dict[str, Counter[bool]] = {name: Counter() for name in declared}
     for row in rows:
         for name, value in row.items():
-            if value is not None:
+            if value is not None and name != "score":  # the model's own, in reports and series
                 kinds.setdefault(name, Counter())[isinstance(value, str)] += 1
     numeric: list[str] = []
     categorical: list[str] = []
@@ -92,7 +92,9 @@ def decoders(source: RowSource, columns: Columns) -> Decoders:
     row_features = features(Number | None, str | None)
     frame_features = features(list[Number | None] | None, list[str | None] | None)
     head: list[Any] = [("model", Name), ("version", Version, "")]
-    row: list[Any] = [*head, ("id", Id), ("ts_ms", Millis)]
+    # A row has no ids: with them it is a frame, however short, whichever path reads it.
+    no_ids = ("ids", msgspec.UnsetType, msgspec.UNSET)
+    row: list[Any] = [*head, ("id", Id), ("ts_ms", Millis), no_ids]
     frame: list[Any] = [*head, ("ids", list[Id]), ("ts_ms", list[Millis])]
     if source == "predictions":
         row += [("prediction", Number)]

@@ -151,10 +151,9 @@ class BatchReader:
                     else:
                         row = group.read.row(value)
                         if row.model != model or row.version != version:
-                            group = self._group((row.model, row.version))
-                            if group is not None:
-                                row = group.read.row(value)
-                                model, version = row.model, row.version
+                            other = self._group((row.model, row.version))
+                            row = row if other is None else other.read.row(value)
+                            group, model, version = other, row.model, row.version
                         if group is not None and row.ts_ms <= record.timestamp + AHEAD_MS:
                             group.rows.append(row)
                             group.offsets.append(record.offset)

@@ -132,8 +132,11 @@ class DriftMonitor:
         """Return the reference of the windows closed so far, while the monitor still learns."""
         if self.learner is None or not self.learner.windows:
             raise ValueError("expected at least one closed window of a monitor that is learning")
-        origin = self.origin
-        return self.learner.reference(origin.model, origin.version, self.control.spec.windows)
+        origin, windows = self.origin, self.control.spec.windows
+        reference = self.learner.reference(origin.model, origin.version, windows)
+        if origin.source == "features":
+            return msgspec.structs.replace(reference, source="features")
+        return reference
 
     def _watch(self, reference: Reference) -> None:
         """Go from learning to watching."""

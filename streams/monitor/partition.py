@@ -330,9 +330,12 @@ class Partition:
 
     def _rebuild_predictions(self, records: Sequence[Record]) -> None:
         rows = self.rows["predictions"]
-        batch = rows.reader.again().read(records, rows.controls)
-        for model, arrived in predictions_by_model(batch.blocks).items():
-            self.join.add_predictions(model, arrived, self._horizon(model))
+        reader = rows.reader.again()
+        while records:
+            batch = reader.read(records, rows.controls)
+            for model, arrived in predictions_by_model(batch.blocks).items():
+                self.join.add_predictions(model, arrived, self._horizon(model))
+            records = records[batch.stop + 1 :]  # one of a model beyond the bound stops it
 
     # --- snapshots -----------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ from streams.monitor.records import Output, Record
 
 MAX_COPY = 900_000  # bytes; what is larger is named by its origin, with its first bytes
 FIRST_BYTES = 1024
+MAX_REASON = 2000  # characters: it may quote what came
 
 # What decoding raises on hostile input: deep nesting ends in RecursionError, a time that no
 # calendar has in OverflowError.
@@ -37,7 +38,7 @@ def letter(rejected_rows: Rejection, topic: str, partition: int) -> Output:
         topic=topic,
         partition=partition,
         offset=record.offset,
-        reason=rejected_rows.reason,
+        reason=rejected_rows.reason[:MAX_REASON],
         error=rejected_rows.error,
     )
     value = record.value if rejected_rows.value is None else rejected_rows.value

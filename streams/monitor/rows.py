@@ -63,6 +63,8 @@ class RowMonitors:
 
     def schedule(self, offset: int, key: Key, control: Control) -> None:
         """Let a control take effect before the record at ``offset``."""
+        # Nothing lies between it and an earlier one for the same place.
+        self.changes = [c for c in self.changes if (c.offset, c.key) != (offset, key)]
         self.changes.append(Change(offset, key, control))
         self.changes.sort(key=lambda change: change.offset)
 
@@ -101,10 +103,15 @@ class RowMonitors:
         """Watch a model version by a new control; what was open under the old one is closed."""
         old, before = self.monitors.pop(key, None), self.controls.get(key)
         spec = control.spec
-        if old is not None and control.reference is None and old.learned is not None:
-            was = old.control.spec
+        if control.reference is not None and control.reference.source != self.source:
+            control = msgspec.structs.replace(control, reference=None)
+        learned = old.learned if old is not None else None
+        if old is None and before is not None and before.learned:
+            learned = before.reference  # no row came between two changes
+        if control.reference is None and learned is not None and before is not None:
+            was = before.spec
             if (spec.windows, spec.features) == (was.windows, was.features):  # it still holds
-                control = msgspec.structs.replace(control, reference=old.learned, learned=True)
+                control = msgspec.structs.replace(control, reference=learned, learned=True)
         self.controls[key] = control
         self.reader.declared[key] = spec.features
         if control.reference is not None:

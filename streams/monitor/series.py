@@ -81,8 +81,9 @@ class Scale:
         """Return which values of a window of ``rows`` rows need no further window to be told."""
         away = np.abs(self._transformed(values) - self._level) / self._sd
         far = away > BLATANT * np.maximum(BLATANT, self._extreme)
-        worth = np.abs(values - self._mean) >= WORTH * self._gate
-        several: NDArray[np.bool_] = ~self._share | (values * rows >= LEAST_ROWS)
+        shift = np.abs(values - self._mean)
+        worth = shift >= WORTH * self._gate
+        several: NDArray[np.bool_] = ~self._share | (shift * rows >= LEAST_ROWS)
         return far & worth & several
 
     def _transformed(self, values: Floats) -> Floats:

@@ -9,6 +9,8 @@ from streams.monitor.incidents import Origin
 from streams.monitor.learning import watched_columns
 from streams.monitor.performance import PerformanceMonitor
 
+LARGEST = 1_000_000  # of a detector's parameters: buckets take memory, counts must fit
+
 
 def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None:
     """Raise ValueError, with what is wrong, unless monitors can be made of these.
@@ -17,6 +19,9 @@ def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None
     """
     for place, chosen in enumerate(spec.detectors if spec is not None else ()):
         try:
+            numbers = [v for v in chosen.parameters.values() if not isinstance(v, str)]
+            if any(abs(number) > LARGEST for number in numbers):
+                raise ValueError(f"expected parameters of at most {LARGEST:,}")
             DETECTORS[chosen.kind](1, **chosen.parameters)
         except (ValueError, TypeError) as fault:
             raise ValueError(f"{fault} - at `$.detectors[{place}].parameters`") from None

@@ -206,6 +206,12 @@ def _watch_over(app: MonitorApp, ledger: Ledger, settings: Settings) -> None:
         return {TP(sources[source], number): at for (source, number), at in held.items()}
 
     async def ends(positions: Mapping[TP, int]) -> Mapping[TP, int]:
-        return cast(Mapping[TP, int], await app.log_ends.ends(positions))
+        found = dict(await app.log_ends.ends(positions))
+        consumer = cast(Consumer, app.consumer)
+        for source, topic in sources.items():
+            for tp in [tp for tp in found if tp.topic == topic and positions[tp] < found[tp]]:
+                if await consumer.has_drained(source, tp.partition, found[tp], positions[tp]):
+                    found[tp] = positions[tp]  # what is left are markers of transactions
+        return found
 
     app.task(Watchdog(settings.stalled_after_s, positions, ends, app.crash).run)

@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from schemas.monitors import MonitorSpec
 from schemas.references import Reference, reference_key
 from streams.monitor.records import Record
+from streams.monitor.rejections import FAULTS
 from streams.monitor.trial import check_control
 from streams.runtime.clients import LogEnds
 
@@ -74,7 +75,7 @@ class ControlTables:
                 table.pop(key, None)
             else:
                 table[key] = _read(key, record.value, kind)
-        except ValueError as error:
+        except FAULTS as error:
             log.error("%s offset %d ignored: %s", name, record.offset, error)
         else:
             self.revision += 1

@@ -76,6 +76,7 @@ class Watchdog(Generic[Key]):
     async def run(self) -> None:
         """Watch until cancelled."""
         progress = Progress[Key](self._limit_s)
+        stalled: list[Key] = []
         loop = asyncio.get_running_loop()
         try:
             while True:

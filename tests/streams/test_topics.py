@@ -76,12 +76,20 @@ def test_state_and_control_are_compacted_and_never_deleted() -> None:
         assert int(settings["segment.bytes"]) > int(settings["max.message.bytes"])
 
 
-def test_only_inputs_take_the_retention_asked_for() -> None:
+def test_only_inputs_and_the_journal_of_them_take_the_retention_asked_for() -> None:
     for topic in (*topics.INPUTS, *topics.JOURNAL, *topics.OUTPUTS):
         asked = configuration(topic, retention_ms=-1)["retention.ms"]
-        assert asked == ("-1" if topic in topics.INPUTS else str(30 * 86_400_000))
+        assert asked == (str(30 * 86_400_000) if topic in topics.OUTPUTS else "-1")
         assert configuration(topic)["cleanup.policy"] == "delete"
     assert configuration("labels")["retention.ms"] == str(7 * 86_400_000)
+
+
+@pytest.mark.parametrize(("days", "kept"), [(7, 30), (35, 35)])
+def test_the_journal_is_kept_as_long_as_the_inputs_and_thirty_days_at_least(
+    days: int, kept: int
+) -> None:
+    asked = configuration("outcomes", retention_ms=days * 86_400_000)["retention.ms"]
+    assert asked == str(kept * 86_400_000)
 
 
 def test_a_dead_letter_has_room_for_its_original_and_the_reason() -> None:

@@ -509,6 +509,7 @@ def test_only_the_lines_of_our_own_connection_are_kept_out_of_the_log(
     with pytest.raises(OSError, match="no address given"):
         KafkaTransport({"bootstrap_servers": []})  # as far as the filters
     caplog.set_level(level, logger="tidegauge")
+    caplog.set_level(logging.ERROR, logger="kafka")  # the command line silences it
 
     def complain() -> None:
         threading.current_thread().name = thread

@@ -20,6 +20,7 @@ def reference(version: str = "", rows: int = 10) -> Reference:
         windows=WindowSpec(rows=1000),
         first_ts_ms=0,
         last_ts_ms=1,
+        series={"missing(amount)": SeriesProfile(values=[0.0] * 5, sd=0.1, shown=0.0)},
     )
 
 
