@@ -24,6 +24,11 @@ def milliseconds(duration: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+SeriesName = Annotated[
+    str, msgspec.Meta(pattern=r"^(loss|error|(rank|range|missing|unseen)\(.+\))\Z", max_length=2100)
+]
+
+
 class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Blocks of ``rows`` rows, or of event time ``every``, from the epoch plus ``offset``."""
 
@@ -69,7 +74,7 @@ class DetectorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
     kind: Literal["adwin", "page_hinkley"]
     on: Literal["windows", "rows"] = "windows"
-    series: Annotated[list[str], msgspec.Meta(min_length=1)]
+    series: Annotated[list[SeriesName], msgspec.Meta(min_length=1)]
     parameters: dict[str, float | int | str] = {}
 
 
@@ -78,6 +83,7 @@ class RetrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
     on: tuple[Literal["performance", "drift", "critical_drift"], ...] = ("performance",)
     cooldown: Duration = "7d"
+    blatant: bool = False  # whether a blatant fault asks at once: mostly it is a thing to mend
 
 
 class ReferenceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

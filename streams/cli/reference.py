@@ -91,6 +91,8 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
         label_delay_ms=label_delay,
         features=features,
     )
+    from streams.monitor.series import PROMISED_WINDOWS
+
     reference = _learn(file, columns, _spec(model, monitors), version)
     value = msgspec.json.encode(reference)
     if len(value) > MAX_BYTES:
@@ -98,11 +100,18 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
             f"a reference may have {MAX_BYTES} bytes, got {len(value)}: name fewer --features"
         )
     topic = topic_names(prefix, map_topic).references
-    key = f"{model}@{version}" if version else model
     with sending(brokers, [topic]) as sender:
-        sender.send(topic, key, value)
+        sender.send(topic, reference.key, value)
     windows = max((len(profile.values) for profile in reference.series.values()), default=0)
-    typer.echo(f"{key}: reference of {reference.rows:,} rows in {windows} windows published")
+    typer.echo(
+        f"{reference.key}: reference of {reference.rows:,} rows in {windows} windows published"
+    )
+    if windows < PROMISED_WINDOWS:
+        typer.echo(
+            f"tidegauge: {windows} windows carry no promise: only blatant faults will be told; "
+            f"give rows for {PROMISED_WINDOWS}, better 90",
+            err=True,
+        )
 
 
 def _spec(model: str, monitors: Path | None) -> MonitorSpec:
@@ -120,6 +129,7 @@ def _learn(file: Path, columns: Columns, spec: MonitorSpec, version: str) -> Ref
     from streams.cli.columns import read_table
     from streams.cli.traffic import Traffic, check
     from streams.monitor.offline import learn_reference
+    from streams.monitor.trial import check_control
 
     now_ms = 1000 * time.time()
     traffic = Traffic(read_table(file), columns, spec.model, version, now_ms)
@@ -127,7 +137,9 @@ def _learn(file: Path, columns: Columns, spec: MonitorSpec, version: str) -> Ref
     messages = list(traffic.messages(FRAME_ROWS))
     check(messages[0], as_frame=True)
     try:
-        return learn_reference(spec, version, [(m.topic, m.value) for m in messages])
+        reference = learn_reference(spec, version, [(m.topic, m.value) for m in messages])
+        check_control(spec, reference)
+        return reference
     except ValueError as error:
         raise ConfigurationError(
             f"{file}: expected rows that fill 3 windows or more: {error}; see the model's windows"

@@ -117,6 +117,7 @@ def run(console: Console) -> int:
         console.print(
             f"{len(flights):,} flights of 2013. A small model is trained on January to March; "
             "April to December run through Kafka, each label at its arrival.\n"
+            "● an incident begins, ▲ it goes on, ✓ it is over, → a request to retrain\n"
         )
         told = _replay(console, running, with_injected_fault(flights), "flight-delay")
         console.print(

@@ -9,6 +9,7 @@ import msgspec
 from schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
 from schemas.cloudevents import headers, stable_id
 from schemas.monitors import RetrainingSpec, milliseconds
+from schemas.references import reference_key
 from streams.monitor import wording
 from streams.monitor.records import Output
 from streams.monitor.series import PROVISIONAL_WINDOWS
@@ -143,17 +144,18 @@ class Incidents:
     ) -> Output:
         incident.revision += 1
         origin, alarms = self.origin, _by_size(list(incident.alarms.values()))
+        name = reference_key(origin.model, origin.version)
         over, figures = status == "resolved", context(incident.since_ms)
         critical = any(abs(a.effect) >= CRITICAL * a.gate for a in alarms)
         severity: Literal["warning", "critical"] = "critical" if critical else "warning"
         if ending == "superseded":
-            title = f"{origin.model}: closed, as a new spec or reference holds from here"
+            title = f"{name}: closed, as a new spec or reference holds from here"
             todo = "Nothing: the model is watched anew."
         elif over:
-            title = wording.resolution(origin.model, alarms, window.last_ts_ms)
+            title = wording.resolution(name, alarms, window.last_ts_ms)
             todo = "Nothing: the incident is over."
         else:
-            title = wording.title(origin.model, alarms, figures, incident.since_ms)
+            title = wording.title(name, alarms, figures, incident.since_ms)
             todo = wording.advice(incident.kind, alarms, incident.since_ms)
         alert = Alert(
             incident=incident.id,
@@ -180,12 +182,21 @@ class Incidents:
                 rows=window.rows,
             ),
             reference_windows=origin.reference_windows,
-            cooldown_ms=None if over else self._cooldown(incident.kind, severity),
+            cooldown_ms=None if over else self._cooldown(incident, severity),
         )
         return alert_output(alert, f"/tidegauge/{origin.source}/{origin.partition}")
 
-    def _cooldown(self, kind: Kind, severity: str) -> int | None:
+    def _cooldown(self, incident: Incident, severity: str) -> int | None:
+        """Return the cool-down where the policy wants retraining.
+
+        A new blatant fault is a thing to mend, and its one window nothing to train on: it asks for
+        nothing by default. What lasts is told again, and asks then.
+        """
         policy = self.origin.retraining
+        blatant = all(alarm.detector == "blatant" for alarm in incident.alarms.values())
+        if blatant and incident.revision == 1 and not policy.blatant:
+            return None
+        kind = incident.kind
         wanted = kind in policy.on or (
             kind == "drift" and severity == "critical" and "critical_drift" in policy.on
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from schemas.references import reference_key
 from streams.monitor.control import control_digest
 from streams.monitor.records import SOURCES, Record, Source
 from streams.runtime.control import ControlTables
@@ -176,6 +177,13 @@ class Ledger:
         change = slot.core.control_change(model, version, spec, reference)
         await self._outbox.deliver(slot.number, change)  # a crash after this finds it there
         slot.core.apply_change(change)
+        log.info(
+            "Watching %s in partition %d with %s and %s",
+            reference_key(model, version),
+            slot.number,
+            "its spec" if spec else "the defaults",
+            "a published reference" if reference else "its first windows as the reference",
+        )
 
     async def _wait_for_predictions(self, slot: Slot) -> None:
         """Return when the predictions in the log by now are folded, or stood still too long."""

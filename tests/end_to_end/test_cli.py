@@ -271,7 +271,7 @@ def test_a_reference_without_a_closed_window_is_refused(
     arguments = ("reference", "publish", file, "-m", "fraud", "--prediction-column", "score")
     result = run(brokers, prefix, *arguments)
     assert result.exit_code == 2
-    assert "expected rows that fill 1 to 999 windows" in result.stderr
+    assert "expected rows that fill 3 windows or more" in result.stderr
 
 
 def test_alerts_are_sentences_or_json_and_the_rest_is_skipped(

@@ -136,7 +136,7 @@ def test_rows_of_every_client_are_observed_and_every_client_reads_what_comes_of_
         model="any",
         windows=WindowSpec(rows=WINDOW),
         reference=ReferenceSpec(windows=REFERENCE),
-        retraining=RetrainingSpec(on=("drift",)),
+        retraining=RetrainingSpec(on=("drift",), blatant=True),
     )
     Sender(brokers).apply(topics, *(msgspec.structs.replace(spec, model=m) for m in CLIENTS))
     with group(brokers, prefix, tmp_path) as workers:

@@ -45,10 +45,11 @@ DRIFT, FAULT, JUNKED = range(200, 250), range(230, 270), range(120, 160)  # tick
 
 HORIZON = LabelSpec(horizon="1d")
 SHORT = {"windows": WindowSpec(rows=20), "reference": ReferenceSpec(windows=5), "labels": HORIZON}
-ON_DRIFT = RetrainingSpec(on=("drift",), cooldown="10s")
+ON_DRIFT = RetrainingSpec(on=("drift",), cooldown="10s", blatant=True)
+ON_LOSS = RetrainingSpec(blatant=True)
 SPECS = (
-    MonitorSpec(model="fraud", **SHORT),  # type: ignore[arg-type] # of several types, all right
-    MonitorSpec(model="house", windows=WindowSpec(rows=50), labels=HORIZON),
+    MonitorSpec(model="fraud", retraining=ON_LOSS, **SHORT),  # type: ignore[arg-type] # of several
+    MonitorSpec(model="house", windows=WindowSpec(rows=50), labels=HORIZON, retraining=ON_LOSS),
     MonitorSpec(model="apart", retraining=ON_DRIFT, **SHORT),  # type: ignore[arg-type] # as above
     MonitorSpec(model="spread", retraining=ON_DRIFT, **SHORT),  # type: ignore[arg-type] # as above
 )

@@ -27,7 +27,7 @@ SPECS = [
         model=f"m{partition}",
         windows=WindowSpec(rows=20),
         reference=ReferenceSpec(windows=5),
-        retraining=RetrainingSpec(on=("drift",), cooldown="1ms"),
+        retraining=RetrainingSpec(on=("drift",), cooldown="1ms", blatant=True),
     )
     for partition in range(PARTITIONS)
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
+from schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
 from streams.monitor.offline import LoggedRecord
 from streams.monitor.records import SOURCES, Source
 
@@ -70,10 +70,16 @@ class Logs:
 
 SPECS = {
     "fraud": MonitorSpec(
-        model="fraud", windows=WindowSpec(rows=20), reference=ReferenceSpec(windows=3)
+        model="fraud",
+        windows=WindowSpec(rows=20),
+        reference=ReferenceSpec(windows=3),
+        retraining=RetrainingSpec(blatant=True),
     ),
     "house": MonitorSpec(
-        model="house", windows=WindowSpec(every="1s"), reference=ReferenceSpec(windows=5)
+        model="house",
+        windows=WindowSpec(every="1s"),
+        reference=ReferenceSpec(windows=5),
+        retraining=RetrainingSpec(blatant=True),
     ),
 }
 JUNK: tuple[bytes | None, ...] = (
