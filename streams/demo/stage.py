@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 import orjson
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import CoordinatorNotAvailableError
 
 from schemas.monitors import MonitorSpec
 from schemas.references import Reference
@@ -119,7 +120,10 @@ class Stage:
         self.flush()
         sources = self._partitions(self._names[source] for source in SOURCES)
         ends = self._admin.list_partition_offsets(dict.fromkeys(sources, LATEST))
-        done = self._admin.list_group_offsets({GROUP: sources})[GROUP]
+        try:
+            done = self._admin.list_group_offsets({GROUP: sources})[GROUP]
+        except CoordinatorNotAvailableError:  # the worker has not joined its group yet
+            done = {}
         return sum(
             end.offset - max(done[tp].offset if tp in done else 0, 0) for tp, end in ends.items()
         )
