@@ -63,7 +63,7 @@ class Intake(msgspec.Struct):
 
 
 _HEAD = msgspec.json.Decoder(Head)
-_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ROW: dict[str, msgspec.json.Decoder[Any]] = {
     "predictions": msgspec.json.Decoder(Prediction),
     "features": msgspec.json.Decoder(Features),
@@ -245,7 +245,7 @@ class BatchReader:
         value = record.value or b""
         group = self._group(key)
         assert group is not None
-        if "ids" not in _KEYS.decode(value):
+        if "ids" not in KEYS.decode(value):
             row = group.read.row(value)
             check_ahead(row.ts_ms, record.timestamp)
             group.rows.append(row)
@@ -303,7 +303,7 @@ class BatchReader:
     def _generic(self, record: Record | Kept) -> list[dict[str, Any]]:
         """Return the features of each row of a record whose columns are not known."""
         value = record.value or b""
-        if "ids" not in _KEYS.decode(value):
+        if "ids" not in KEYS.decode(value):
             row = _ROW[self.source].decode(value)
             if len(row.features) > MAX_FEATURES:
                 raise ValueError(f"expected at most {MAX_FEATURES} features - at `$.features`")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas import events
-from streams.monitor.decoding import check_ahead, check_lengths
+from streams.monitor.decoding import KEYS, check_ahead, check_lengths
 from streams.monitor.join import Label
 from streams.monitor.records import Record
 from streams.monitor.rejections import FAULTS, Rejection, rejection
@@ -23,7 +23,6 @@ class _LooseFrame(msgspec.Struct):
 _TYPED = msgspec.json.Decoder(events.LabelFrame)
 _ROW = msgspec.json.Decoder(events.Label)
 _FRAME = msgspec.json.Decoder(_LooseFrame)
-_KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 Labels = list[tuple[str, Label]]  # model, label
 
@@ -36,7 +35,7 @@ def read_labels(records: Sequence[Record]) -> tuple[Labels, list[Rejection]]:
         try:
             if record.value is None:
                 raise ValueError("Expected `object`, got no value (a null record)")
-            if "ids" in _KEYS.decode(record.value):
+            if "ids" in KEYS.decode(record.value):
                 _read_frame(record, found, rejections)
             else:
                 row = _ROW.decode(record.value)

@@ -348,11 +348,10 @@ class Partition:
             ),
             self.rows["predictions"].oldest_untyped(at["predictions"]),
         )
-        table: dict[int, Control] = {}
+        table: dict[int, tuple[int, Control]] = {}
 
         def place(control: Control) -> int:
-            table.setdefault(id(control), control)
-            return list(table).index(id(control))
+            return table.setdefault(id(control), (len(table), control))[0]
 
         rows = {source: monitors.state(place) for source, monitors in self.rows.items()}
         held = sorted(self.outcome_controls.items(), key=_key)
@@ -361,7 +360,7 @@ class Partition:
             LAYOUT,
             at,
             self.tallies,
-            list(table.values()),
+            [control for _, control in table.values()],
             rows,
             outcomes,
             [(key, held.state()) for key, held in sorted(self.performance.items(), key=_key)],

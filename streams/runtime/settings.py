@@ -4,15 +4,6 @@ import msgspec
 
 from schemas.topics import TopicNames
 from streams.monitor.records import SOURCES, Source
-from streams.runtime.errors import ConfigurationError
-
-
-class Security(dict[str, str]):
-    """Options for SASL and TLS; never shown, as passwords are among them."""
-
-    def __repr__(self) -> str:
-        """Tell how many options there are, and nothing else."""
-        return f"<{len(self)} security options>"
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,12 +36,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     stalled_after_s: float = 60.0
     restore_within_s: float = 300.0
-    security: Security = msgspec.field(default_factory=Security)
-
-    def __post_init__(self) -> None:
-        """Refuse what would otherwise be ignored in silence."""
-        if self.security:
-            raise ConfigurationError("security options are not supported yet; leave them out")
 
     @property
     def group_id(self) -> str:

@@ -1,10 +1,8 @@
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import TopicNames
-from streams.runtime.errors import ConfigurationError
-from streams.runtime.settings import Security, Settings
+from streams.runtime.settings import Settings
 from streams.runtime.watchdog import Progress
 
 
@@ -43,12 +41,3 @@ def test_a_group_is_named_after_the_prefix_that_all_topics_share() -> None:
     assert group(topics=TopicNames.prefixed("eu.fraud.")) == "eu.fraud"
     assert group(topics=TopicNames.prefixed("eu.", {"labels": "truth"})) == "tidegauge"
     assert group(group="mine") == "mine"
-
-
-def test_passwords_are_not_shown() -> None:
-    assert "canary" not in repr(Security(password="canary"))
-
-
-def test_security_options_are_refused_rather_than_ignored() -> None:
-    with pytest.raises(ConfigurationError, match="not supported yet"):
-        Settings(brokers="b:1", security=Security(mechanism="PLAIN"))
