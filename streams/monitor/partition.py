@@ -329,13 +329,9 @@ class Partition:
         self.join.counts = counts
 
     def _rebuild_predictions(self, records: Sequence[Record]) -> None:
-        rows = self.rows["predictions"]
-        reader = rows.reader.again()
-        while records:
-            batch = reader.read(records, rows.controls)
+        for batch in self.rows["predictions"].again(records):
             for model, arrived in predictions_by_model(batch.blocks).items():
                 self.join.add_predictions(model, arrived, self._horizon(model))
-            records = records[batch.stop + 1 :]  # one of a model beyond the bound stops it
 
     # --- snapshots -----------------------------------------------------------------------------
 
@@ -348,6 +344,8 @@ class Partition:
             ),
             self.rows["predictions"].oldest_untyped(at["predictions"]),
         )
+        for monitors in self.rows.values():
+            monitors.forget(self.join.marks[0].predictions)
         table: dict[int, tuple[int, Control]] = {}
 
         def place(control: Control) -> int:

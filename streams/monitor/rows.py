@@ -1,6 +1,6 @@
 """The drift monitors of one row source in one partition, and the changes they wait for."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -8,7 +8,7 @@ import msgspec
 from streams.monitor.block import Block
 from streams.monitor.columns import Columns, RowSource
 from streams.monitor.control import Control
-from streams.monitor.decoding import BatchReader, Intake, Key
+from streams.monitor.decoding import Batch, BatchReader, Intake, Key
 from streams.monitor.drift import DriftMonitor, DriftState
 from streams.monitor.incidents import Origin
 from streams.monitor.learning import watched_columns
@@ -35,6 +35,7 @@ class RowsState(msgspec.Struct):
     spread: list[tuple[Key, bool]]
     columns: list[tuple[Key, Columns]]
     intakes: list[tuple[Key, Intake]]
+    past: list[tuple[Key, list[tuple[int, Columns]]]]
     monitors: list[tuple[Key, DriftState]]
 
 
@@ -60,6 +61,8 @@ class RowMonitors:
         self.changes: list[Change] = []
         self.reader = BatchReader(source)
         self.monitors: dict[Key, DriftMonitor] = {}
+        # Columns that held before an offset: a restore reads the rows before it as they were read.
+        self.past: dict[Key, list[tuple[int, Columns]]] = {}
 
     def schedule(self, offset: int, key: Key, control: Control) -> None:
         """Let a control take effect before the record at ``offset``."""
@@ -96,10 +99,10 @@ class RowMonitors:
         outputs: list[Output] = []
         while self.changes and self.changes[0].offset <= offset:
             change = self.changes.pop(0)
-            outputs += self._apply(change.key, change.control)
+            outputs += self._apply(change.key, change.control, offset)
         return outputs
 
-    def _apply(self, key: Key, control: Control) -> list[Output]:
+    def _apply(self, key: Key, control: Control, offset: int) -> list[Output]:
         """Watch a model version by a new control; what was open under the old one is closed."""
         old, before = self.monitors.pop(key, None), self.controls.get(key)
         spec = control.spec
@@ -112,12 +115,15 @@ class RowMonitors:
             was = before.spec
             if (spec.windows, spec.features) == (was.windows, was.features):  # it still holds
                 control = msgspec.structs.replace(control, reference=learned, learned=True)
+        columns = self.reader.columns.get(key)
         self.controls[key] = control
         self.reader.declared[key] = spec.features
         if control.reference is not None:
             self.reader.columns[key] = watched_columns(control.reference, spec.features)
         elif before is not None and before.spec.features != spec.features:
             self.reader.columns.pop(key, None)
+        if columns is not None and columns != self.reader.columns.get(key):
+            self.past.setdefault(key, []).append((offset, columns))
         return old.supersede() if old is not None else []
 
     def _monitor(self, key: Key) -> DriftMonitor:
@@ -129,6 +135,27 @@ class RowMonitors:
             share = 1 / self.partitions if self.reader.spread[key] else 1.0
             self.monitors[key] = DriftMonitor(origin, control, self.reader.columns[key], share)
         return self.monitors[key]
+
+    def again(self, records: Sequence[Record]) -> Iterator[Batch]:
+        """Read records once more, each with the columns that held when it was folded."""
+        ends = sorted({end for past in self.past.values() for end, _ in past})
+        while records:
+            first = records[0].offset
+            end = next((end for end in ends if end > first), records[-1].offset + 1)
+            reader = self.reader.again()
+            for key, past in self.past.items():
+                held = next((columns for until, columns in past if first < until), None)
+                if held is not None:
+                    reader.columns[key] = held
+            batch = reader.read([r for r in records if r.offset < end], self.controls)
+            yield batch
+            after = batch.stop + (batch.unknown is not None)  # one of a model beyond the bound
+            records = records[after:]
+
+    def forget(self, before: int) -> None:
+        """Forget the columns of rows before an offset, which no restore will read."""
+        kept = {k: [p for p in past if p[0] > before] for k, past in self.past.items()}
+        self.past = {key: past for key, past in kept.items() if past}
 
     def waiting(self) -> int:
         """Return how many rows wait until their model's types are known."""
@@ -151,6 +178,7 @@ class RowMonitors:
             sorted(reader.spread.items(), key=_key),
             sorted(reader.columns.items(), key=_key),
             sorted(reader.intakes.items(), key=_key),
+            sorted(self.past.items(), key=_key),
             [(key, monitor.state()) for key, monitor in sorted(self.monitors.items(), key=_key)],
         )
 
@@ -161,7 +189,7 @@ class RowMonitors:
         reader = self.reader
         reader.declared = {key: control.spec.features for key, control in self.controls.items()}
         reader.spread, reader.columns = dict(state.spread), dict(state.columns)
-        reader.intakes = dict(state.intakes)
+        reader.intakes, self.past = dict(state.intakes), dict(state.past)
         for key, monitor in state.monitors:
             self._monitor(key).load(monitor)
 
