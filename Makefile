@@ -16,7 +16,7 @@ demo: $(READY) ## a year of real flights through Kafka: the drift that is there,
 	@$(BIN)/tidegauge demo
 
 test: check ## check, then every test and doctest, on a real Apache Kafka
-	@$(BIN)/python -m pytest
+	@REQUIRE_JIT=1 $(BIN)/python -m pytest
 
 check: $(READY) ## style, types and layers, as CI runs them
 	@$(BIN)/ruff check
