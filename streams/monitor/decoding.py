@@ -22,9 +22,15 @@ from schemas.monitors import FeatureSpec
 from streams.monitor.block import Block, from_frame, from_rows
 from streams.monitor.columns import Columns, Decoders, RowSource, decoders, infer
 from streams.monitor.records import Record
-from streams.monitor.rejections import FAULTS, Rejection, rejection
+from streams.monitor.rejections import FAULTS, Rejection, present, rejection
 
 Key = tuple[str, str]  # model, version
+
+
+def key_of(item: tuple[Key, object]) -> Key:
+    """Return what to sort monitors by: the order in which they were met depends on cuts."""
+    return item[0]
+
 
 INTAKE_ROWS = 100  # first rows, from which types are inferred
 INTAKE_BYTES = 262_144
@@ -207,9 +213,7 @@ class BatchReader:
         return True
 
     def _careful(self, record: Record, known: Collection[Key]) -> Key:
-        if record.value is None:
-            raise ValueError("Expected `object`, got no value (a null record)")
-        head = _HEAD.decode(record.value)
+        head = _HEAD.decode(present(record.value))
         key = (head.model, head.version)
         if key not in known:
             _check_text(key)

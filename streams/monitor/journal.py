@@ -9,15 +9,14 @@ from schemas.outcomes import ControlChange, Fence, JournalEntry, Outcomes
 from schemas.references import Reference
 from streams.monitor.join import Pair, records_of
 from streams.monitor.records import Output
+from streams.monitor.rejections import present
 
 _ENTRY = msgspec.json.Decoder(JournalEntry)
 
 
 def read_entry(value: bytes | None) -> JournalEntry:
     """Return the entry in a record's value; raises ValueError where it is none."""
-    if value is None:
-        raise ValueError("Expected `object`, got no value (a null record)")
-    entry: JournalEntry = _ENTRY.decode(value)
+    entry: JournalEntry = _ENTRY.decode(present(value))
     return entry
 
 

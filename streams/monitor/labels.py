@@ -10,7 +10,7 @@ from schemas import events
 from streams.monitor.decoding import KEYS, check_ahead, check_lengths
 from streams.monitor.join import Label
 from streams.monitor.records import Record
-from streams.monitor.rejections import FAULTS, Rejection, rejection
+from streams.monitor.rejections import FAULTS, Rejection, present, rejection
 
 
 class _LooseFrame(msgspec.Struct):
@@ -33,12 +33,11 @@ def read_labels(records: Sequence[Record]) -> tuple[Labels, list[Rejection]]:
     rejections: list[Rejection] = []
     for record in records:
         try:
-            if record.value is None:
-                raise ValueError("Expected `object`, got no value (a null record)")
-            if "ids" in KEYS.decode(record.value):
+            value = present(record.value)
+            if "ids" in KEYS.decode(value):
                 _read_frame(record, found, rejections)
             else:
-                row = _ROW.decode(record.value)
+                row = _ROW.decode(value)
                 check_ahead(row.ts_ms, record.timestamp)
                 row.model.encode()
                 found.append((row.model, Label(row.id, row.ts_ms, float(row.label), record.offset)))

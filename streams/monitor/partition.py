@@ -14,7 +14,7 @@ from schemas.references import Reference
 from streams.monitor.block import Block
 from streams.monitor.columns import RowSource
 from streams.monitor.control import Control, control
-from streams.monitor.decoding import Kept, Key
+from streams.monitor.decoding import Kept, Key, key_of
 from streams.monitor.incidents import Origin
 from streams.monitor.join import Join, JoinCounts, Label, Mark, Pair, Prediction
 from streams.monitor.journal import JournalWriter, Position, read_entry
@@ -92,6 +92,8 @@ class Partition:
         self._reading: Position | None = None  # of a restore in the journal
         self._digests: dict[Key, str] = {}
         self._spread: dict[Key, bool] = {}  # whether a version's first record had another key
+        self._ahead_of: Sequence[Record] = ()  # a batch of labels, read but not folded
+        self._ahead: tuple[Labels, list[Rejection]] = ([], [])
         self._owed: list[tuple[str, list[Pair]]] = []  # found by a restore, not in the journal
 
     # --- folding -------------------------------------------------------------------------------
@@ -110,7 +112,7 @@ class Partition:
             folded, rejections, read, unknown = self._fold_rows(source, fresh)
             outputs += folded
         elif source == "labels":
-            labels, rejections = read_labels(fresh)
+            labels, rejections = self._read_labels(fresh)
             self.tallies[source].observed += len(labels)
             outputs += self._fold_labels(labels)
         else:
@@ -227,11 +229,19 @@ class Partition:
 
     def awaits_predictions(self, records: Sequence[Record]) -> bool:
         """Return whether a label names a prediction that has not been folded yet."""
-        labels, _ = read_labels(self._fresh("labels", records))
+        fresh = self._fresh("labels", records)
+        labels, _ = self._ahead = read_labels(fresh)
+        self._ahead_of = fresh
         return any(
             self.join.unknown(model, (label.id for label in own))
             for model, own in _by_model(labels).items()
         )
+
+    def _read_labels(self, records: Sequence[Record]) -> tuple[Labels, list[Rejection]]:
+        """Return what ``awaits_predictions`` has just read of the same batch, or read it."""
+        ahead = self._ahead if records is self._ahead_of else read_labels(records)
+        self._ahead_of, self._ahead = (), ([], [])
+        return ahead
 
     # --- control -------------------------------------------------------------------------------
 
@@ -352,7 +362,7 @@ class Partition:
             return table.setdefault(id(control), (len(table), control))[0]
 
         rows = {source: monitors.state(place) for source, monitors in self.rows.items()}
-        held = sorted(self.outcome_controls.items(), key=_key)
+        held = sorted(self.outcome_controls.items(), key=key_of)
         outcomes = [(key, place(control)) for key, control in held]
         state = PartitionState(
             LAYOUT,
@@ -361,7 +371,7 @@ class Partition:
             [control for _, control in table.values()],
             rows,
             outcomes,
-            [(key, held.state()) for key, held in sorted(self.performance.items(), key=_key)],
+            [(key, held.state()) for key, held in sorted(self.performance.items(), key=key_of)],
             self.join.marks,
             self.join.counts,
             self.writer,
@@ -414,10 +424,6 @@ def predictions_by_model(
         if len(versions[model]) > 1:
             arrived.sort(key=lambda item: item[1][3])
     return found
-
-
-def _key(item: tuple[Key, object]) -> Key:
-    return item[0]
 
 
 def _by_model(labels: Labels) -> dict[str, list[Label]]:

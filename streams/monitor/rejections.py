@@ -25,6 +25,13 @@ class Rejection:
     value: bytes | None = None  # a frame of the bad rows alone, so the good ones are not sent twice
 
 
+def present(value: bytes | None) -> bytes:
+    """Return a record's value; raises ValueError for a null record, which says nothing."""
+    if value is None:
+        raise ValueError("Expected `object`, got no value (a null record)")
+    return value
+
+
 def rejection(record: Record, fault: BaseException) -> Rejection:
     """Return the rejection of a whole record for a decoding fault."""
     reason = "nested too deeply" if isinstance(fault, RecursionError) else str(fault)

@@ -6,6 +6,7 @@ from schemas.alerts import Alert
 from schemas.cloudevents import headers, stable_id
 from schemas.retraining import RETRAIN_TYPE, RetrainingRequest
 from streams.monitor.records import Output
+from streams.monitor.rejections import present
 
 MAX_MODELS = 10_000  # remembered; beyond, the one longest quiet is forgotten
 
@@ -57,6 +58,4 @@ _ALERT = msgspec.json.Decoder(Alert)
 
 def read_alert(value: bytes | None) -> Alert:
     """Return the alert in a record's value; raises ValueError where it is none."""
-    if value is None:
-        raise ValueError("Expected `object`, got no value (a null record)")
-    return _ALERT.decode(value)
+    return _ALERT.decode(present(value))

@@ -8,7 +8,7 @@ import msgspec
 from streams.monitor.block import Block
 from streams.monitor.columns import Columns, RowSource
 from streams.monitor.control import Control
-from streams.monitor.decoding import Batch, BatchReader, Intake, Key
+from streams.monitor.decoding import Batch, BatchReader, Intake, Key, key_of
 from streams.monitor.drift import DriftMonitor, DriftState
 from streams.monitor.incidents import Origin
 from streams.monitor.learning import watched_columns
@@ -173,13 +173,13 @@ class RowMonitors:
         """
         reader = self.reader
         return RowsState(
-            [(key, place(control)) for key, control in sorted(self.controls.items(), key=_key)],
+            [(key, place(control)) for key, control in sorted(self.controls.items(), key=key_of)],
             [(change.offset, change.key, place(change.control)) for change in self.changes],
-            sorted(reader.spread.items(), key=_key),
-            sorted(reader.columns.items(), key=_key),
-            sorted(reader.intakes.items(), key=_key),
-            sorted(self.past.items(), key=_key),
-            [(key, monitor.state()) for key, monitor in sorted(self.monitors.items(), key=_key)],
+            sorted(reader.spread.items(), key=key_of),
+            sorted(reader.columns.items(), key=key_of),
+            sorted(reader.intakes.items(), key=key_of),
+            sorted(self.past.items(), key=key_of),
+            [(key, monitor.state()) for key, monitor in sorted(self.monitors.items(), key=key_of)],
         )
 
     def load(self, state: RowsState, table: Sequence[Control]) -> None:
@@ -192,7 +192,3 @@ class RowMonitors:
         reader.intakes, self.past = dict(state.intakes), dict(state.past)
         for key, monitor in state.monitors:
             self._monitor(key).load(monitor)
-
-
-def _key(item: tuple[Key, object]) -> Key:
-    return item[0]
