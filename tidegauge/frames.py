@@ -1,7 +1,8 @@
 """Rows as frames on the wire: checked, converted to what JSON has, written as columns."""
 
-from math import isfinite
-from typing import Any, SupportsFloat
+from contextlib import suppress
+from math import isfinite, isinf
+from typing import Any
 
 import orjson
 
@@ -19,29 +20,55 @@ Scalar = float | int | bool | str | None
 Row = tuple[str, Any, Any, dict[Any, Any], Any]  # topic, id, ts_ms, features, value; unchecked
 
 
+MISSING = ("NAType", "NaTType", "MaskedConstant")  # pandas and NumPy, unimported
+
+
 def text(value: Any) -> str:
     """Return the same text as a plain str, if it is one that UTF-8 can carry."""
     if type(value) is str and value.isascii():
         return value
     if not isinstance(value, str):
-        raise TypeError(f"a name must be a str, got {type(value).__name__}")
-    value.encode()  # raises a ValueError for a lone surrogate
+        raise TypeError(f"a name must be a str, got {type(value).__name__}: send str(...) of it")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            "text must be without lone surrogates, which UTF-8 cannot carry: "
+            "send text.encode(errors='replace').decode()"
+        ) from error
     return str.__str__(value)
 
 
 def converted(value: Any) -> Scalar:
-    """Return the number, bool or str that a foreign object stands for."""
-    item = getattr(value, "item", None)  # NumPy's scalars, tensors of one element
-    found = item() if callable(item) else value
-    if isinstance(found, Scalar):
-        return found
-    if isinstance(found, SupportsFloat):  # Decimal, Fraction, NumPy's longdouble
-        return float(found)
-    raise TypeError(f"must be a number, bool, str or None, got {type(value).__name__}")
+    """Return the number, bool, str or None that a foreign object stands for, if it is just one."""
+    kind = type(value).__name__
+    item = getattr(value, "item", None)  # NumPy's scalars and arrays, tensors, pandas' Series
+    try:
+        found = item() if callable(item) and kind not in MISSING else value
+        if isinstance(found, Scalar):
+            if type(found) is int and getattr(getattr(value, "dtype", None), "kind", "") in (
+                "m",
+                "M",
+            ):
+                raise TypeError("NumPy counts a date or duration in whatever unit it has")
+            return found
+        if type(found).__name__ in MISSING:
+            return None
+        if type(found) is not type(value):
+            return converted(found)
+        number = float(found.__float__())  # Decimal, Fraction, NumPy's longdouble
+        if isinf(number) and number != found:
+            raise OverflowError("a float does not reach as far")
+        return number
+    except Exception as error:  # more than one element, or whatever else a foreign object raises
+        raise TypeError(
+            f"must be a number, bool, str or None, got {kind}: send what you mean by it, "
+            "such as float(...), str(...), .timestamp(), or a feature for each element"
+        ) from error
 
 
 def plain(value: Any) -> Scalar:
-    """Return a feature's value as JSON has it; None where it is NaN or infinite.
+    """Return a feature's value as JSON has it; None where it is missing, NaN or infinite.
 
     >>> plain(12.5), plain(float("nan")), plain("DE")
     (12.5, None, 'DE')
@@ -52,14 +79,20 @@ def plain(value: Any) -> Scalar:
         return plain(converted(value))
     if isinstance(value, float):
         if isfinite(value) and abs(value) > MAX_NUMBER:
-            raise ValueError(f"a number must lie within -{MAX_NUMBER:g} and {MAX_NUMBER:g}")
+            raise ValueError(
+                f"a number must lie within -{MAX_NUMBER:g} and {MAX_NUMBER:g}, got one beyond: "
+                "scale it, or send None where it stands for nothing"
+            )
         return float(value) if isfinite(value) else None
     if isinstance(value, str):
         return text(value)
     if value is None or isinstance(value, bool):
         return value
     if not -MAX_INT <= value < MAX_INT:
-        raise ValueError(f"an integer must fit in 64 bits, got {value.bit_length()} bits")
+        raise ValueError(
+            f"an integer must fit in 64 bits with its sign, got {value.bit_length()} without: "
+            "send float(...) of a quantity, str(...) of a code"
+        )
     return int(value)
 
 
@@ -69,16 +102,10 @@ def clean(row: Row) -> Row:
     Raises
     ------
     ValueError
-        If a part is of a wrong type or out of range; the text names the part, never its value,
-        since it is logged.
+        If a part is of a wrong type or out of range; the text names the part and says what to
+        send instead. It never holds the value of an id, a feature or a label, since it is logged.
     """
-    topic, key, ts, features, value = row
-    if not (isinstance(key, str) and 0 < len(key) <= MAX_ID):
-        raise ValueError(f"id must be a str of 1 to {MAX_ID} characters, got {type(key).__name__}")
-    key = text(key)
-    ts_ms = plain(ts)
-    if type(ts_ms) is not int or not 0 <= ts_ms <= MAX_TS_MS:
-        raise ValueError(f"ts_ms must be an int of 0 to {MAX_TS_MS}, got {type(ts).__name__}")
+    topic, key, ts_ms, features, value = row
     if len(features) > MAX_FEATURES:
         raise ValueError(f"a row may have {MAX_FEATURES} features, got {len(features)}")
     ready = {}
@@ -87,12 +114,54 @@ def clean(row: Row) -> Row:
             ready[text(name)] = plain(raw)
         except (TypeError, ValueError) as error:
             raise ValueError(f"feature {name!r:.100}: {error}") from error
-    if topic != "features":
+    number = None if topic == "features" else finite(topic[:-1], value)
+    return topic, named(key), timed(ts_ms), ready, number
+
+
+def named(key: Any) -> str:
+    """Return an id as a plain str."""
+    if not isinstance(key, str):
+        got = f"{type(key).__name__}: send str(id), here and with the label"
+    elif not 0 < len(key) <= MAX_ID:
+        got = f"{len(key)} characters"
+    else:
+        try:
+            return text(key)
+        except ValueError as error:
+            raise ValueError(f"id: {error}") from error
+    raise ValueError(f"id must be a str of 1 to {MAX_ID} characters, got {got}")
+
+
+def timed(ts_ms: Any) -> int:
+    """Return a time as an int."""
+    with suppress(TypeError, ValueError):  # told below
+        found = plain(ts_ms)
+        if type(found) is int and 0 <= found <= MAX_TS_MS:
+            return found
+    got = str(ts_ms) if type(ts_ms) is int else type(ts_ms).__name__
+    raise ValueError(
+        f"ts_ms must be an int of 0 to {MAX_TS_MS}, milliseconds since 1970, got {got:.40}: "
+        "send int(seconds * 1000), or leave it out to mean now"
+    )
+
+
+def finite(part: str, value: Any) -> float:
+    """Return a prediction or a label as a float."""
+    got = type(value).__name__
+    try:
         number = plain(value)
-        if number is None or isinstance(number, str):
-            raise ValueError(f"{topic[:-1]} must be a finite number, got {type(value).__name__}")
-        value = float(number)
-    return topic, key, ts_ms, ready, value
+    except TypeError:
+        number = None
+    except ValueError as error:
+        raise ValueError(f"{part}: {error}") from error
+    else:
+        if isinstance(number, float | int):
+            return float(number)
+        got += " that is NaN or infinite" if number is None and value is not None else ""
+    raise ValueError(
+        f"{part} must be a finite number or bool, got {got}: "
+        "send one number; of a classifier the probability of the positive class, 0 to 1"
+    )
 
 
 def encode(model: str, version: str, topic: str, rows: list[Row]) -> list[tuple[bytes, int]]:

@@ -7,7 +7,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from functools import partial
 from math import inf
 from types import TracebackType
@@ -15,21 +14,21 @@ from typing import Any, NamedTuple, Self
 
 from kafka import KafkaProducer
 
-from tidegauge.frames import MAX_MODEL, MAX_ROWS, MAX_VERSION, Row, Scalar, clean, encode
+from tidegauge.frames import MAX_MODEL, MAX_ROWS, MAX_VERSION, Row, Scalar, clean, encode, text
 from tidegauge.transport import THREAD, KafkaTransport, Transport
 
 log = logging.getLogger(__name__)
 
 TOPICS = ("predictions", "labels", "features")
 RETRY_S = 1.0  # between attempts to reach a broker
-COMPLAINT_S = 60.0  # between two log lines about rows that failed
+COMPLAINT_S = 60.0  # between two log lines about rows that failed or were dropped
 
 
 class Counts(NamedTuple):
     """What became of the rows so far; the four add up to the calls."""
 
     sent: int  # acknowledged by the broker
-    failed: int  # not to be written as JSON, refused by the broker, or given up at close
+    failed: int  # no meaning on the wire, refused by the broker, or given up at close
     dropped: int  # not taken: the buffer was full, or the producer closed
     pending: int  # taken, waiting or under way
 
@@ -40,27 +39,53 @@ def call(method: weakref.WeakMethod[Callable[[], None]]) -> None:
         alive()
 
 
+def check(
+    model: str, version: str, prefix: str, linger_s: float, max_rows: int, max_buffered_rows: int
+) -> None:
+    """Raise a ValueError if a setting is out of range."""
+    for name, given in (("model", model), ("version", version), ("prefix", prefix)):
+        try:
+            text(given)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{name}: {error}") from error
+    if not 0 < len(model) <= MAX_MODEL:
+        raise ValueError(f"model must have 1 to {MAX_MODEL} characters, got {len(model)}")
+    if len(version) > MAX_VERSION:
+        raise ValueError(f"version may have {MAX_VERSION} characters, got {len(version)}")
+    if not 0 <= linger_s < inf:
+        raise ValueError(f"linger_s must be >= 0, got {linger_s!r}")
+    if not 0 < max_rows <= MAX_ROWS:
+        raise ValueError(f"max_rows must be 1 to {MAX_ROWS}, got {max_rows!r}")
+    if max_buffered_rows < max_rows:
+        raise ValueError(
+            f"max_buffered_rows must be >= max_rows ({max_rows}), got {max_buffered_rows!r}"
+        )
+
+
 class Producer:
     """Tells Tidegauge what a model server predicts, without ever making it wait.
 
     A call appends one row under a lock and returns; it never blocks on a broker and never raises.
-    A daemon thread, started by the first row, checks the rows, builds columnar frames and sends
-    them. Without a broker it logs one line and keeps trying while rows collect up to the bound;
-    rows that fail are one line a minute. At level DEBUG kafka-python's own lines come too.
+    Threads, started by the first row in about a millisecond, check the rows, build columnar frames
+    and send them. Without a broker they log one line and keep trying while rows collect up to the
+    bound. At level DEBUG kafka-python's own lines come too.
 
-    A row leaves within about ``linger_s``. What cannot be sent is counted, never silently lost:
-    read ``counts``, or ``sent``, ``failed`` and ``dropped`` alone.
+    A row leaves within about ``linger_s``. What cannot be sent is counted, in ``counts`` or in
+    ``sent``, ``failed`` and ``dropped`` alone, and told in a warning: the latest reason at most
+    once a minute, the total at close.
 
-    Feature values may be float, int, bool, str or None, and whatever ``item()`` or ``float()``
-    turns into one of them: NumPy scalars, Decimal. NaN and infinities travel as null, that is as
-    missing, since JSON has neither; the rest of the row is kept. Any other type, and a prediction
-    or label that is not finite, fails the row. Mappings are copied by the call, so a dict may be
-    used again.
+    Feature values may be float, int, bool, str or None, and what stands for one of them: NumPy's
+    scalars, arrays and tensors of one element, Decimal. NaN, infinities, pandas' NA and NaT and
+    NumPy's NaT travel as null, that is as missing; the rest of the row is kept. Any other type,
+    and a prediction or label that is not finite, fails the row. Mappings are copied by the call,
+    so a dict may be used again; None is one without features.
 
     A process that forks may create the producer before the fork: each child starts its own
-    thread and connection with its own first row, with counts at zero, and what the parent had not
-    sent stays the parent's. Close it at the end (``with`` does); at exit it is closed as a last
-    resort, which under Python 3.12 is too late to open a first connection.
+    threads and connection with its own first row, with counts at zero, and what the parent had not
+    sent stays the parent's. Close it at the end (``with`` does). A program that ends without is
+    held up until its rows are sent, for five seconds, or seven where a connection hangs. Where
+    Python runs no exit functions nothing is sent: ``os._exit``, a signal without a handler, and
+    before Python 3.13 the children of multiprocessing.
 
     Parameters
     ----------
@@ -118,18 +143,7 @@ class Producer:
         clock: Callable[[], float] = time.time,
         transport: Callable[[], Transport] | None = None,
     ) -> None:
-        if not 0 < len(model) <= MAX_MODEL:
-            raise ValueError(f"model must have 1 to {MAX_MODEL} characters, got {len(model)}")
-        if len(version) > MAX_VERSION:
-            raise ValueError(f"version may have {MAX_VERSION} characters, got {len(version)}")
-        if not 0 <= linger_s < inf:
-            raise ValueError(f"linger_s must be >= 0, got {linger_s!r}")
-        if not 0 < max_rows <= MAX_ROWS:
-            raise ValueError(f"max_rows must be 1 to {MAX_ROWS}, got {max_rows!r}")
-        if max_buffered_rows < max_rows:
-            raise ValueError(
-                f"max_buffered_rows must be >= max_rows ({max_rows}), got {max_buffered_rows!r}"
-            )
+        check(model, version, prefix, linger_s, max_rows, max_buffered_rows)
         known = set(KafkaProducer.DEFAULT_CONFIG) - {"bootstrap_servers"}
         if unknown := set(kafka_options or ()) - known:
             raise ValueError(
@@ -141,14 +155,17 @@ class Producer:
         self._key = model.encode()
         self._linger_s, self._max_rows, self._max_buffered = linger_s, max_rows, max_buffered_rows
         self._clock = clock
-        options = {
+        self._kafka_options = {
             "bootstrap_servers": self.brokers,
             "client_id": THREAD,
             "bootstrap_timeout_ms": 5_000,
             "max_block_ms": 5_000,  # a topic that is missing must not hold up the others for long
             **(kafka_options or {}),
         }
-        self._open_transport = transport or partial(KafkaTransport, options)
+        self._open_transport = transport or self._connect_kafka
+        self._needs_kafka = transport is None
+        self._kafka: KafkaTransport | None = None
+        self._of_parents: list[KafkaTransport | None] = []
         self._start_afresh()
         atexit.register(self.close)
         if hasattr(os, "register_at_fork"):
@@ -158,6 +175,9 @@ class Producer:
 
     def _start_afresh(self) -> None:
         """Set all that changes to its beginning: in a new producer and in a forked child."""
+        # Kept: let go of, kafka-python would close it, and wait for a thread that the parent has.
+        self._of_parents.append(self._kafka)
+        self._kafka = None
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)  # for the thread: rows, or a reason to hurry
         self._settled = threading.Condition(self._lock)  # for flush: rows were sent or failed
@@ -168,6 +188,9 @@ class Producer:
         self._flush_to = 0  # a flush waits for the rows before this one
         self._sent = self._failed = self._dropped = self._pending = 0
         self._complained_s = -inf
+        self._told = 0  # rows failed and dropped when the log told of them last
+        self._trouble = ""  # what keeps us from a broker
+        self._retry_s = -inf  # no attempt to start the thread before
         self._closed = self._stop = False
 
     @property
@@ -183,7 +206,7 @@ class Producer:
 
     @property
     def failed(self) -> int:
-        """Rows that could not be written as JSON, were refused, or were given up at close."""
+        """Rows without a meaning on the wire, refused by the broker, or given up at close."""
         return self._failed
 
     @property
@@ -192,46 +215,73 @@ class Producer:
         return self._dropped
 
     def prediction(
-        self, id: str, prediction: float, features: Mapping[str, Scalar], ts_ms: int | None = None
+        self,
+        id: str,
+        prediction: float,
+        features: Mapping[str, Scalar] | None,
+        ts_ms: int | None = None,
     ) -> None:
-        """Report one scored request; ``id`` is what its label will name."""
+        """Report one scored request; ``id`` is what its label will name.
+
+        ``ts_ms`` is when it was scored: whole milliseconds since 1970; None means now.
+        """
         self._offer("predictions", id, ts_ms, features, prediction)
 
     def label(self, id: str, label: float, ts_ms: int | None = None) -> None:
-        """Report what turned out to be true for the prediction ``id``; a bool is 0.0 or 1.0."""
+        """Report what turned out to be true for the prediction ``id``; a bool is 0.0 or 1.0.
+
+        ``ts_ms`` is when it became known: whole milliseconds since 1970; None means now.
+        """
         self._offer("labels", id, ts_ms, {}, label)
 
-    def features(self, id: str, features: Mapping[str, Scalar], ts_ms: int | None = None) -> None:
-        """Report features apart from the prediction ``id``."""
+    def features(
+        self, id: str, features: Mapping[str, Scalar] | None, ts_ms: int | None = None
+    ) -> None:
+        """Report features apart from the prediction ``id``; ``ts_ms`` is when they were made."""
         self._offer("features", id, ts_ms, features, None)
 
     def _offer(
-        self, topic: str, id: Any, ts_ms: Any, features: Mapping[str, Scalar], value: Any
+        self, topic: str, id: Any, ts_ms: Any, features: Mapping[str, Scalar] | None, value: Any
     ) -> None:
         """Append one row if there is room: all that the caller's thread does."""
         try:
             when = int(self._clock() * 1000) if ts_ms is None else ts_ms
-            row = (topic, id, when, dict(features), value)
-        except Exception:  # not a mapping: a monitor must not end the request it watches
+            row = (topic, id, when, {} if features is None else dict(features), value)
+        except Exception:  # a monitor must not end the request it watches
             with self._lock:
                 self._failed += 1
+            kind = type(features).__name__
+            self._complain(topic, f"features must be a dict of names and values, got {kind}")
             return
         with self._lock:
-            if self._closed or self._pending >= self._max_buffered:
-                self._dropped += 1
+            if not self._closed and self._pending < self._max_buffered:
+                self._pending += 1
+                self._rows.append(row)
+                if len(self._rows) in (1, self._max_rows):
+                    self._wake.notify()
+                if self._thread is None:
+                    self._start_thread()
                 return
-            self._pending += 1
-            self._rows.append(row)
-            if len(self._rows) in (1, self._max_rows):
-                self._wake.notify()
-            if self._thread is None:
-                self._start_thread()
+            self._dropped += 1
+        full = f"{self._max_buffered} rows (max_buffered_rows) wait for {self.brokers} already"
+        self._complain(topic, "the producer is closed" if self._closed else full)
 
     def _start_thread(self) -> None:
-        thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
-        with suppress(RuntimeError):  # no threads left, or the interpreter ends; next row retries
+        """Start what sends. Where that fails, a row or a flush tries again a second later."""
+        if time.monotonic() < self._retry_s:
+            return
+        try:
+            if self._needs_kafka and self._kafka is None:
+                self._kafka = KafkaTransport(self._kafka_options)
+            thread = threading.Thread(target=self._run, name=THREAD, daemon=True)
             thread.start()
+        except Exception as error:  # no threads left, a wrong option, the end of the program
+            self._retry_s = time.monotonic() + RETRY_S
+            self._report_trouble(error)
+        else:
             self._thread = thread
+            # Again, since kafka-python closes itself at exit, and the last registered runs first.
+            atexit.register(self.close)
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Send now, and wait until every row given before this call is sent or has failed.
@@ -242,7 +292,11 @@ class Producer:
             target = self._taken + len(self._rows)
             self._flush_to = target
             self._wake.notify()
-            return self._settled.wait_for(lambda: self._settled_to() >= target, timeout_s)
+            if self._rows and self._thread is None:
+                self._start_thread()
+            return self._settled.wait_for(
+                lambda: self._settled_to() >= target, timeout_s if self._thread else 0
+            )
 
     def _settled_to(self) -> int:
         return next(iter(self._unsettled), self._taken)
@@ -250,24 +304,39 @@ class Producer:
     def close(self, timeout_s: float = 5.0) -> bool:
         """Take no more rows, flush, and let go of the broker, in at most ``timeout_s``.
 
-        Return what ``flush`` did; rows that are left then count as failed.
+        Return what ``flush`` did; rows that are left then count as failed, and the log says how
+        many.
         """
-        deadline = time.monotonic() + timeout_s
+        began = time.monotonic()
         with self._lock:
             self._closed = True
         atexit.unregister(self.close)
         flushed = self.flush(timeout_s)
         with self._lock:
             self._stop = True
-            self._failed += self._pending
-            self._pending = 0
+            given_up, self._pending = self._pending, 0
+            self._failed += given_up
             self._taken += len(self._rows)
             self._rows.clear()
             self._unsettled.clear()
             self._wake.notify()
             self._settled.notify_all()
+        took_s = time.monotonic() - began
+        if self._failed + self._dropped > self._told:
+            self._told = self._failed + self._dropped
+            log.warning(
+                "Closed: %d rows were sent, %d failed and %d were dropped; of those that failed, "
+                "%d had no answer from %s in %.1f s%s",
+                self._sent,
+                self._failed,
+                self._dropped,
+                given_up,
+                self.brokers,
+                took_s,
+                f" ({self._trouble})" if self._trouble else "",
+            )
         if self._thread is not None:
-            self._thread.join(max(0.0, deadline - time.monotonic()))
+            self._thread.join(max(0.0, timeout_s - took_s))
         return flushed
 
     def __enter__(self) -> Self:
@@ -289,8 +358,7 @@ class Producer:
         while transport is not None:
             batch, rows = self._take()
             if not rows:
-                transport.close()
-                return
+                break
             good = []
             for row in rows:
                 try:
@@ -299,29 +367,37 @@ class Producer:
                     self._settle(batch, 1, row[0], error)
             for topic in TOPICS:
                 self._send(transport, batch, topic, [row for row in good if row[0] == topic])
+        if (left := transport or self._kafka) is not None:
+            left.close()
+
+    def _connect_kafka(self) -> Transport:
+        assert self._kafka is not None  # made before the thread that calls this
+        return self._kafka.connect()
 
     def _connect(self) -> Transport | None:
         """Open the transport, however long it takes; None if closed before."""
-        told = ""
         while not self._stop:
             try:
                 transport = self._open_transport()
             except Exception as error:  # no broker, no name for it, wrong credentials
-                if told != (told := str(error)):
-                    log.warning(
-                        "No broker at %s yet (%s): trying on, and keeping up to %d rows meanwhile",
-                        self.brokers,
-                        error,
-                        self._max_buffered,
-                    )
+                self._report_trouble(error)
                 with self._lock:
                     self._wake.wait_for(lambda: self._stop, RETRY_S)
             else:
-                # kafka-python closes itself at exit; what was registered last runs first.
-                atexit.unregister(self.close)
-                atexit.register(self.close)
+                self._trouble = ""
                 return transport
         return None
+
+    def _report_trouble(self, error: Exception) -> None:
+        """Say once what keeps us from a broker, until it is something else."""
+        told, self._trouble = self._trouble, str(error)
+        if told != self._trouble and not self._stop:
+            log.warning(
+                "No broker at %s yet (%s): trying on, and keeping up to %d rows meanwhile",
+                self.brokers,
+                error,
+                self._max_buffered,
+            )
 
     def _take(self) -> tuple[int, list[Row]]:
         """Wait for rows, then for more of them, and take them all; none means stop."""
@@ -362,13 +438,19 @@ class Producer:
             else:
                 self._failed += count
             self._settled.notify_all()
-        if error is not None and abs(self._clock() - self._complained_s) >= COMPLAINT_S:
+        if error is not None:
+            self._complain(topic, error)
+
+    def _complain(self, topic: str, reason: BaseException | str) -> None:
+        """Say how many rows were lost and why the last one was, at most once a minute."""
+        if abs(self._clock() - self._complained_s) >= COMPLAINT_S:
             self._complained_s = self._clock()
+            self._told = self._failed + self._dropped
             log.warning(
                 "%d rows failed and %d were dropped so far; the last one, of %s%s: %s",
                 self._failed,
                 self._dropped,
                 self.prefix,
                 topic,
-                error,
+                reason,
             )
