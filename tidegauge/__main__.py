@@ -4,21 +4,25 @@ import sys
 from importlib import import_module
 
 OURS = {"streams", "schemas", "detectors", "tidegauge"}
+EXTRAS = {"broker": "worker,broker", "demo": "worker,broker,demo"}  # all others: worker
 
 
 def main() -> None:
     """Run the command line, or say what to install for it and exit with 2."""
     try:
-        cli = import_module("streams.cli")
-    except ModuleNotFoundError as error:
+        import_module("streams.cli").main()
+    except ModuleNotFoundError as error:  # here, or where a command imports what it alone needs
         if error.name is None or error.name.partition(".")[0] in OURS:
             raise  # a fault of ours, which no installation of an extra would mend
+        command = next((word for word in sys.argv[1:] if not word.startswith("-")), "")
+        others = "" if command else "".join(f" ({name}: '.[{EXTRAS[name]}]')" for name in EXTRAS)
         print(
-            f"tidegauge: this command needs {error.name}: pip install 'tidegauge[worker]'",
+            f"tidegauge: {command or 'the command line'} needs {error.name}, which the client "
+            f"alone does not bring: in a clone run pip install '.[{EXTRAS.get(command, 'worker')}]'"
+            f"{others}; tidegauge is not on PyPI yet",
             file=sys.stderr,
         )
         sys.exit(2)
-    cli.main()
 
 
 if __name__ == "__main__":
