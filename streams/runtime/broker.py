@@ -31,7 +31,7 @@ HOST = "127.0.0.1"
 MIN_JAVA = 17
 START_S = 60.0
 POLL_S = 0.05
-INSTALL = "pip install 'tidegauge[broker]'"
+INSTALL = "pip install '.[broker]' in a clone"
 
 # Below every usual ephemeral range: a client that keeps calling a stopped broker could otherwise
 # be given the broker's own port as its local one, connect to itself, and hold the port.
