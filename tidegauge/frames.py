@@ -19,8 +19,9 @@ MAX_NUMBER = 1e100  # its square, summed, is still a number
 Scalar = float | int | bool | str | None
 Row = tuple[str, Any, Any, dict[Any, Any], Any]  # topic, id, ts_ms, features, value; unchecked
 
-
-MISSING = ("NAType", "NaTType", "MaskedConstant")  # pandas and NumPy, unimported
+# Of pandas and NumPy, known by name, since neither is imported here.
+MISSING = ("NAType", "NaTType", "MaskedConstant")
+TIMES = ("m", "M")  # kinds of NumPy's durations and dates
 
 
 def text(value: Any) -> str:
@@ -46,10 +47,7 @@ def converted(value: Any) -> Scalar:
     try:
         found = item() if callable(item) and kind not in MISSING else value
         if isinstance(found, Scalar):
-            if type(found) is int and getattr(getattr(value, "dtype", None), "kind", "") in (
-                "m",
-                "M",
-            ):
+            if type(found) is int and getattr(getattr(value, "dtype", None), "kind", "") in TIMES:
                 raise TypeError("NumPy counts a date or duration in whatever unit it has")
             return found
         if type(found).__name__ in MISSING:

@@ -66,7 +66,7 @@ class Producer:
     """Tells Tidegauge what a model server predicts, without ever making it wait.
 
     A call appends one row under a lock and returns; it never blocks on a broker and never raises.
-    Threads, started by the first row in about a millisecond, check the rows, build columnar frames
+    Threads, started by the first row in some milliseconds, check the rows, build columnar frames
     and send them. Without a broker they log one line and keep trying while rows collect up to the
     bound. At level DEBUG kafka-python's own lines come too.
 
@@ -218,7 +218,7 @@ class Producer:
         self,
         id: str,
         prediction: float,
-        features: Mapping[str, Scalar] | None,
+        features: Mapping[str, Scalar] | None = None,
         ts_ms: int | None = None,
     ) -> None:
         """Report one scored request; ``id`` is what its label will name.

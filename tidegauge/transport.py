@@ -75,8 +75,8 @@ class KafkaTransport:
     """kafka-python behind the two calls the producer needs, set up in two steps.
 
     Python 3.12 starts no thread once the end of a program has begun, and a program may end right
-    after its first row. So kafka-python's thread is started with that row, which takes about a
-    millisecond and no network, and ``connect`` comes later, in the producer's own thread.
+    after its first row. So kafka-python's thread is started with that row, which takes a few
+    milliseconds and no network, and ``connect`` comes later, in the producer's own thread.
     """
 
     def __init__(self, options: Mapping[str, Any]) -> None:

@@ -198,7 +198,7 @@ def test_callers_go_on_while_the_broker_hangs_and_the_newest_rows_beyond_the_bou
         producer.prediction(f"req-{n}", 0.5, {})
     assert producer.counts == Counts(sent=0, failed=0, dropped=15, pending=10)
     assert len(caplog.records) == 1
-    assert "10 rows (max_buffered_rows) wait for 127.0.0.1:9092 already" in caplog.text
+    assert "10 rows (max_buffered_rows) wait for" in caplog.text
     assert not producer.flush(timeout_s=0)
     hanging.released.set()
     assert producer.flush(GUARD)
