@@ -17,7 +17,7 @@ from streams.monitor.judge import Judge, JudgeState
 from streams.monitor.learning import Learner, LearnerState
 from streams.monitor.records import Output
 from streams.monitor.reports import column_reports, window_report
-from streams.monitor.series import RANGE_MARGIN
+from streams.monitor.series import RANGE_MARGIN, Reading
 from streams.monitor.series import create as create_series
 from streams.monitor.windows import Window, cut
 
@@ -115,7 +115,7 @@ class DriftMonitor:
         if self.judge is not None:
             examples = zip(self.columns.categorical, self.categories, strict=True)
             named = {f"unseen({name})": found.examples for name, found in examples}
-            outputs = self.judge.close(self._figures(), self.window, named)
+            outputs = self.judge.close(self._readings(), self.window, named)
         outputs.append(self._report())
         if self.learner is not None:
             missing = [found.missing / self.window.rows for found in self.categories]
@@ -159,21 +159,18 @@ class DriftMonitor:
         if any(one.reference is not None for one in series):  # else nothing can be decided
             self.judge = Judge(self.origin, spec, series, self.names, budget)
 
-    def _figures(self) -> dict[str, tuple[float, float]]:
-        """Return the open window's value of each series, and what people are shown for it."""
+    def _readings(self) -> dict[str, Reading]:
+        """Return what the open window says of each series."""
         s, rows = self._statistics, self.window.rows
-        found: dict[str, tuple[float, float]] = {}
-        ranks, means, missing = s.rank.tolist(), s.mean.tolist(), s.missing.tolist()
-        with np.errstate(invalid="ignore"):  # no value, no share: NaN
-            outside = (s.outside / s.count).tolist()
-        for column, name in enumerate(self.names):
-            found[f"range({name})"] = (outside[column],) * 2
-            found[f"rank({name})"] = ranks[column], means[column]
-            found[f"missing({name})"] = (missing[column] / rows,) * 2
+        found: dict[str, Reading] = {}
+        table = np.stack([s.count, s.rank, s.mean, s.missing, s.outside]).T.tolist()
+        for name, (count, rank, mean, missing, outside) in zip(self.names, table, strict=True):
+            found[f"range({name})"] = Reading.of_share(count, outside)
+            found[f"rank({name})"] = Reading.of_mean(count, rank, -0.5, 0.5, shown=mean)
+            found[f"missing({name})"] = Reading.of_share(rows, missing)
         for name, seen in zip(self.columns.categorical, self.categories, strict=True):
-            present = rows - seen.missing
-            found[f"missing({name})"] = (seen.missing / rows,) * 2
-            found[f"unseen({name})"] = (seen.unseen / present if present else np.nan,) * 2
+            found[f"missing({name})"] = Reading.of_share(rows, seen.missing)
+            found[f"unseen({name})"] = Reading.of_share(rows - seen.missing, seen.unseen)
         return found
 
     def _report(self) -> Output:

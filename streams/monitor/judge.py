@@ -13,7 +13,7 @@ from schemas.windows import SeriesReport
 from streams.monitor.block import Floats
 from streams.monitor.incidents import Incident, Incidents, Origin
 from streams.monitor.records import Output
-from streams.monitor.series import CONTEXT, Series
+from streams.monitor.series import CONTEXT, NOTHING, Reading, Series
 from streams.monitor.watch import Watch, WatchState
 from streams.monitor.windows import Window
 
@@ -85,15 +85,13 @@ class Judge:
 
     def close(
         self,
-        figures: Mapping[str, tuple[float, float]],
+        readings: Mapping[str, Reading],
         window: Window,
         examples: Mapping[str, list[str]],
     ) -> list[Output]:
-        """Judge a closed window; ``figures`` are a value and what is shown for it, by series."""
-        nothing = (np.nan, np.nan)
-        pairs = [figures.get(series.name, nothing) for series in self.watch.series]
-        table = np.array(pairs, np.float64).reshape(-1, 2)
-        verdicts = self.watch.update(table[:, 0], table[:, 1], window, self._alarmed, examples)
+        """Judge a closed window by the readings of its series."""
+        read = [readings.get(series.name, NOTHING) for series in self.watch.series]
+        verdicts = self.watch.update(read, window, self._alarmed, examples)
         self._alarmed = {}
         return self.incidents.update(verdicts, window, self.watch.context, self.watch.place)
 

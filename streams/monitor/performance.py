@@ -25,6 +25,7 @@ from streams.monitor.metrics import (
 )
 from streams.monitor.records import Output
 from streams.monitor.reports import column_reports, window_report
+from streams.monitor.series import NOTHING, Reading
 from streams.monitor.series import create as create_series
 from streams.monitor.windows import Window, cut
 
@@ -132,18 +133,22 @@ class PerformanceMonitor:
 
     def _close(self) -> list[Output]:
         outputs: list[Output] = []
-        mean = self._statistics.mean
+        s = self._statistics
         if self.judge is not None:
-            figures = {"loss": (float(mean[LOSS]),) * 2, "error": (float(mean[ERROR]),) * 2}
-            figures |= {
-                "label": (np.nan, float(mean[LABEL])),
-                "score": (np.nan, float(mean[SCORE])),
+            columns = np.stack([s.count, s.mean, s.low, s.high]).T.tolist()
+            readings = {
+                name: Reading.of_mean(*columns[column])
+                for name, column in (("loss", LOSS), ("error", ERROR))
             }
-            outputs = self.judge.close(figures, self.window, {})
+            readings |= {
+                name: NOTHING._replace(shown=columns[column][1])
+                for name, column in (("label", LABEL), ("score", SCORE))
+            }
+            outputs = self.judge.close(readings, self.window, {})
         outputs.append(self._report())
         if self.judge is None:
-            variances = (self._statistics.sd**2).tolist()
-            self.learned.append(OutcomeWindow(self.window.rows, mean.tolist(), variances))
+            variances = (s.sd**2).tolist()
+            self.learned.append(OutcomeWindow(self.window.rows, s.mean.tolist(), variances))
             if len(self.learned) >= self.control.spec.reference.windows:
                 self.profiles = self.learn()
                 self._watch()

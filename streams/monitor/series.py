@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,43 @@ WORTH = 5.0  # gates a blatant shift must have
 PROMISED_WINDOWS = 30  # a shorter reference carries no promise: only blatant faults are told
 PROVISIONAL_WINDOWS = 90
 MIN_EFFECTIVE_WINDOWS = 5.0
+
+
+class Reading(NamedTuple):
+    """A window's value of a series, what people are shown for it, and how far one row carries it.
+
+    ``low`` and ``high`` are the least and the greatest the value would be without one of its rows:
+    a shift that lies between them is one row's doing, and no single row makes an incident.
+    """
+
+    value: float
+    shown: float
+    low: float
+    high: float
+
+    @classmethod
+    def of_mean(
+        cls, rows: float, mean: float, least: float, most: float, shown: float | None = None
+    ) -> Self:
+        """Return the reading of a mean over ``rows`` rows from ``least`` to ``most``.
+
+        >>> Reading.of_mean(4, 1.0, 0.0, 4.0)
+        Reading(value=1.0, shown=1.0, low=0.0, high=1.3333333333333333)
+        """
+        told = mean if shown is None else shown
+        if rows <= 1:  # without its row there is nothing
+            return cls(mean, told, -np.inf, np.inf)
+        low, high = (rows * mean - most) / (rows - 1), (rows * mean - least) / (rows - 1)
+        return cls(mean, told, low, high)
+
+    @classmethod
+    def of_share(cls, rows: float, hits: float) -> Self:
+        """Return the reading of the share of ``rows`` rows that ``hits`` of them have."""
+        share = hits / rows if rows else np.nan
+        return cls.of_mean(rows, share, 0.0 if hits < rows else 1.0, 1.0 if hits else 0.0)
+
+
+NOTHING = Reading(np.nan, np.nan, np.nan, np.nan)  # of a window without a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +112,13 @@ class Scale:
         standard: Floats = np.clip((z - self._centre) / self._scale, -CLIP, CLIP)
         return standard
 
-    def blatant(self, values: Floats, rows: int) -> NDArray[np.bool_]:
+    def firm(self, low: Floats, high: Floats) -> Floats:
+        """Return the value nearest to the reference that one row less could have given."""
+        return np.clip(self._mean, low, high)
+
+    def blatant(self, values: Floats, firm: Floats, rows: int) -> NDArray[np.bool_]:
         """Return which values of a window of ``rows`` rows need no further window to be told."""
+        values = np.where(self._share, values, firm)  # shares ask for several rows, see below
         away = np.abs(self._transformed(values) - self._level) / self._sd
         far = away > BLATANT * np.maximum(BLATANT, self._extreme)
         shift = np.abs(values - self._mean)

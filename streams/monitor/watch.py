@@ -13,7 +13,7 @@ from schemas.alerts import Figure, SeriesAlarm
 from schemas.monitors import DetectorSpec
 from schemas.windows import SeriesReport
 from streams.monitor.block import Floats
-from streams.monitor.series import CONTEXT, Scale, Series
+from streams.monitor.series import CONTEXT, NOTHING, Reading, Scale, Series
 from streams.monitor.windows import Window
 
 HISTORY = 100  # windows remembered: the detectors' 80 and some without a value
@@ -54,6 +54,7 @@ class WatchState(msgspec.Struct):
     told: list[int]  # window in which a firing series was told
     effects: list[float]  # as told
     latched: list[int]  # window of the change an ADWIN or Page-Hinkley alarm stands for; -1: none
+    firm: bytes = b""
 
 
 class Watch:
@@ -103,6 +104,7 @@ class Watch:
         width = len(self.series)
         self._values = np.full((HISTORY, width), np.nan)
         self._shown = np.full((HISTORY, width), np.nan)
+        self._firm = np.full((HISTORY, width), np.nan)  # what no single row accounts for
         self._places: list[Place] = []
         self._status = [QUIET] * width
         self._told = [0] * width
@@ -111,21 +113,22 @@ class Watch:
 
     def update(
         self,
-        values: Floats,
-        shown: Floats,
+        readings: Sequence[Reading],
         window: Window,
         row_alarms: Mapping[int, str] | None = None,
         examples: Mapping[str, list[str]] | None = None,
     ) -> Verdicts:
-        """Take the values of a closed window, shape (series,), NaN where it had none.
+        """Take the readings of a closed window, one a series.
 
         ``row_alarms`` names the detector that alarmed on rows of the window, by series;
         ``examples`` the unseen categories, by series name.
         """
-        self._remember(values, shown, window)
+        values, shown, low, high = np.array(readings, np.float64).reshape(-1, len(NOTHING)).T
+        firm = self._scale.firm(low, high)
+        self._remember(values, shown, firm, window)
         alarms = self._decide(values, window, row_alarms or {})
         verdicts = Verdicts()
-        blatants = self._scale.blatant(values, window.rows)
+        blatants = self._scale.blatant(values, firm, window.rows)
         for index in np.flatnonzero(~np.isnan(values)).tolist():
             if self._status[index] == FIRING:
                 self._follow(index, window, verdicts)
@@ -137,7 +140,7 @@ class Watch:
             series = self.series[index]
             detector, back = ("blatant", 1) if blatant else alarms.get(index, ("", 0))
             self._status[index] = PENDING if back else QUIET
-            shift = self._recent(self._values, index, back) - series.mean
+            shift = self._shift(index, back)
             worth = abs(shift) >= series.gate and (shift > 0 or series.statistic != "loss")
             if worth and (blatant or (back and series.decides)):
                 alarm = self._alarm(index, detector, back, window)
@@ -184,9 +187,10 @@ class Watch:
             if series.statistic not in CONTEXT
         }
 
-    def _remember(self, values: Floats, shown: Floats, window: Window) -> None:
-        self._values[:-1], self._shown[:-1] = self._values[1:], self._shown[1:]
-        self._values[-1], self._shown[-1] = values, shown
+    def _remember(self, values: Floats, shown: Floats, firm: Floats, window: Window) -> None:
+        for history, newest in ((self._values, values), (self._shown, shown), (self._firm, firm)):
+            history[:-1] = history[1:]
+            history[-1] = newest
         place = Place(window.index, window.first_ts_ms, window.first_offset)
         self._places = [*self._places, place][-HISTORY:]
 
@@ -208,7 +212,7 @@ class Watch:
                 kept = int(bank.since_rows[column])
                 self._latched[columns[column]] = window.index - max(kept, 1) + 1
         for index in row_alarms:
-            if self._latched[index] < 0:
+            if self._latched[index] < 0 and not self._is_one_row(index):
                 self._latched[index] = window.index
         for index, since in enumerate(self._latched):
             if since >= 0 and window.index - since >= LATCH:
@@ -222,9 +226,26 @@ class Watch:
         known = history[~np.isnan(history[:, index]), index]
         return float(known[-count:].mean()) if count and len(known) else float("nan")
 
+    def _is_one_row(self, index: int) -> bool:
+        """Return whether the last window is off by the gate and one of its rows does most of it."""
+        shift = abs(self._values[-1, index] - self.series[index].mean)
+        part = abs(self._values[-1, index] - self._firm[-1, index])
+        return bool(shift >= self.series[index].gate and part > shift / 2)
+
+    def _shift(self, index: int, count: int) -> float:
+        """Return how far the last values are from the reference without the row that did most."""
+        known = ~np.isnan(self._values[:, index])
+        values = self._values[known, index][-count:]
+        if not count or not len(values):
+            return float("nan")
+        shift = float(values.mean()) - self.series[index].mean
+        sign = 1.0 if shift > 0 else -1.0
+        most = float((sign * (values - self._firm[known, index][-count:])).max())
+        return sign * max(abs(shift) - max(most, 0.0) / len(values), 0.0)
+
     def _alarm(self, index: int, detector: str, back: int, window: Window) -> SeriesAlarm:
         series = self.series[index]
-        shift = self._recent(self._values, index, back) - series.mean
+        shift = self._shift(index, back)
         rows = np.flatnonzero(~np.isnan(self._values[:, index]))[-back:]
         place = self._places[max(int(rows[0]) - HISTORY, -len(self._places))]
         judged = detector == "mixture"
@@ -249,15 +270,14 @@ class Watch:
         series, told = self.series[index], self._told[index]
         since = window.index - told
         if since >= CALM:
-            shift = self._recent(self._values, index, CALM) - series.mean
-            if abs(shift) <= series.gate / 2:
+            if abs(self._shift(index, CALM)) <= series.gate / 2:
                 self._forget(index)
                 verdicts.resolved.append(series.name)
                 return
         back = min(since, CALM // 2)
         if back < CALM // 2 or not series.sd:
             return
-        effect = (self._recent(self._values, index, back) - series.mean) / series.sd
+        effect = self._shift(index, back) / series.sd
         if effect * self._effects[index] > 0 and abs(effect) >= WORSE * abs(self._effects[index]):
             self._effects[index] = effect
             detector = self._detector.get(index, "mixture")
@@ -292,5 +312,7 @@ class Watch:
         shape = self._values.shape
         self._values = np.frombuffer(state.values).reshape(shape).copy()
         self._shown = np.frombuffer(state.shown).reshape(shape).copy()
+        firm = state.firm or state.values  # not in snapshots of version 0.1
+        self._firm = np.frombuffer(firm).reshape(shape).copy()
         self._places, self._status = state.places, state.status
         self._told, self._effects, self._latched = state.told, state.effects, state.latched
