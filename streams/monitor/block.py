@@ -28,6 +28,10 @@ class Block:
         """Return the number of rows."""
         return len(self.ids)
 
+    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Return the event times and the offsets of some of them."""
+        return self.ts_ms[start:stop], self.offsets[start:stop]
+
 
 def from_rows(rows: Sequence[Any], offsets: Sequence[int], read: Decoders) -> Block:
     """Return decoded rows as a block."""

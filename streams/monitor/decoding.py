@@ -4,6 +4,7 @@ A hot loop reads single rows with the typed decoder of the model last seen; ever
 frame, another model, a fault) takes the careful path, which also finds the reason.
 """
 
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,7 @@ from streams.monitor.records import Record
 from streams.monitor.rejections import FAULTS, Rejection, present, rejection
 
 Key = tuple[str, str]  # model, version
+NOBODY: Key = ("", "")  # of records that do not say whose they are
 
 
 def key_of(item: tuple[Key, object]) -> Key:
@@ -68,7 +70,9 @@ class Intake(msgspec.Struct):
         return self.rows >= INTAKE_ROWS or self.size >= INTAKE_BYTES
 
 
-_HEAD = msgspec.json.Decoder(Head)
+HEAD = msgspec.json.Decoder(Head)
+_MODEL = re.compile(rb'"model"\s*:\s*"([ !#-\[\]-~]{1,200})"').search  # plain ASCII, no escapes
+_VERSION = re.compile(rb'"version"\s*:\s*"([ !#-\[\]-~]{0,100})"').search
 KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ROW: dict[str, msgspec.json.Decoder[Any]] = {
     "predictions": msgspec.json.Decoder(Prediction),
@@ -169,7 +173,7 @@ class BatchReader:
             try:
                 key = self._careful(record, known)
             except FAULTS as fault:
-                batch.rejections.append(rejection(record, fault))
+                batch.rejections.append(rejection(record, fault, self._whose(record)))
                 continue
             if batch.unknown is not None:
                 batch.stop = index
@@ -180,6 +184,11 @@ class BatchReader:
             self._flush(key)
         self._groups = {}
         return batch
+
+    def _whose(self, record: Record) -> Key:
+        """Return the model version that a record names, if it is one that is watched."""
+        key = named(record.value or b"")
+        return key if key in self.declared else NOBODY
 
     def _group(self, key: Key) -> _Group | None:
         if key in self.intakes:  # rows that came before wait to be read
@@ -213,7 +222,7 @@ class BatchReader:
         return True
 
     def _careful(self, record: Record, known: Collection[Key]) -> Key:
-        head = _HEAD.decode(present(record.value))
+        head = HEAD.decode(present(record.value))
         key = (head.model, head.version)
         if key not in known:
             _check_text(key)
@@ -243,7 +252,7 @@ class BatchReader:
             try:
                 self._typed(key, kept)
             except FAULTS as fault:
-                self._batch.rejections.append(rejection(kept, fault))
+                self._batch.rejections.append(rejection(kept, fault, key))
 
     def _typed(self, key: Key, record: Record) -> None:
         value = record.value or b""
@@ -281,7 +290,7 @@ class BatchReader:
                 good.append(row)
             except FAULTS as fault:
                 bad.append(index)
-                reason = reason or f"{fault} in row {index} of the frame"
+                reason = reason or str(fault)
         if bad:
             self._batch.rejections.append(_bad_rows(key, record, frame, bad, reason))
         if good:
@@ -325,6 +334,20 @@ class BatchReader:
         ]
 
 
+def named(value: bytes) -> Key:
+    """Return the model version that a value names, even where it is no JSON that can be read.
+
+    >>> named(b'{"model": "fraud", "version": "3", "features": {"amount": NaN}}')
+    ('fraud', '3')
+    """
+    try:
+        head = HEAD.decode(value)
+        return head.model, head.version
+    except FAULTS:
+        model, version = (search(value) for search in (_MODEL, _VERSION))
+        return (model[1].decode(), version[1].decode() if version else "") if model else NOBODY
+
+
 def check_ahead(ts_ms: int, record_ms: int) -> None:
     """Raise ValueError for an event time that only a wrong clock can have given."""
     if ts_ms > record_ms + AHEAD_MS and record_ms >= 0:  # -1: the record has no time of its own
@@ -349,4 +372,5 @@ def _bad_rows(
         kept["predictions"] = [frame.predictions[i] for i in bad]
     kept["features"] = {k: [v[i] for i in bad] for k, v in frame.features.items()}
     value = msgspec.json.encode(kept)
-    return Rejection(record, reason, rows=len(bad), value=value)
+    where = f" in row {bad[0]} of the frame"
+    return Rejection(record, reason, rows=len(bad), of=key, where=where, value=value)

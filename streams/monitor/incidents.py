@@ -12,14 +12,15 @@ from schemas.monitors import RetrainingSpec, milliseconds
 from schemas.references import reference_key
 from streams.monitor import wording
 from streams.monitor.records import Output
-from streams.monitor.series import PROVISIONAL_WINDOWS
+from streams.monitor.series import NIL, PROVISIONAL_WINDOWS
 from streams.monitor.watch import Place, Verdicts
 from streams.monitor.windows import Window
 
 JOIN = 7  # windows after its latest alarm in which a further series joins an incident
+QUALITY = ("missing", "unseen", *NIL)
 CRITICAL = 4.0  # gates: an effect this large is critical
 
-MonitorSource = Literal["predictions", "features", "outcomes"]
+MonitorSource = Literal["predictions", "features", "labels", "outcomes"]
 Kind = Literal["drift", "performance", "quality"]
 
 
@@ -46,6 +47,13 @@ class Origin:
     partition: int
     retraining: RetrainingSpec
     reference_windows: int
+
+    @property
+    def name(self) -> str:
+        """Return what to call it: the model version, or a topic's partition."""
+        if self.model:
+            return reference_key(self.model, self.version)
+        return f"{self.topic}[{self.partition}]"
 
 
 class Incidents:
@@ -144,7 +152,7 @@ class Incidents:
     ) -> Output:
         incident.revision += 1
         origin, alarms = self.origin, _by_size(list(incident.alarms.values()))
-        name = reference_key(origin.model, origin.version)
+        name = origin.name
         over, figures = status == "resolved", context(incident.since_ms)
         critical = any(abs(a.effect) >= CRITICAL * a.gate for a in alarms)
         severity: Literal["warning", "critical"] = "critical" if critical else "warning"
@@ -220,6 +228,6 @@ def _by_size(alarms: list[SeriesAlarm]) -> list[SeriesAlarm]:
 
 
 def _kind(source: str, first: SeriesAlarm) -> Kind:
-    if source == "outcomes":
-        return "performance"
-    return "quality" if first.statistic in ("missing", "unseen") else "drift"
+    if first.statistic in QUALITY:
+        return "quality"
+    return "performance" if source == "outcomes" else "drift"

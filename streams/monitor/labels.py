@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from schemas import events
-from streams.monitor.decoding import KEYS, check_ahead, check_lengths
+from streams.monitor.decoding import KEYS, check_ahead, check_lengths, named
 from streams.monitor.join import Label
 from streams.monitor.records import Record
 from streams.monitor.rejections import FAULTS, Rejection, present, rejection
@@ -42,7 +42,7 @@ def read_labels(records: Sequence[Record]) -> tuple[Labels, list[Rejection]]:
                 row.model.encode()
                 found.append((row.model, Label(row.id, row.ts_ms, float(row.label), record.offset)))
         except FAULTS as fault:
-            rejections.append(rejection(record, fault))
+            rejections.append(rejection(record, fault, (named(record.value or b"")[0], "")))
     return found, rejections
 
 
@@ -76,7 +76,7 @@ def _salvage(record: Record, found: Labels, rejections: list[Rejection]) -> None
             found.append((row.model, Label(row.id, row.ts_ms, float(row.label), record.offset)))
         except FAULTS as fault:
             bad.append(index)
-            reason = reason or f"{fault} in row {index} of the frame"
+            reason = reason or str(fault)
     if bad:
         kept = {
             "model": frame.model,
@@ -85,4 +85,7 @@ def _salvage(record: Record, found: Labels, rejections: list[Rejection]) -> None
             "labels": [frame.labels[i] for i in bad],
         }
         value = msgspec.json.encode(kept)
-        rejections.append(Rejection(record, reason, rows=len(bad), value=value))
+        whose, where = (frame.model, ""), f" in row {bad[0]} of the frame"
+        rejections.append(
+            Rejection(record, reason, rows=len(bad), of=whose, where=where, value=value)
+        )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
+from operator import itemgetter
 from typing import Literal
 
 import msgspec
@@ -14,21 +15,22 @@ from schemas.references import Reference
 from streams.monitor.block import Block
 from streams.monitor.columns import RowSource
 from streams.monitor.control import Control, control
-from streams.monitor.decoding import Kept, Key, key_of
+from streams.monitor.decoding import Key, key_of
 from streams.monitor.incidents import Origin
 from streams.monitor.join import Join, JoinCounts, Label, Mark, Pair, Prediction
 from streams.monitor.journal import JournalWriter, Position, read_entry
 from streams.monitor.labels import Labels, read_labels
 from streams.monitor.performance import PerformanceMonitor, PerformanceState
-from streams.monitor.quality import Quality, QualityState
+from streams.monitor.quality import Listed, Readability, ReadState, Rows
 from streams.monitor.records import SOURCES, Folded, Output, Record, Source
 from streams.monitor.rejections import FAULTS, Rejection, letter, rejection
 from streams.monitor.retraining import Retraining, read_alert
-from streams.monitor.rows import RowMonitors, RowsState
+from streams.monitor.rows import RowMonitors, RowsFolded, RowsState
 from streams.monitor.trial import check_control
 
+Input = Literal["predictions", "features", "labels"]
 ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
-INPUTS: tuple[Source, ...] = ("predictions", "features", "labels")
+INPUTS: tuple[Input, ...] = ("predictions", "features", "labels")
 LAYOUT = 1  # of the snapshot
 
 
@@ -64,8 +66,8 @@ class PartitionState(msgspec.Struct):
     position: Position
     digests: list[tuple[Key, str]]
     spread: list[tuple[Key, bool]]
-    quality: dict[Source, QualityState]
     quiet_until_ms: dict[str, int]
+    readability: dict[Source, list[tuple[Key, ReadState]]] = {}
 
 
 class Partition:
@@ -86,7 +88,9 @@ class Partition:
         self.writer = JournalWriter()
         self.outcome_controls: dict[Key, Control] = {}
         self.performance: dict[Key, PerformanceMonitor] = {}
-        self.quality = {source: Quality(settings.topics[source], number) for source in INPUTS}
+        self.readability: dict[Source, Readability] = {
+            source: Readability(source, settings.topics[source], number) for source in INPUTS
+        }
         self.retraining = Retraining()
         self._position = Position()  # of the performance monitors in the journal
         self._reading: Position | None = None  # of a restore in the journal
@@ -106,15 +110,21 @@ class Partition:
         owed, self._owed = self._owed, []
         outputs = [entry for model, pairs in owed for entry in self.writer.pairs(model, pairs)]
         rejections: list[Rejection] = []
+        rows: dict[Key, list[Rows]] = {}
         unknown: Key | None = None
         read = len(fresh)
         if source in ("predictions", "features"):
-            folded, rejections, read, unknown = self._fold_rows(source, fresh)
-            outputs += folded
+            folded = self._fold_rows(source, fresh)
+            rejections, read, unknown = folded.rejections, folded.read, folded.unknown
+            outputs += folded.outputs
+            for key, block in folded.blocks:
+                rows.setdefault(key, []).append(block)
         elif source == "labels":
             labels, rejections = self._read_labels(fresh)
             self.tallies[source].observed += len(labels)
             outputs += self._fold_labels(labels)
+            for model, own in _by_model(labels).items():
+                rows[model, ""] = [Listed(own, itemgetter(1), itemgetter(3))]  # ts_ms, offset
         else:
             outputs += self._fold_each(source, fresh, rejections)
         if unknown is not None:
@@ -125,9 +135,8 @@ class Partition:
         tally.rejected += sum(rejected.rows for rejected in rejections)
         topic = self.settings.topics[source]
         outputs += [letter(rejected, topic, self.number) for rejected in rejections]
-        if source in self.quality:
-            bad = {r.record.offset for r in rejections if not isinstance(r.record, Kept)}
-            outputs += self.quality[source].fold(done, bad)
+        if source in self.readability:
+            outputs += self.readability[source].fold(rows, rejections, done)
         if done:
             self.next_offset[source] = done[-1].offset + 1
         return Folded(outputs, fresh[read:], unknown)
@@ -138,16 +147,13 @@ class Partition:
             return records
         return [record for record in records if record.offset >= start]
 
-    def _fold_rows(
-        self, source: RowSource, records: Sequence[Record]
-    ) -> tuple[list[Output], list[Rejection], int, Key | None]:
+    def _fold_rows(self, source: RowSource, records: Sequence[Record]) -> RowsFolded:
         folded = self.rows[source].fold(records)
-        outputs = folded.outputs
         self.tallies[source].observed += sum(len(block) for _, block in folded.blocks)
         if source == "predictions":
             for model, arrived in predictions_by_model(folded.blocks).items():
-                outputs += self._join_predictions(model, arrived, folded.released)
-        return outputs, folded.rejections, folded.read, folded.unknown
+                folded.outputs += self._join_predictions(model, arrived, folded.released)
+        return folded
 
     def _join_predictions(
         self, model: str, arrived: list[tuple[str, Prediction]], released: Mapping[Key, int]
@@ -378,8 +384,8 @@ class Partition:
             position,
             sorted(self._digests.items()),
             sorted(self._spread.items()),
-            {source: quality.state for source, quality in self.quality.items()},
             self.retraining.quiet_until_ms,
+            {source: own.state() for source, own in self.readability.items()},
         )
         return msgspec.msgpack.encode(state)
 
@@ -399,8 +405,8 @@ class Partition:
         self._digests, self._spread = dict(state.digests), dict(state.spread)
         for key, monitor in state.performance:
             self._performance(key).load(monitor)
-        for topic, quality in state.quality.items():
-            self.quality[topic].state = quality
+        for topic, read in state.readability.items():
+            self.readability[topic].load(read)
         self.retraining.quiet_until_ms = state.quiet_until_ms
         return self
 

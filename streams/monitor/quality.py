@@ -1,120 +1,345 @@
-"""Is a topic mostly bad? Counts records that could not be read, in blocks of the log."""
+"""Shares of rows that should be nil, judged as any other series: rows that cannot be read, say."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
-from schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
-from schemas.cloudevents import stable_id
-from streams.monitor import wording
-from streams.monitor.incidents import alert_output
+from schemas.monitors import BudgetSpec, MonitorSpec, RetrainingSpec
+from schemas.references import SeriesProfile
+from streams.monitor.block import Ints
+from streams.monitor.decoding import NOBODY, Key, key_of
+from streams.monitor.incidents import MonitorSource, Origin
+from streams.monitor.judge import Judge, JudgeState
 from streams.monitor.records import Output, Record
+from streams.monitor.rejections import Rejection
+from streams.monitor.series import MISSING_SD, PROVISIONAL_WINDOWS, Reading, create
+from streams.monitor.watch import HISTORY
+from streams.monitor.windows import Window
 
-BLOCK = 100  # records
-MOSTLY = 0.5  # share of bad records in a block that is told
-BETTER = 0.25  # and below which it is over
+BLOCK = 100  # rows of a window
+MAX_MODELS = 1000  # counted apart; those of further ones count as nobody's
+GATE = 0.2  # of MISSING_SD: two points of share
+REASONS = 20  # counted in a window; further ones are not told
+REASON_CHARS = 200
 LATEST_MS = 253_402_300_799_999  # the year 9999 ends
 
-
-class QualityState(msgspec.Struct):
-    """The open block and the incident, if there is one."""
-
-    records: int = 0
-    bad: int = 0
-    first_offset: int = 0
-    incident: str = ""
-    revision: int = 0
-    since_ms: int = 0
+T = TypeVar("T")
 
 
-class Quality:
-    """Tells when most records of one topic's partition cannot be read, and when that is over."""
+class SharesState(msgspec.Struct):
+    """What is remembered of the shares of one stream."""
 
-    def __init__(self, topic: str, partition: int) -> None:
-        self.topic, self.partition = topic, partition
-        self.state = QualityState()
+    judge: JudgeState | None = None
+    calm: int = 0
 
-    def fold(self, records: Sequence[Record], bad: set[int]) -> list[Output]:
-        """Count records; ``bad`` are the offsets of those that were rejected."""
-        outputs: list[Output] = []
-        start = 0
-        while start < len(records):
-            piece = records[start : start + BLOCK - self.state.records]
-            if self.state.records == 0:
-                self.state.first_offset = piece[0].offset
-            self.state.records += len(piece)
-            self.state.bad += sum(record.offset in bad for record in piece) if bad else 0
-            if self.state.records == BLOCK:
-                outputs += self._close(piece[-1])
-            start += len(piece)
+
+class Shares:
+    """Tells when shares of a stream that should be nil are not.
+
+    They are judged against a reference of noughts, by the rules of all series, with a gate of two
+    points. Nothing is kept of a stream that has been clean for 100 windows.
+
+    Parameters
+    ----------
+    origin
+        Whose alerts these are; its reference is set here.
+    names
+        The series: one of ``rejected``, ``unpaired``, ``duplicate``, or several.
+    """
+
+    def __init__(self, origin: Origin, names: Sequence[str]) -> None:
+        self.origin, self.names = origin, names
+        self.judge: Judge | None = None
+        self.calm = 0  # windows without a hit, since the last that had one
+
+    def close(
+        self, window: Window, hits: Sequence[int], examples: Mapping[str, list[str]]
+    ) -> list[Output]:
+        """Judge a closed window, in which so many rows count for each series.
+
+        ``examples`` says, by series, what the alert is to name.
+        """
+        if self.judge is None and not any(hits):
+            return []
+        self.calm = 0 if any(hits) else self.calm + 1
+        judge = self.judge = self.judge or self._new()
+        counted = zip(self.names, hits, strict=True)
+        readings = {name: Reading.of_share(window.rows, count) for name, count in counted}
+        outputs = judge.close(readings, window, examples)
+        if self.calm >= HISTORY and not judge.incidents.open:
+            self.judge, self.calm = None, 0
         return outputs
 
-    def _close(self, last: Record) -> list[Output]:
-        state = self.state
-        share = state.bad / BLOCK
+    def _new(self) -> Judge:
+        nil = SeriesProfile(values=[0.0] * PROVISIONAL_WINDOWS, sd=MISSING_SD, shown=0.0)
+        series = [
+            replace(create(name, nil, GATE), feature=self.origin.topic) for name in self.names
+        ]
+        budget = BudgetSpec()
+        spec = MonitorSpec(model=self.origin.model, false_alarms=budget)
+        return Judge(self.origin, spec, series, (), budget.count)
+
+    def state(self) -> SharesState:
+        """Return what a snapshot needs."""
+        return SharesState(self.judge.state() if self.judge is not None else None, self.calm)
+
+    def load(self, state: SharesState) -> None:
+        """Take back the state of the same stream."""
+        self.judge, self.calm = None, state.calm
+        if state.judge is not None:
+            self.judge = self._new()
+            self.judge.load(state.judge)
+
+
+class ReadState(msgspec.Struct):
+    """What is remembered of how well a model's rows can be read."""
+
+    rows: int
+    rejected: int
+    reason: str
+    window: Window
+    hits: int
+    reasons: dict[str, int]
+    shares: SharesState
+
+
+class Rows(Protocol):
+    """Rows in the order of the log; only what is asked for is made into arrays."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Return the event times and the offsets of some of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """Rows as objects."""
+
+    items: Sequence[T]
+    ts_ms: Callable[[T], int]
+    offset: Callable[[T], int]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.items)
+
+    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Return the event times and the offsets of some of them."""
+        some = self.items[start:stop]
+        return np.array(list(map(self.ts_ms, some)), np.int64), np.array(
+            list(map(self.offset, some)), np.int64
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixed:
+    """Good rows and bad ones; a reason for each bad one, in their order."""
+
+    ts_ms: Ints
+    offsets: Ints
+    bad: NDArray[np.bool_]
+    reasons: list[str]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.bad)
+
+    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Return the event times and the offsets of some of them."""
+        return self.ts_ms[start:stop], self.offsets[start:stop]
+
+
+class Readable:
+    """Tells when rows of one model, or records of nobody in particular, cannot be read."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.rows = self.rejected = 0  # ever
+        self.reason = ""  # the main one of the last window that had any
+        self.window = Window()
+        self._hits = 0  # in the open window
+        self._reasons: Counter[str] = Counter()
+        self._shares = Shares(origin, ("rejected",))
+
+    def fold(self, rows: Rows) -> list[Output]:
+        """Take further rows; return the alerts that they give rise to."""
         outputs: list[Output] = []
-        if share > MOSTLY and not state.incident:
-            state.incident = stable_id("rejected", self.topic, self.partition, last.offset)
-            state.since_ms = _dated(last)
-            outputs.append(self._tell(share, last))
-        elif share < BETTER and state.incident:
-            outputs.append(self._tell(share, last, over=True))
-            state.incident, state.revision = "", 0
-        state.records = state.bad = 0
+        start, found = 0, len(rows)
+        self.rows += found
+        mixed = rows if isinstance(rows, _Mixed) else None
+        if mixed is None and self._shares.judge is None and not self._hits:
+            start = self._skip(rows)
+        while start < found:
+            stop = min(found, start + BLOCK - self.window.rows)
+            self.window.add_rows(*rows.piece(start, stop))
+            if mixed is not None:
+                self._count(mixed, start, stop)
+            if self.window.rows == BLOCK:
+                outputs += self._close()
+            start = stop
         return outputs
 
-    def _tell(self, share: float, last: Record, over: bool = False) -> Output:
-        state = self.state
-        state.revision += 1
-        told_ms = _dated(last)
-        alarm = SeriesAlarm(
-            series="rejected",
-            feature=self.topic,
-            statistic="rejected",
-            detector="share",
-            direction="up",
-            effect=share,
-            gate=MOSTLY,
-            value=Figure(reference=0.0, current=share),
-            since_ms=state.since_ms,
-            told_ms=told_ms,
-            resolved_ms=told_ms if over else None,
+    def _skip(self, rows: Rows) -> int:
+        """Step over windows in which nothing was wrong and nothing is being followed."""
+        filled = self.window.rows
+        windows = (filled + len(rows)) // BLOCK
+        whole = windows * BLOCK - filled
+        if not windows:
+            return 0
+        ((last_ms,), (last_offset,)) = (piece.tolist() for piece in rows.piece(whole - 1, whole))
+        self.window = Window(
+            self.window.index + windows, last_ts_ms=last_ms, last_offset=last_offset
         )
-        where = f"{self.topic}[{self.partition}]"
-        return alert_output(
-            Alert(
-                incident=state.incident,
-                revision=state.revision,
-                status="resolved" if over else "firing",
-                kind="quality",
-                severity="critical",
-                provisional=False,
-                model="",
-                version="",
-                title=wording.resolution(where, [alarm], told_ms)
-                if over
-                else wording.title(where, [alarm], {}, state.since_ms),
-                advice="Nothing: the incident is over."
-                if over
-                else wording.advice("quality", [alarm], state.since_ms),
-                since_ms=state.since_ms,
-                told_ms=told_ms,
-                resolved_ms=told_ms if over else None,
-                series=[alarm],
-                evidence=Evidence(
-                    topic=self.topic,
-                    partition=self.partition,
-                    first_offset=state.first_offset,
-                    last_offset=last.offset,
-                    windows=1,
-                    rows=BLOCK,
-                ),
-                reference_windows=0,
-            ),
-            f"/tidegauge/{self.topic}/{self.partition}",
+        return whole
+
+    def _count(self, rows: _Mixed, start: int, stop: int) -> None:
+        before, hits = (
+            int(np.count_nonzero(rows.bad[a:b])) for a, b in ((0, start), (start, stop))
         )
+        self._hits += hits
+        self.rejected += hits
+        for reason in rows.reasons[before : before + hits]:
+            if reason in self._reasons or len(self._reasons) < REASONS:
+                self._reasons[reason] += 1
+
+    def _close(self) -> list[Output]:
+        if self._reasons:
+            self.reason = self._reasons.most_common(1)[0][0]
+        outputs = self._shares.close(self.window, [self._hits], {"rejected": [self.reason]})
+        self.window = self.window.following()
+        self._hits, self._reasons = 0, Counter()
+        return outputs
+
+    def state(self) -> ReadState:
+        """Return what a snapshot needs."""
+        return ReadState(
+            self.rows,
+            self.rejected,
+            self.reason,
+            self.window,
+            self._hits,
+            dict(self._reasons),
+            self._shares.state(),
+        )
+
+    def load(self, state: ReadState) -> None:
+        """Take back the state of the same model."""
+        self.rows, self.rejected, self.reason = state.rows, state.rejected, state.reason
+        self.window, self._hits = state.window, state.hits
+        self._reasons = Counter(state.reasons)
+        self._shares.load(state.shares)
+
+
+class Readability:
+    """Tells, model by model, which share of the rows in one topic's partition cannot be read.
+
+    Rows are counted, not records: one bad row of a frame of 500 is 0.2%. Records that do not even
+    say whose they are, are counted against all records of the partition.
+    """
+
+    def __init__(self, source: MonitorSource, topic: str, partition: int) -> None:
+        self.source, self.topic, self.partition = source, topic, partition
+        self.models: dict[Key, Readable] = {}
+
+    def fold(
+        self,
+        read: Mapping[Key, Sequence[Rows]],
+        rejections: Sequence[Rejection],
+        records: Sequence[Record],
+    ) -> list[Output]:
+        """Count what a batch held.
+
+        Parameters
+        ----------
+        read
+            The rows that were read, by model version, in pieces.
+        rejections
+            What was not.
+        records
+            All records of the batch.
+        """
+        outputs: list[Output] = []
+        refused: dict[Key, list[Rejection]] = {}
+        for rejected in rejections:
+            whose = rejected.of if self._is_counted(rejected.of) else NOBODY
+            refused.setdefault(whose, []).append(rejected)
+        nobody = refused.pop(NOBODY, [])
+        for key in sorted(read.keys() | refused.keys(), key=partial(_first, read, refused)):
+            if self._is_counted(key):  # in the order of the log, wherever it was cut
+                outputs += self._fold(key, read.get(key, ()), refused.get(key, []))
+        lost = {rejected.record.offset for rejected in nobody}
+        fine = [r for r in records if r.offset not in lost] if lost else records
+        return outputs + self._fold(NOBODY, [Listed(fine, _dated, _offset)], nobody)
+
+    def _fold(
+        self, key: Key, pieces: Sequence[Rows], rejections: Sequence[Rejection]
+    ) -> list[Output]:
+        own = self._of(key)
+        if rejections:
+            pieces = [_in_order(pieces, rejections, own.window.last_ts_ms)]
+        return [output for rows in pieces for output in own.fold(rows)]
+
+    def _is_counted(self, key: Key) -> bool:
+        return key in self.models or len(self.models) <= MAX_MODELS
+
+    def _of(self, key: Key) -> Readable:
+        if key not in self.models:
+            origin = Origin(*key, self.source, self.topic, self.partition, RetrainingSpec(), 0)
+            self.models[key] = Readable(origin)
+        return self.models[key]
+
+    def state(self) -> list[tuple[Key, ReadState]]:
+        """Return what a snapshot needs."""
+        return [(key, own.state()) for key, own in sorted(self.models.items(), key=key_of)]
+
+    def load(self, state: Sequence[tuple[Key, ReadState]]) -> None:
+        """Take back the state of the same topic and partition."""
+        for key, own in state:
+            self._of(key).load(own)
+
+
+def _first(
+    read: Mapping[Key, Sequence[Rows]], refused: Mapping[Key, Sequence[Rejection]], key: Key
+) -> int:
+    """Return the offset of a model's first row in a batch."""
+    found = [rejected.record.offset for rejected in refused.get(key, ())]
+    return min([*found, *(int(rows.piece(0, 1)[1][0]) for rows in read.get(key, ()))])
+
+
+def _in_order(pieces: Sequence[Rows], rejections: Sequence[Rejection], before_ms: int) -> _Mixed:
+    """Return good and bad rows in the order of the log.
+
+    A row that could not be read has no event time: it gets that of the row before it, or, where
+    there was none, that of its record.
+    """
+    arrays = [rows.piece(0, len(rows)) for rows in pieces]
+    nothing = np.empty(0, np.int64)
+    ts_ms = np.concatenate([nothing, *(times for times, _ in arrays)])
+    offsets = np.concatenate([nothing, *(places for _, places in arrays)])
+    counts = [rejected.rows for rejected in rejections]
+    at = np.repeat([rejected.record.offset for rejected in rejections], counts)
+    dated = np.repeat([_dated(rejected.record) for rejected in rejections], counts)
+    place = np.searchsorted(offsets, at, side="right")  # behind the good rows of its own frame
+    before = np.concatenate([[before_ms], ts_ms])[place]
+    return _Mixed(
+        np.insert(ts_ms, place, np.where(before > 0, before, dated)),
+        np.insert(offsets, place, at),
+        np.insert(np.zeros(len(offsets), np.bool_), place, True),
+        [r.reason[:REASON_CHARS] for r in rejections for _ in range(r.rows)],
+    )
 
 
 def _dated(record: Record) -> int:
     """Return a record's own time; producers may set it to what no calendar has."""
     return min(max(record.timestamp, 0), LATEST_MS)
+
+
+def _offset(record: Record) -> int:
+    return record.offset

@@ -22,6 +22,8 @@ class Rejection:
     reason: str
     error: str = "ValidationError"
     rows: int = 1
+    of: tuple[str, str] = ("", "")  # the model version, where the record says it
+    where: str = ""  # in the record
     value: bytes | None = None  # a frame of the bad rows alone, so the good ones are not sent twice
 
 
@@ -32,10 +34,10 @@ def present(value: bytes | None) -> bytes:
     return value
 
 
-def rejection(record: Record, fault: BaseException) -> Rejection:
+def rejection(record: Record, fault: BaseException, of: tuple[str, str] = ("", "")) -> Rejection:
     """Return the rejection of a whole record for a decoding fault."""
     reason = "nested too deeply" if isinstance(fault, RecursionError) else str(fault)
-    return Rejection(record, reason, type(fault).__name__)
+    return Rejection(record, reason, type(fault).__name__, of=of)
 
 
 def letter(rejected_rows: Rejection, topic: str, partition: int) -> Output:
@@ -45,7 +47,7 @@ def letter(rejected_rows: Rejection, topic: str, partition: int) -> Output:
         topic=topic,
         partition=partition,
         offset=record.offset,
-        reason=rejected_rows.reason[:MAX_REASON],
+        reason=(rejected_rows.reason + rejected_rows.where)[:MAX_REASON],
         error=rejected_rows.error,
     )
     value = record.value if rejected_rows.value is None else rejected_rows.value

@@ -54,6 +54,7 @@ def window_report(
     adwin: Mapping[str, float] | None = None,
 ) -> Output:
     """Return the report of a closed window; its id follows from the monitor and the window."""
+    assert origin.source != "labels"  # their windows are those of outcomes
     report = WindowReport(
         model=origin.model,
         version=origin.version,

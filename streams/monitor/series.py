@@ -16,8 +16,9 @@ UNSEEN_SD = 0.025  # also of range; with the gate of 0.2: half a point of share
 RANGE_MARGIN = 0.25  # of the reference's width, beyond which a number is out of range
 MISSING_SD = 0.1  # at least: with the gate of 0.2, two points of share
 CONTEXT = ("label", "score")  # statistics that are shown with an alert and never watched
+NIL = ("rejected", "unpaired", "duplicate")  # shares of a stream that should be nil
 # Statistics whose variance the arcsine of the root makes even.
-SHARES = ("missing", "unseen", "range")
+SHARES = ("missing", "unseen", "range", *NIL)
 MIN_WINDOWS = 3
 BLATANT = 3.0  # times the reference's largest deviation, and that many sds at least
 LEAST_ROWS = 5  # of a share: in a small window a single outlier is a large one

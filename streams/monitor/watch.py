@@ -302,6 +302,7 @@ class Watch:
             self._told,
             self._effects,
             self._latched,
+            self._firm.tobytes(),
         )
 
     def load(self, state: WatchState) -> None:

@@ -53,7 +53,8 @@ def series_phrase(alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         "unseen": f"{percent(now)} of {name} are values the reference does not have"
         + (f" ({', '.join(alarm.examples)})" if alarm.examples else ""),
         "range": f"{percent(now)} of {name} lies far outside the range of the reference",
-        "rejected": f"{percent(now)} of records could not be read",
+        "rejected": f"{percent(now)} of rows in {name} could not be read"
+        + (f", mostly: {alarm.examples[0]}" if alarm.examples else ""),
     }
     if alarm.statistic in shares:
         return shares[alarm.statistic]

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+import msgspec
+
 from schemas.references import reference_key
 from streams.monitor.control import control_digest
-from streams.monitor.records import SOURCES, Record, Source
+from streams.monitor.records import SOURCES, Output, Record, Source
 from streams.runtime.control import ControlTables
 from streams.runtime.cores import Core
 from streams.runtime.outbox import Outbox
@@ -26,6 +28,20 @@ PREDICTIONS_WITHIN_S = 5.0  # labels wait for predictions in the log before them
 POLL_S = 0.1
 
 log = logging.getLogger(__name__)
+
+
+class _Told(msgspec.Struct):
+    title: str
+
+
+_TOLD = msgspec.json.Decoder(_Told)
+
+
+def log_alerts(outputs: Iterable[Output]) -> None:
+    """Say what is being told, for those who read the log first."""
+    for output in outputs:
+        if output.topic == "alerts":
+            log.warning("%s", _TOLD.decode(output.value or b"").title)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +173,7 @@ class Ledger:
         while rest and fetch.flow is self.flow:  # asked after every await
             folded = slot.core.fold(source, rest)
             self._outbox.put(slot.number, folded.outputs)
+            log_alerts(folded.outputs)
             slot.touched, slot.folded_at = True, self._now()
             rest = list(folded.rest)
             if folded.unknown is not None:

@@ -158,7 +158,7 @@ def test_a_mostly_bad_stream_is_told_and_told_again_when_it_is_over(
         send([*fine, *([b"{"] * 60), *fine[:40]])
         workers.until(lambda: len(alerts()) == 1, "expected an alert")
         send([b"{"] * 100)  # goes on: nothing to add
-        send(fine)
+        send(fine * 14)
         workers.until(lambda: len(alerts()) == 2, "expected its resolution")
         assert worker.is_alive
         workers.until_settled()
@@ -171,4 +171,4 @@ def test_a_mostly_bad_stream_is_told_and_told_again_when_it_is_over(
     assert (told.evidence.topic, told.evidence.partition) == (topics.labels, 2)
     assert (told.evidence.first_offset, told.evidence.last_offset) == (100, 199)
     assert (over.incident, over.status) == (told.incident, "resolved")
-    assert over.evidence.last_offset == 399
+    assert over.evidence.last_offset == 1699

@@ -402,7 +402,7 @@ def test_rows_that_wait_are_read_before_those_that_follow_whatever_model_comes_b
 @pytest.mark.parametrize("at_ms", [NOON_MS, -1, 1 << 48, 1 << 60])
 def test_a_mostly_bad_topic_is_told_once_and_resolved_once(at_ms: int) -> None:
     driver = Driver()
-    values = [b"{"] * 260 + [label("m", "x", 5, 1)] * 240
+    values = [b"{"] * 260 + [label("m", "x", 5, 1)] * 1500
     driver.fold("labels", [record(n, value, timestamp=at_ms) for n, value in enumerate(values)])
     told, over = published(driver.outputs, "alerts")
     assert (told["status"], over["status"]) == ("firing", "resolved")
@@ -425,13 +425,6 @@ def test_an_incident_of_a_topic_lasts_while_a_third_of_it_is_bad() -> None:
     values = [b"{"] * 100 + [b"{", label("m", "x", 5, 1), label("m", "x", 5, 1)] * 100
     driver.fold("labels", [record(n, value) for n, value in enumerate(values)])
     assert [alert["status"] for alert in published(driver.outputs, "alerts")] == ["firing"]
-
-
-def test_a_topic_that_is_half_bad_is_not_told() -> None:
-    driver = Driver()
-    values = [b"{", label("m", "x", 5, 1)] * 200
-    driver.fold("labels", [record(n, value) for n, value in enumerate(values)])
-    assert published(driver.outputs, "alerts") == []
 
 
 def test_more_model_versions_than_can_be_watched_are_rejected(

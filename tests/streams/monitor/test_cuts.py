@@ -118,7 +118,9 @@ def test_rows_rejected_when_their_types_are_known_are_counted_the_same_wherever_
     for record in records:
         single.fold("predictions", [record])
     assert len(rejected(whole.outputs)) == 80
-    assert by_monitor(whole.outputs) == by_monitor(single.outputs) == {}
+    assert by_monitor(whole.outputs) == by_monitor(single.outputs)
+    (told,) = published(whole.outputs, "alerts")
+    assert told["series"][0]["value"]["current"] == 0.8
     same = comparable(whole.partition.snapshot()) == comparable(single.partition.snapshot())
     assert same
 

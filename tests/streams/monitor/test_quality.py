@@ -1,0 +1,102 @@
+"""Rows that cannot be read are told model by model, counted in rows, with the main reason."""
+
+from typing import Any
+
+import pytest
+
+from streams.monitor.offline import LoggedRecord
+from streams.monitor.records import Source
+from tests.streams.monitor.driver import Driver, published
+from tests.streams.monitor.logs import NOON_MS, frame, label, row
+
+
+def fold(values: list[bytes], source: Source = "predictions", batch: int = 10_000) -> Driver:
+    records = [LoggedRecord(n, NOON_MS, b"m", value) for n, value in enumerate(values)]
+    driver = Driver()
+    for start in range(0, len(records), batch):
+        driver.fold(source, records[start : start + batch])
+    return driver
+
+
+def good(n: int, model: str = "m") -> bytes:
+    return row(model, f"r{n}", NOON_MS + n, {"x": n % 7}, 0.5)
+
+
+def bad(n: int, model: str = "m") -> bytes:
+    return good(n, model).replace(b'"x": ', b'"x": NaN, "was": ')
+
+
+def alerts(driver: Driver) -> list[dict[str, Any]]:
+    return published(driver.outputs, "alerts")
+
+
+def test_two_of_five_rows_rejected_are_told_within_a_hundred_rows_with_the_reason() -> None:
+    rows = [good(n) for n in range(1000)]
+    told = alerts(fold(rows + [bad(n) if n % 5 < 2 else good(n) for n in range(1000, 1100)]))[0]
+    assert (told["model"], told["kind"], told["severity"]) == ("m", "quality", "critical")
+    assert told["title"].startswith("m: since 14 Nov 2023")
+    assert (
+        "40% of rows in predictions could not be read, mostly: JSON is malformed" in told["title"]
+    )
+    assert (told["evidence"]["first_offset"], told["evidence"]["last_offset"]) == (1000, 1099)
+    assert told["series"][0]["value"] == {"reference": 0.0, "current": 0.4}
+
+
+def test_it_is_over_after_fourteen_hundred_good_rows() -> None:
+    rows = [bad(n) if n % 5 < 2 else good(n) for n in range(100, 200)]
+    driver = fold([good(n) for n in range(100)] + rows + [good(n) for n in range(200, 1700)])
+    assert [alert["status"] for alert in alerts(driver)] == ["firing", "resolved"]
+    assert len({alert["incident"] for alert in alerts(driver)}) == 1
+
+
+def test_rejected_from_the_first_row_on_is_told_too() -> None:
+    told = alerts(fold([bad(n) if n % 5 < 2 else good(n) for n in range(400)]))
+    assert [alert["model"] for alert in told] == ["m"]
+
+
+def test_a_few_in_a_hundred_are_told_after_some_windows() -> None:
+    rows = [bad(n) if n % 33 == 0 else good(n) for n in range(2000)]
+    (told,) = [alert for alert in alerts(fold(rows)) if alert["status"] == "firing"]
+    assert told["series"][0]["detector"] == "mixture"
+    assert told["severity"] == "warning"
+
+
+@pytest.mark.parametrize("batch", [1, 7, 10_000])
+def test_one_bad_row_in_each_frame_of_500_is_two_in_a_thousand_and_not_told(batch: int) -> None:
+    frames = [frame([good(500 * f + n) for n in range(500)]) for f in range(30)]
+    spoilt = [value.replace(b'"x": [', b'"x": ["n/a", ', 1) for value in frames]
+    spoilt = [value.replace(b", 3], ", b"], ") for value in spoilt]
+    found = fold([frames[0], *spoilt], batch=batch)
+    assert alerts(found) == []
+
+
+def test_a_model_that_fails_is_told_though_it_is_a_small_part_of_its_partition() -> None:
+    rows = [good(n, "large") for n in range(8000)]
+    for n in range(0, 8000, 20):
+        rows[n] = bad(n, "small") if n > 4000 and n % 40 else good(n, "small")
+    (told,) = [alert for alert in alerts(fold(rows)) if alert["status"] == "firing"]
+    assert told["model"] == "small"
+
+
+def test_records_of_nobody_are_told_by_topic() -> None:
+    driver = fold(
+        [label("m", f"r{n}", NOON_MS, 1) if n % 2 else b"{" for n in range(200)], "labels"
+    )
+    told = alerts(driver)[0]
+    assert (told["model"], told["title"].partition(":")[0]) == ("", "labels[0]")
+
+
+def test_labels_that_cannot_be_read_are_told_for_their_model() -> None:
+    values = [label("m", f"r{n}", NOON_MS, 1) for n in range(200)]
+    spoilt = [value.replace(b'"label": 1', b'"label": "yes"') for value in values]
+    told = alerts(fold(values + spoilt, "labels"))[0]
+    assert (told["model"], told["evidence"]["topic"]) == ("m", "labels")
+    assert "Expected `bool | float`, got `str` - at `$.label`" in told["title"]
+
+
+def test_clean_rows_leave_nothing_to_remember() -> None:
+    driver = fold([good(n) for n in range(3050)])
+    own = driver.partition.readability["predictions"].models["m", ""]
+    state = own.state()
+    assert (state.rows, state.rejected, state.shares.judge) == (3050, 0, None)
+    assert (state.window.rows, state.window.index, state.window.first_offset) == (50, 30, 3000)
