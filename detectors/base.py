@@ -118,6 +118,11 @@ class Bank(ABC):
         require(inside, f"series must be >= 0 and < {self.width}", series)
         self._state[:, series] = 0.0
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the state of all series takes."""
+        return self._state.nbytes
+
     def snapshot(self) -> bytes:
         """Return all that is needed to go on in another process, bit for bit."""
         return json.dumps(self._identity(), sort_keys=True).encode() + b"\n" + self._pack()

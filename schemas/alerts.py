@@ -3,11 +3,11 @@
 Topic ``alerts``, key: model, CloudEvents 1.0 in binary mode, type ``io.tidegauge.alert.v1``.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.events import Millis
+from schemas.events import Count, Millis, Version
 
 ALERT_TYPE = "io.tidegauge.alert.v1"
 
@@ -30,11 +30,11 @@ class SeriesAlarm(msgspec.Struct, frozen=True, kw_only=True):
     effect: float  # in standard deviations of reference rows, signed
     gate: float  # the least effect that is told
     value: Figure  # of what people know: the mean, the share
-    since_ms: int  # event time of the estimated change
-    told_ms: int  # event time at which it was told
+    since_ms: Millis  # event time of the estimated change
+    told_ms: Millis  # event time at which it was told
     evidence: float | None = None  # log E of the mixture e-detector
     threshold: float | None = None  # what log E had to exceed
-    resolved_ms: int | None = None
+    resolved_ms: Millis | None = None
     examples: list[str] = []  # categories not seen before
 
 
@@ -42,31 +42,33 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """The records behind it: ``topic[partition]``, first to last offset."""
 
     topic: str
-    partition: int
-    first_offset: int
-    last_offset: int
-    windows: int  # how many closed windows since the estimated change
-    rows: int  # rows in the window that decided
+    partition: Count
+    first_offset: Count
+    last_offset: Count
+    windows: Count  # how many closed windows since the estimated change
+    rows: Count  # rows in the window that decided
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
     """Body of an alert. All messages of one incident share ``incident``."""
 
-    incident: str
-    revision: int  # 1, 2, … within the incident
+    incident: Annotated[str, msgspec.Meta(max_length=64)]
+    revision: Count  # 1, 2, … within the incident
     status: Literal["firing", "ongoing", "resolved"]
     kind: Literal["drift", "performance", "quality"]
     severity: Literal["warning", "critical"]
     provisional: bool  # the reference has fewer than 90 windows: see docs
-    model: str
-    version: str
+    model: Annotated[str, msgspec.Meta(max_length=200)]
+    version: Version
     title: str  # one sentence for people
     advice: str  # what to do
     since_ms: Millis
     told_ms: Millis
-    resolved_ms: int | None = None
-    series: list[SeriesAlarm]  # largest effect first
+    resolved_ms: Millis | None = None
+    series: list[SeriesAlarm]  # largest effect first, 50 at most
+    more_series: Count = 0  # that moved as well and are not listed
     context: dict[str, Figure] = {}  # figures that help, such as the mean label and the mean score
     evidence: Evidence
-    reference_windows: int
-    cooldown_ms: int | None = None  # set where the model's policy wants retraining for this
+    reference_windows: Count
+    cooldown_ms: Count | None = None  # set where the model's policy wants retraining for this
+    shortened: bool = False  # whether it was too large, and is without series and context

@@ -12,6 +12,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Version = Annotated[str, msgspec.Meta(max_length=100)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # UTC epoch, to the year 9999
+Count = Annotated[int, msgspec.Meta(ge=0, le=9_223_372_036_854_775_807)]  # a 64-bit integer
 # Finite, and so are the squares of as many as there may be. Nothing that is measured is larger.
 Finite = Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)]
 Number = Finite | bool

@@ -8,8 +8,9 @@ import msgspec
 from schemas.events import Name
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]+(ms|s|m|h|d)\Z", max_length=12)]
-Positive = Annotated[float, msgspec.Meta(gt=0)]
+# Nine digits: 2.7 million years at most, which is still a whole number of milliseconds in 64 bits.
+Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(ms|s|m|h|d)\Z")]
+Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 
 
 def milliseconds(duration: str) -> int:
@@ -48,7 +49,7 @@ class BudgetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     """At most ``count`` false series alarms of the model are expected in ``windows`` windows."""
 
     count: Positive = 1.0
-    windows: Annotated[int, msgspec.Meta(ge=1)] = 90
+    windows: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 90
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,6 +6,7 @@ partition, and at which offset a spec or a reference took effect.
 
 import msgspec
 
+from schemas.events import Count, Finite, Millis, Name, Version
 from schemas.monitors import MonitorSpec
 from schemas.references import Reference
 
@@ -13,23 +14,30 @@ from schemas.references import Reference
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True, tag="outcomes", tag_field="kind"):
     """Predictions that met their labels, as columns; each pair is written once."""
 
-    epoch: int  # of the owner that wrote it
-    sequence: int  # counts this owner's records; a lower or equal one is a second delivery
-    model: str
-    version: str
+    epoch: Count  # of the owner that wrote it
+    sequence: Count  # counts this owner's records; a lower or equal one is a second delivery
+    model: Name
+    version: Version
     ids: list[str]
-    ts_ms: list[int]  # when the label became known
-    prediction_ts_ms: list[int]
-    predictions: list[float]
-    labels: list[float]
-    prediction_offsets: list[int]
-    label_offsets: list[int]
+    ts_ms: list[Millis]  # when the label became known
+    prediction_ts_ms: list[Millis]
+    predictions: list[Finite]
+    labels: list[Finite]
+    prediction_offsets: list[Count]
+    label_offsets: list[Count]
+
+    def __post_init__(self) -> None:
+        """All columns have a value for each pair, or it is no entry that we wrote."""
+        own = (getattr(self, name) for name in self.__struct_fields__)
+        lengths = {len(column) for column in own if isinstance(column, list)}
+        if len(lengths) != 1:
+            raise ValueError(f"expected columns of equal length, got {sorted(lengths)}")
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True, tag="fence", tag_field="kind"):
     """A new owner of the partition: what lower epochs append after this is void."""
 
-    epoch: int
+    epoch: Count
 
 
 class ControlChange(msgspec.Struct, frozen=True, kw_only=True, tag="control", tag_field="kind"):
@@ -38,14 +46,14 @@ class ControlChange(msgspec.Struct, frozen=True, kw_only=True, tag="control", ta
     For outcomes it takes effect where it stands in this log.
     """
 
-    epoch: int
-    sequence: int
-    model: str
-    version: str
+    epoch: Count
+    sequence: Count
+    model: Name
+    version: Version
     spec: MonitorSpec | None = None  # None: the defaults
     reference: Reference | None = None  # None: learned from the first rows
-    predictions_offset: int
-    features_offset: int
+    predictions_offset: Count
+    features_offset: Count
     spread: bool = False  # whether its first record had another key than the model
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.events import Name, Version
+from schemas.events import Count, Millis, Name, Version
 from schemas.monitors import WindowSpec
 
 
@@ -39,10 +39,10 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     model: Name
     version: Version = ""
     source: Literal["predictions", "features"] = "predictions"  # the topic it describes
-    rows: int
+    rows: Count
     windows: WindowSpec  # the windows it was cut into
-    first_ts_ms: int
-    last_ts_ms: int
+    first_ts_ms: Millis
+    last_ts_ms: Millis
     numeric: dict[str, NumericProfile] = {}  # by feature, and "score"
     categorical: dict[str, CategoryProfile] = {}
     series: dict[str, SeriesProfile] = {}  # by series name: "rank(amount)", "missing(country)"

@@ -50,4 +50,5 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, ColumnReport]
     series: dict[str, SeriesReport] = {}
     metrics: dict[str, float | None] = {}
+    shortened: bool = False  # whether it was too large, and is without columns and series
     adwin: dict[str, float] = {}  # second opinion on the loss: windows kept, mean, alarms so far

@@ -1,5 +1,6 @@
 """Which features of a model are watched, and as what; typed decoders generated from that."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from schemas.events import Id, Millis, Name, Number, Value, Version
 from schemas.monitors import FeatureSpec
 
 MAX_WATCHED = 200  # features of one model; the rest is counted as not watched
+MAX_CATEGORY = 100  # characters of a categorical value
+MAX_NAME = 200  # characters of a feature's name; one with a longer name is not watched
 RowSource = Literal["predictions", "features"]
 
 
@@ -53,12 +56,28 @@ def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpe
 
 
 def is_readable(name: str) -> bool:
-    r"""Return whether msgspec takes ``name`` for a field: it compares names as they stand in JSON.
+    r"""Return whether a feature can have this name: msgspec compares names as they stand in JSON.
 
     >>> is_readable("größe"), is_readable("a\\b"), is_readable('"')
     (True, False, False)
     """
-    return msgspec.json.encode(name)[1:-1] == name.encode()
+    return len(name) <= MAX_NAME and msgspec.json.encode(name)[1:-1] == name.encode()
+
+
+def category(value: str | None) -> str | None:
+    """Return a categorical value as it is counted and told: an empty one is missing, as in files.
+
+    Of a long one the beginning is kept, and a hash that tells it from others that begin alike.
+
+    >>> category("DE"), category(""), category("n" * 220_000)[-20:]
+    ('DE', None, 'nnn…776fe8c133950794')
+    """
+    if not value:
+        return None
+    if len(value) <= MAX_CATEGORY:
+        return value
+    tail = hashlib.sha256(value.encode()).hexdigest()[:16]
+    return f"{value[: MAX_CATEGORY - len(tail) - 1]}…{tail}"
 
 
 @dataclass(frozen=True, slots=True)

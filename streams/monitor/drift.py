@@ -10,7 +10,7 @@ from detectors.statistics.columns import ColumnStatistics
 from schemas.references import NumericProfile, Reference
 from schemas.windows import ColumnReport
 from streams.monitor.block import Block, Floats
-from streams.monitor.columns import Columns
+from streams.monitor.columns import Columns, category
 from streams.monitor.control import SHARES, Control
 from streams.monitor.incidents import Origin
 from streams.monitor.judge import Judge, JudgeState
@@ -71,7 +71,7 @@ class DriftMonitor:
         self.reference: Reference | None = None
         self.judge: Judge | None = None
         self._statistics = ColumnStatistics(len(self.names))
-        self._known: list[set[str]] = [set() for _ in columns.categorical]
+        self._known: list[set[str | None]] = [set() for _ in columns.categorical]
         if control.reference is not None:
             self._watch(control.reference)
 
@@ -100,7 +100,8 @@ class DriftMonitor:
 
     def _categorise(self, column: int, values: Iterable[str | None]) -> None:
         found, known, learner = self.categories[column], self._known[column], self.learner
-        for value, times in Counter(values).items():
+        for said, times in Counter(values).items():
+            value = category(said)
             if value is None:
                 found.missing += times
             elif learner is not None:
@@ -145,7 +146,9 @@ class DriftMonitor:
         bounds = [_bounds(reference.numeric.get(name)) for name in self.names]
         self._statistics = ColumnStatistics(len(self.names), profiles, bounds)
         self._known = [
-            set(reference.categorical[name].shares) if name in reference.categorical else set()
+            {category(value) for value in reference.categorical[name].shares}
+            if name in reference.categorical
+            else set()
             for name in self.columns.categorical
         ]
         spec = self.control.spec

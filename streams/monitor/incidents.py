@@ -18,6 +18,7 @@ from streams.monitor.windows import Window
 
 JOIN = 7  # windows after its latest alarm in which a further series joins an incident
 QUALITY = ("missing", "unseen", *NIL)
+LISTED = 50  # series of an incident in a message
 CRITICAL = 4.0  # gates: an effect this large is critical
 
 MonitorSource = Literal["predictions", "features", "labels", "outcomes"]
@@ -179,7 +180,8 @@ class Incidents:
             since_ms=incident.since_ms,
             told_ms=window.last_ts_ms,
             resolved_ms=window.last_ts_ms if over else None,
-            series=alarms,
+            series=alarms[:LISTED],
+            more_series=max(len(alarms) - LISTED, 0),
             context=dict(figures),
             evidence=Evidence(
                 topic=origin.topic,

@@ -7,7 +7,6 @@ The store is a cache of what the logs hold; a restore rebuilds it by reading the
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import NamedTuple
 
 import msgspec
@@ -15,6 +14,7 @@ import msgspec
 MAX_HELD = 1_000_000  # predictions and labels held in a partition; beyond, the oldest are forgotten
 MAX_MARKS = 64
 PAIRS_PER_RECORD = 4000  # some 400 kB of journal
+ID_BYTES_PER_RECORD = 500_000
 
 Prediction = tuple[str, int, float, int]  # version, ts_ms, score, offset
 
@@ -235,6 +235,13 @@ def _ts_ms(arrived: tuple[str, Prediction]) -> int:
 
 def records_of(pairs: list[Pair]) -> Iterable[list[Pair]]:
     """Return the pairs in pieces that fit into one record of the journal each."""
-    pieces = iter(pairs)
-    while piece := list(islice(pieces, PAIRS_PER_RECORD)):
+    piece: list[Pair] = []
+    size = 0
+    for pair in pairs:
+        size += len(pair.id.encode())
+        if piece and (size > ID_BYTES_PER_RECORD or len(piece) == PAIRS_PER_RECORD):
+            yield piece
+            piece, size = [], len(pair.id.encode())
+        piece.append(pair)
+    if piece:
         yield piece

@@ -9,7 +9,7 @@ from detectors.statistics.columns import ColumnStatistics
 from schemas.monitors import FeatureSpec, WindowSpec
 from schemas.references import CategoryProfile, NumericProfile, Reference, SeriesProfile
 from streams.monitor.block import Floats
-from streams.monitor.columns import Columns, is_readable
+from streams.monitor.columns import MAX_WATCHED, Columns, is_readable
 from streams.monitor.series import MISSING_SD, RANK_SD, UNSEEN_SD
 from streams.monitor.windows import Window
 
@@ -215,12 +215,13 @@ def _series(values: Floats, sd: float, shown: float) -> SeriesProfile:
 
 
 def watched_columns(reference: Reference, declared: Mapping[str, FeatureSpec]) -> Columns:
-    """Return the columns that a reference describes, without those the spec ignores."""
+    """Return the columns that a reference describes, 200 at most and none that the spec ignores."""
     ignored = {name for name, spec in declared.items() if spec.type == "ignore"} | {"score"}
     texts = [n[len("missing(") : -1] for n in reference.series if n.startswith("missing(")]
     texts = [name for name in texts if name not in reference.numeric]
     numeric, categorical = (
-        tuple(name for name in names if name not in ignored and is_readable(name))
+        [name for name in names if name not in ignored and is_readable(name)]
         for names in (reference.numeric, texts)
     )
-    return Columns(numeric, categorical)
+    rest = MAX_WATCHED - min(len(numeric), MAX_WATCHED)
+    return Columns(tuple(numeric[:MAX_WATCHED]), tuple(categorical[:rest]))

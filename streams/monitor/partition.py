@@ -13,6 +13,7 @@ from schemas.monitors import MonitorSpec, milliseconds
 from schemas.outcomes import ControlChange, Fence, JournalEntry
 from schemas.references import Reference
 from streams.monitor.block import Block
+from streams.monitor.bounds import bounded
 from streams.monitor.columns import RowSource
 from streams.monitor.control import Control, control
 from streams.monitor.decoding import Key, key_of
@@ -139,7 +140,7 @@ class Partition:
             outputs += self.readability[source].fold(rows, rejections, done)
         if done:
             self.next_offset[source] = done[-1].offset + 1
-        return Folded(outputs, fresh[read:], unknown)
+        return Folded(list(bounded(outputs)), fresh[read:], unknown)
 
     def _fresh(self, source: Source, records: Sequence[Record]) -> Sequence[Record]:
         start = self.next_offset[source]

@@ -1,5 +1,7 @@
 """Can a model be watched with this spec and this reference? Tried before anything depends on it."""
 
+import msgspec
+
 from detectors.registry import DETECTORS
 from schemas.monitors import MonitorSpec
 from schemas.references import Reference
@@ -9,7 +11,9 @@ from streams.monitor.incidents import Origin
 from streams.monitor.learning import watched_columns
 from streams.monitor.performance import PerformanceMonitor
 
-LARGEST = 1_000_000  # of a detector's parameters: buckets take memory, counts must fit
+LARGEST = 1_000_000  # of a detector's parameters: counts must fit
+MAX_STATE = 64 * 1_048_576  # bytes that the detectors of one spec may take, all series together
+MAX_BYTES = 900_000  # of a spec, and of a reference, as the journal writes them: it holds both
 
 
 def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None:
@@ -17,12 +21,20 @@ def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None
 
     What a schema cannot say: a detector's own parameters, and whether a reference's parts fit.
     """
+    for name, part in (("spec", spec), ("reference", reference)):
+        if (size := len(msgspec.json.encode(part))) > MAX_BYTES:
+            raise ValueError(
+                f"{name}: expected at most {MAX_BYTES} bytes in the journal, got {size}"
+            )
+    taken = 0
     for place, chosen in enumerate(spec.detectors if spec is not None else ()):
         try:
             numbers = [v for v in chosen.parameters.values() if not isinstance(v, str)]
             if any(abs(number) > LARGEST for number in numbers):
                 raise ValueError(f"expected parameters of at most {LARGEST:,}")
-            DETECTORS[chosen.kind](1, **chosen.parameters)
+            taken += DETECTORS[chosen.kind](1, **chosen.parameters).nbytes * len(chosen.series)
+            if taken > MAX_STATE:
+                raise ValueError(f"expected detectors of {MAX_STATE} bytes at most, got {taken}")
         except (ValueError, TypeError) as fault:
             raise ValueError(f"{fault} - at `$.detectors[{place}].parameters`") from None
     if reference is None:

@@ -10,6 +10,7 @@ DAY_MS = 86_400_000
 WHOLE = 1000  # from here on a number is told without decimals
 SMALL = 0.1  # below, a share is told with two digits
 SEVERAL = 3  # series named in a sentence
+LONGEST = 60  # characters of a name in a sentence
 
 
 def moment(ms: int) -> str:
@@ -45,13 +46,22 @@ def percent(value: float | None) -> str:
     return f"{100 * value:.2g}%" if 0 < value < SMALL else f"{100 * value:.0f}%"
 
 
+def cut(text: str) -> str:
+    """Return a name as a sentence can hold it.
+
+    >>> cut("amount"), len(cut("a" * 200))
+    ('amount', 60)
+    """
+    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+
+
 def series_phrase(alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
     """Return what one series did, as part of a sentence."""
-    name, before, now = alarm.feature, alarm.value.reference, alarm.value.current
+    name, before, now = cut(alarm.feature), alarm.value.reference, alarm.value.current
     shares = {
         "missing": f"{name} is missing in {percent(now)} of rows (reference {percent(before)})",
         "unseen": f"{percent(now)} of {name} are values the reference does not have"
-        + (f" ({', '.join(alarm.examples)})" if alarm.examples else ""),
+        + (f" ({', '.join(map(cut, alarm.examples))})" if alarm.examples else ""),
         "range": f"{percent(now)} of {name} lies far outside the range of the reference",
         "rejected": f"{percent(now)} of rows in {name} could not be read"
         + (f", mostly: {alarm.examples[0]}" if alarm.examples else ""),
@@ -101,12 +111,13 @@ def resolution(model: str, alarms: list[SeriesAlarm], resolved_ms: int) -> str:
 def advice(kind: str, alarms: list[SeriesAlarm], since_ms: int) -> str:
     """Return what to do about an incident."""
     first, since = alarms[0], moment(since_ms)
+    feature = cut(first.feature)
     by_statistic = {
-        "missing": f"Look at the pipeline that fills {first.feature}: it has been absent since "
+        "missing": f"Look at the pipeline that fills {feature}: it has been absent since "
         f"{since}. Scores made without it are suspect.",
-        "unseen": f"Check whether the new values of {first.feature} are real; if so, train with "
+        "unseen": f"Check whether the new values of {feature} are real; if so, train with "
         "them, as the model has never seen any.",
-        "range": f"Check the source and the unit of {first.feature}: such values were never seen "
+        "range": f"Check the source and the unit of {feature}: such values were never seen "
         "in the reference, and scores made with them are suspect.",
         "rejected": "Read the reasons in the rejected topic, mend the producer, and send them "
         "again.",
@@ -124,7 +135,7 @@ def advice(kind: str, alarms: list[SeriesAlarm], since_ms: int) -> str:
             "if the model is wrong now, retrain on data from then on."
         )
     return (
-        f"Check the source and the unit of {first.feature}; if the change is real, watch the "
+        f"Check the source and the unit of {feature}; if the change is real, watch the "
         "model's performance and retrain on data from then on."
     )
 

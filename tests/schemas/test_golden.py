@@ -61,6 +61,7 @@ ALERT_JSON = {
             "examples": ["XX"],
         }
     ],
+    "more_series": 0,
     "context": {"label": {"reference": 0.25, "current": None}},
     "evidence": {
         "topic": "tidegauge.labels",
@@ -72,6 +73,7 @@ ALERT_JSON = {
     },
     "reference_windows": 40,
     "cooldown_ms": 604800000,
+    "shortened": False,
 }
 REQUEST = RetrainingRequest(
     model="fraud", version="3", incident="5f1e", alert="77aa", reason="fraud: …",
@@ -132,6 +134,7 @@ WINDOW_JSON = {
         }
     },
     "metrics": {"accuracy": 0.75, "roc_auc": None},
+    "shortened": False,
     "adwin": {"windows": 8.0},
 }
 OUTCOMES = Outcomes(
