@@ -28,12 +28,6 @@ from streams.monitor.rejections import FAULTS, Rejection, present, rejection
 Key = tuple[str, str]  # model, version
 NOBODY: Key = ("", "")  # of records that do not say whose they are
 
-
-def key_of(item: tuple[Key, object]) -> Key:
-    """Return what to sort monitors by: the order in which they were met depends on cuts."""
-    return item[0]
-
-
 INTAKE_ROWS = 100  # first rows, from which types are inferred
 INTAKE_BYTES = 262_144
 FRAME_HINT = 256  # a shorter value is tried as a row first
@@ -122,6 +116,7 @@ class Batch:
     blocks: list[tuple[Key, Block]] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
     released: dict[Key, int] = field(default_factory=dict)  # offset that ended a version's intake
+    touched: set[Key] = field(default_factory=set)  # versions of which more than blocks may change
     unknown: Key | None = None  # the version before whose record reading stopped
     stop: int = 0  # how many records were read
 
@@ -228,6 +223,7 @@ class BatchReader:
             _check_text(key)
             self._batch.unknown = key
             return key
+        self._batch.touched.add(key)
         first = key not in self.spread
         self.spread.setdefault(key, record.key != head.model.encode())
         try:

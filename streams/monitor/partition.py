@@ -16,23 +16,33 @@ from streams.monitor.block import Block
 from streams.monitor.bounds import bounded
 from streams.monitor.columns import RowSource
 from streams.monitor.control import Control, control
-from streams.monitor.decoding import Key, key_of
+from streams.monitor.decoding import NOBODY, Key
 from streams.monitor.incidents import Origin
-from streams.monitor.join import Join, JoinCounts, Label, Mark, Pair, Prediction
+from streams.monitor.join import Join, Label, Mark, Pair, Prediction
 from streams.monitor.journal import JournalWriter, Position, read_entry
 from streams.monitor.labels import Labels, read_labels
-from streams.monitor.performance import PerformanceMonitor, PerformanceState
-from streams.monitor.quality import Listed, Readability, ReadState, Rows
+from streams.monitor.layouts import read_snapshot
+from streams.monitor.performance import PerformanceMonitor
+from streams.monitor.quality import Listed, Readability, Rows
 from streams.monitor.records import SOURCES, Folded, Output, Record, Source
 from streams.monitor.rejections import FAULTS, Rejection, letter, rejection
 from streams.monitor.retraining import Retraining, read_alert
-from streams.monitor.rows import RowMonitors, RowsFolded, RowsState
+from streams.monitor.rows import RowMonitors, RowsFolded
+from streams.monitor.snapshot import (
+    LAYOUT,
+    RETRAINING,
+    Part,
+    RetrainingState,
+    RootState,
+    Snapshot,
+    Tally,
+    VersionState,
+)
 from streams.monitor.trial import check_control
 
 Input = Literal["predictions", "features", "labels"]
 ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
 INPUTS: tuple[Input, ...] = ("predictions", "features", "labels")
-LAYOUT = 1  # of the snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,34 +51,6 @@ class PartitionSettings:
 
     topics: Mapping[Source, str]  # names, for evidence and dead letters
     partitions: int  # of each source topic
-
-
-class Tally(msgspec.Struct):
-    """What became of one source's records: rows = observed + rejected + waiting."""
-
-    records: int = 0
-    observed: int = 0
-    rejected: int = 0
-
-
-class PartitionState(msgspec.Struct):
-    """A snapshot."""
-
-    layout: int
-    next_offset: dict[Source, int]
-    tallies: dict[Source, Tally]
-    controls: list[Control]  # each once; the others name places in this table
-    rows: dict[RowSource, RowsState]
-    outcome_controls: list[tuple[Key, int]]
-    performance: list[tuple[Key, PerformanceState]]
-    marks: list[Mark]
-    join: JoinCounts
-    writer: JournalWriter
-    position: Position
-    digests: list[tuple[Key, str]]
-    spread: list[tuple[Key, bool]]
-    quiet_until_ms: dict[str, int]
-    readability: dict[Source, list[tuple[Key, ReadState]]] = {}
 
 
 class Partition:
@@ -95,6 +77,7 @@ class Partition:
         self.retraining = Retraining()
         self._position = Position()  # of the performance monitors in the journal
         self._reading: Position | None = None  # of a restore in the journal
+        self._moved: set[Key] = set()  # see ``moved``
         self._digests: dict[Key, str] = {}
         self._spread: dict[Key, bool] = {}  # whether a version's first record had another key
         self._ahead_of: Sequence[Record] = ()  # a batch of labels, read but not folded
@@ -129,6 +112,7 @@ class Partition:
         else:
             outputs += self._fold_each(source, fresh, rejections)
         if unknown is not None:
+            self._moved.add(unknown)
             self._spread.setdefault(unknown, fresh[read].key != unknown[0].encode())
         done = fresh[:read]
         tally = self.tallies[source]
@@ -200,7 +184,8 @@ class Partition:
                 rejections.append(rejection(record, fault))
                 continue
             if isinstance(told, Alert):
-                outputs += self.retraining.fold(told)
+                outputs += (requests := self.retraining.fold(told))
+                self._moved |= {RETRAINING} if requests else set()
             else:
                 outputs += self._fold_entry(told)
         return outputs
@@ -209,6 +194,7 @@ class Partition:
         if not self._position.accepts(entry) or isinstance(entry, Fence):
             return []
         key = (entry.model, entry.version)
+        self._moved.add(key)
         if isinstance(entry, ControlChange):
             self._spread[key] = entry.spread
             new = control(entry.model, entry.spec, entry.reference)
@@ -352,8 +338,21 @@ class Partition:
 
     # --- snapshots -----------------------------------------------------------------------------
 
-    def snapshot(self) -> bytes:
-        """Return everything this partition remembers; all its outputs must be acknowledged."""
+    @property
+    def moved(self) -> set[Key]:
+        """The model versions of which something has changed since the last snapshot."""
+        return self._moved.union(*self._moved_elsewhere())
+
+    def _moved_elsewhere(self) -> list[set[Key]]:
+        rows, readability = self.rows.values(), self.readability.values()
+        return [*(own.moved for own in rows), *(own.moved for own in readability)]
+
+    def snapshot(self, only_moved: bool = False) -> Snapshot:
+        """Return everything this partition remembers; all its outputs must be acknowledged.
+
+        With ``only_moved`` the parts that have changed since the last such snapshot; all at the
+        first after a restore, as each owner keeps its own.
+        """
         at, position = self.next_offset, self._position
         self.join.mark(
             Mark(
@@ -363,53 +362,87 @@ class Partition:
         )
         for monitors in self.rows.values():
             monitors.forget(self.join.marks[0].predictions)
+        root = RootState(
+            LAYOUT,
+            at,
+            self.tallies,
+            self.join.marks,
+            self.join.counts,
+            self.writer,
+            position,
+            {source: own.state(NOBODY) for source, own in self.readability.items()},
+        )
+        encode = msgspec.msgpack.encode
+        keys = self.moved if only_moved else self._keys()
+        parts = {key: encode(self._part(key)) for key in sorted(keys)}
+        if only_moved:
+            for moved in (self._moved, *self._moved_elsewhere()):
+                moved.clear()
+        return Snapshot(encode(root), parts)
+
+    def _keys(self) -> set[Key]:
+        """Return the keys of all parts."""
+        own = {*self._digests, *self._spread, *self.outcome_controls, *self.performance}
+        own |= {RETRAINING} if self.retraining.quiet_until_ms else set()
+        return own.union(
+            *(monitors.keys() for monitors in self.rows.values()),
+            *(read.models.keys() - {NOBODY} for read in self.readability.values()),
+        )
+
+    def _part(self, key: Key) -> Part:
+        if key == RETRAINING:
+            return RetrainingState(self.retraining.quiet_until_ms)
         table: dict[int, tuple[int, Control]] = {}
 
         def place(control: Control) -> int:
             return table.setdefault(id(control), (len(table), control))[0]
 
-        rows = {source: monitors.state(place) for source, monitors in self.rows.items()}
-        held = sorted(self.outcome_controls.items(), key=key_of)
-        outcomes = [(key, place(control)) for key, control in held]
-        state = PartitionState(
-            LAYOUT,
-            at,
-            self.tallies,
+        rows = {source: monitors.state(key, place) for source, monitors in self.rows.items()}
+        outcome_control, performance = self.outcome_controls.get(key), self.performance.get(key)
+        outcome_place = None if outcome_control is None else place(outcome_control)
+        return VersionState(
+            key,
             [control for _, control in table.values()],
+            self._digests.get(key),
+            self._spread.get(key),
             rows,
-            outcomes,
-            [(key, held.state()) for key, held in sorted(self.performance.items(), key=key_of)],
-            self.join.marks,
-            self.join.counts,
-            self.writer,
-            position,
-            sorted(self._digests.items()),
-            sorted(self._spread.items()),
-            self.retraining.quiet_until_ms,
-            {source: own.state() for source, own in self.readability.items()},
+            outcome_place,
+            None if performance is None else performance.state(),
+            {source: own.state(key) for source, own in self.readability.items()},
         )
-        return msgspec.msgpack.encode(state)
 
     @classmethod
-    def restore(cls, number: int, settings: PartitionSettings, data: bytes) -> "Partition":
+    def restore(cls, number: int, settings: PartitionSettings, snapshot: Snapshot) -> "Partition":
         """Return the partition that a snapshot describes; ValueError where it cannot be read."""
-        state = msgspec.msgpack.decode(data, type=PartitionState)
-        if state.layout != LAYOUT:
-            raise ValueError(f"snapshot: expected layout {LAYOUT}, got {state.layout}")
+        root, parts = read_snapshot(snapshot)
         self = cls(number, settings)
-        self.next_offset, self.tallies = state.next_offset, state.tallies
-        for source, rows in self.rows.items():
-            rows.load(state.rows[source], state.controls)
-        self.outcome_controls = {key: state.controls[at] for key, at in state.outcome_controls}
-        self.join.marks, self.join.counts = state.marks, state.join
-        self.writer, self._position = state.writer, state.position
-        self._digests, self._spread = dict(state.digests), dict(state.spread)
-        for key, monitor in state.performance:
-            self._performance(key).load(monitor)
-        for topic, read in state.readability.items():
-            self.readability[topic].load(read)
-        self.retraining.quiet_until_ms = state.quiet_until_ms
+        self.next_offset, self.tallies = root.next_offset, root.tallies
+        self.join.marks, self.join.counts = root.marks, root.join
+        self.writer, self._position = root.writer, root.position
+        for topic, nobody in root.nobody.items():
+            self.readability[topic].load(NOBODY, nobody)
+        for part in parts:
+            if isinstance(part, VersionState):
+                self._load(part)
+            else:
+                self.retraining.quiet_until_ms = part.quiet_until_ms
+        self._moved = self._keys()
         return self
+
+    def _load(self, part: VersionState) -> None:
+        key, table = part.key, part.controls
+        if part.digest is not None:
+            self._digests[key] = part.digest
+        if part.spread is not None:
+            self._spread[key] = part.spread
+        for source, rows in self.rows.items():
+            rows.load(key, part.rows[source], table)
+        if part.outcome_control is not None:
+            self.outcome_controls[key] = table[part.outcome_control]
+        if part.performance is not None:
+            self._performance(key).load(part.performance)
+        for topic, read in part.readability.items():
+            self.readability[topic].load(key, read)
 
 
 def predictions_by_model(

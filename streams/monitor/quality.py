@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from schemas.monitors import BudgetSpec, MonitorSpec, RetrainingSpec
 from schemas.references import SeriesProfile
 from streams.monitor.block import Ints
-from streams.monitor.decoding import NOBODY, Key, key_of
+from streams.monitor.decoding import NOBODY, Key
 from streams.monitor.incidents import MonitorSource, Origin
 from streams.monitor.judge import Judge, JudgeState
 from streams.monitor.records import Output, Record
@@ -247,6 +247,7 @@ class Readability:
     def __init__(self, source: MonitorSource, topic: str, partition: int) -> None:
         self.source, self.topic, self.partition = source, topic, partition
         self.models: dict[Key, Readable] = {}
+        self.moved: set[Key] = set()  # what has changed of since the last snapshot
 
     def fold(
         self,
@@ -282,6 +283,8 @@ class Readability:
         self, key: Key, pieces: Sequence[Rows], rejections: Sequence[Rejection]
     ) -> list[Output]:
         own = self._of(key)
+        if key != NOBODY:
+            self.moved.add(key)
         if rejections:
             pieces = [_in_order(pieces, rejections, own.window.last_ts_ms)]
         return [output for rows in pieces for output in own.fold(rows)]
@@ -295,14 +298,14 @@ class Readability:
             self.models[key] = Readable(origin)
         return self.models[key]
 
-    def state(self) -> list[tuple[Key, ReadState]]:
-        """Return what a snapshot needs."""
-        return [(key, own.state()) for key, own in sorted(self.models.items(), key=key_of)]
+    def state(self, key: Key) -> ReadState | None:
+        """Return what a snapshot needs of a model, or of nobody's records."""
+        return self.models[key].state() if key in self.models else None
 
-    def load(self, state: Sequence[tuple[Key, ReadState]]) -> None:
-        """Take back the state of the same topic and partition."""
-        for key, own in state:
-            self._of(key).load(own)
+    def load(self, key: Key, state: ReadState | None) -> None:
+        """Take back the state of a model in the same topic and partition."""
+        if state is not None:
+            self._of(key).load(state)
 
 
 def _first(

@@ -8,7 +8,7 @@ import msgspec
 from streams.monitor.block import Block
 from streams.monitor.columns import Columns, RowSource
 from streams.monitor.control import Control
-from streams.monitor.decoding import Batch, BatchReader, Intake, Key, key_of
+from streams.monitor.decoding import Batch, BatchReader, Intake, Key
 from streams.monitor.drift import DriftMonitor, DriftState
 from streams.monitor.incidents import Origin
 from streams.monitor.learning import watched_columns
@@ -27,16 +27,16 @@ class Change:
     control: Control
 
 
-class RowsState(msgspec.Struct):
-    """Everything remembered of one row source, for the snapshot."""
+class VersionRows(msgspec.Struct):
+    """Everything remembered of one model version's rows in one source, for the snapshot."""
 
-    controls: list[tuple[Key, int]]  # places in the partition's table of controls
-    changes: list[tuple[int, Key, int]]
-    spread: list[tuple[Key, bool]]
-    columns: list[tuple[Key, Columns]]
-    intakes: list[tuple[Key, Intake]]
-    past: list[tuple[Key, list[tuple[int, Columns]]]]
-    monitors: list[tuple[Key, DriftState]]
+    control: int | None  # a place in the part's table of controls
+    changes: list[tuple[int, int]]  # offset, place
+    spread: bool | None
+    columns: Columns | None
+    intake: Intake | None
+    past: list[tuple[int, Columns]]
+    monitor: DriftState | None
 
 
 @dataclass(slots=True)
@@ -63,9 +63,11 @@ class RowMonitors:
         self.monitors: dict[Key, DriftMonitor] = {}
         # Columns that held before an offset: a restore reads the rows before it as they were read.
         self.past: dict[Key, list[tuple[int, Columns]]] = {}
+        self.moved: set[Key] = set()  # what has changed of since the last snapshot
 
     def schedule(self, offset: int, key: Key, control: Control) -> None:
         """Let a control take effect before the record at ``offset``."""
+        self.moved.add(key)
         # Nothing lies between it and an earlier one for the same place.
         self.changes = [c for c in self.changes if (c.offset, c.key) != (offset, key)]
         self.changes.append(Change(offset, key, control))
@@ -84,7 +86,9 @@ class RowMonitors:
             folded.rejections += batch.rejections
             folded.blocks += batch.blocks
             folded.released |= batch.released
+            self.moved |= batch.touched
             for key, block in batch.blocks:
+                self.moved.add(key)
                 folded.outputs += self._monitor(key).fold(block)
             if batch.unknown is not None and len(self.controls) < MAX_MODELS:
                 folded.unknown = batch.unknown
@@ -104,6 +108,7 @@ class RowMonitors:
 
     def _apply(self, key: Key, control: Control, offset: int) -> list[Output]:
         """Watch a model version by a new control; what was open under the old one is closed."""
+        self.moved.add(key)
         old, before = self.monitors.pop(key, None), self.controls.get(key)
         spec = control.spec
         if control.reference is not None and control.reference.source != self.source:
@@ -154,8 +159,13 @@ class RowMonitors:
 
     def forget(self, before: int) -> None:
         """Forget the columns of rows before an offset, which no restore will read."""
-        kept = {k: [p for p in past if p[0] > before] for k, past in self.past.items()}
-        self.past = {key: past for key, past in kept.items() if past}
+        for key, past in list(self.past.items()):
+            kept = [held for held in past if held[0] > before]
+            if kept != past:
+                self.moved.add(key)
+                self.past[key] = kept
+            if not kept:
+                del self.past[key]
 
     def waiting(self) -> int:
         """Return how many rows wait until their model's types are known."""
@@ -166,29 +176,40 @@ class RowMonitors:
         held = (intake.records[0].offset for intake in self.reader.intakes.values())
         return min(held, default=default)
 
-    def state(self, place: Callable[[Control], int]) -> RowsState:
-        """Return what a snapshot needs; ``place`` enters a control into the snapshot's table.
+    def keys(self) -> set[Key]:
+        """Return the model versions of which anything is remembered."""
+        scheduled = {change.key for change in self.changes}
+        return {*scheduled, *self.controls, *self.reader.spread}
 
-        Sorted by model version: the order in which they were met depends on how batches were cut.
-        """
-        reader = self.reader
-        return RowsState(
-            [(key, place(control)) for key, control in sorted(self.controls.items(), key=key_of)],
-            [(change.offset, change.key, place(change.control)) for change in self.changes],
-            sorted(reader.spread.items(), key=key_of),
-            sorted(reader.columns.items(), key=key_of),
-            sorted(reader.intakes.items(), key=key_of),
-            sorted(self.past.items(), key=key_of),
-            [(key, monitor.state()) for key, monitor in sorted(self.monitors.items(), key=key_of)],
+    def state(self, key: Key, place: Callable[[Control], int]) -> VersionRows:
+        """Return what a snapshot needs of a model version; ``place`` enters a control there."""
+        reader, control = self.reader, self.controls.get(key)
+        monitor, changes = self.monitors.get(key), [c for c in self.changes if c.key == key]
+        return VersionRows(
+            None if control is None else place(control),
+            [(change.offset, place(change.control)) for change in changes],
+            reader.spread.get(key),
+            reader.columns.get(key),
+            reader.intakes.get(key),
+            self.past.get(key, []),
+            monitor.state() if monitor is not None else None,
         )
 
-    def load(self, state: RowsState, table: Sequence[Control]) -> None:
-        """Take back the state of the same source and partition."""
-        self.controls = {key: table[at] for key, at in state.controls}
-        self.changes = [Change(offset, key, table[at]) for offset, key, at in state.changes]
+    def load(self, key: Key, state: VersionRows, table: Sequence[Control]) -> None:
+        """Take back the state of a model version of the same source and partition."""
         reader = self.reader
-        reader.declared = {key: control.spec.features for key, control in self.controls.items()}
-        reader.spread, reader.columns = dict(state.spread), dict(state.columns)
-        reader.intakes, self.past = dict(state.intakes), dict(state.past)
-        for key, monitor in state.monitors:
-            self._monitor(key).load(monitor)
+        for offset, place in state.changes:
+            self.schedule(offset, key, table[place])
+        if state.control is not None:
+            self.controls[key] = table[state.control]
+            reader.declared[key] = self.controls[key].spec.features
+        if state.spread is not None:
+            reader.spread[key] = state.spread
+        if state.columns is not None:
+            reader.columns[key] = state.columns
+        if state.intake is not None:
+            reader.intakes[key] = state.intake
+        if state.past:
+            self.past[key] = state.past
+        if state.monitor is not None:
+            self._monitor(key).load(state.monitor)

@@ -65,7 +65,7 @@ def monitor_cores(settings: Settings, partitions: int) -> Cores:
     own = PartitionSettings(settings.sources, partitions)
     return Cores(
         lambda number: Partition(number, own),
-        lambda number, data: Partition.restore(number, own, data),
+        lambda number, snapshot: Partition.restore(number, own, snapshot),
     )
 
 

@@ -1,12 +1,13 @@
 """What the shell asks of the pure core; ``streams.monitor.partition.Partition`` is it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from schemas.monitors import MonitorSpec
 from schemas.references import Reference
 from streams.monitor.records import Folded, Output, Record, Source
+from streams.monitor.snapshot import Snapshot
 
 Rebuilt = Literal["predictions", "labels"]
 
@@ -52,13 +53,17 @@ class Core(Protocol):
     def rebuild_join(self, source: Rebuilt, records: Sequence[Record]) -> None:
         """Take rows below ``next_offset`` again, for the join alone."""
 
-    def snapshot(self) -> bytes:
-        """Return all that is to be remembered."""
+    @property
+    def moved(self) -> Collection[Hashable]:
+        """Which parts have changed since the last snapshot."""
+
+    def snapshot(self, only_moved: bool = False) -> Snapshot:
+        """Return all that is to be remembered, or what has changed of it since this was asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """How to get the core of a partition: new, or from the bytes of its snapshot."""
+    """How to get the core of a partition: new, or from its snapshot."""
 
     create: Callable[[int], Core]
-    restore: Callable[[int, bytes], Core]  # ValueError if the bytes cannot be read
+    restore: Callable[[int, Snapshot], Core]  # ValueError if it cannot be read

@@ -14,6 +14,7 @@ import msgspec
 from schemas.references import reference_key
 from streams.monitor.control import control_digest
 from streams.monitor.records import SOURCES, Output, Record, Source
+from streams.monitor.snapshot import Snapshot
 from streams.runtime.control import ControlTables
 from streams.runtime.cores import Core
 from streams.runtime.outbox import Outbox
@@ -22,7 +23,8 @@ from streams.runtime.snapshots import SnapshotWriter
 
 SNAPSHOT_AFTER_S = 0.5  # at the earliest
 SNAPSHOT_WITHIN_S = 10.0  # at the latest, if anything was folded
-CALM_S = 1.0  # without a row: then a snapshot costs little and the committed offsets are true
+CALM_S = 1.0  # without a row: then the committed offsets should be true, if it costs little
+CALM_BYTES_PER_S = 5_000  # of snapshots then
 INPUT_PER_SNAPSHOT = 10  # bytes of input for each byte of snapshot
 PREDICTIONS_WITHIN_S = 5.0  # labels wait for predictions in the log before them while those move
 POLL_S = 0.1
@@ -60,7 +62,6 @@ class Slot:
     core: Core
     writer: SnapshotWriter
     starts: Mapping[Source, int]
-    snapshot_bytes: int
     snapshot_at: float
     input_bytes: int = 0  # since the last snapshot
     touched: bool = False  # anything to snapshot
@@ -76,9 +77,12 @@ class Slot:
     def is_due(self, now: float) -> bool:
         """Tell whether a snapshot is worth its bytes now, or cannot wait any longer."""
         age = now - self.snapshot_at
-        worth = self.input_bytes >= INPUT_PER_SNAPSHOT * self.snapshot_bytes
-        waited = age >= SNAPSHOT_WITHIN_S or now - self.folded_at >= CALM_S
-        return self.touched and age >= SNAPSHOT_AFTER_S and (worth or waited)
+        if not self.touched or age < SNAPSHOT_AFTER_S:
+            return False
+        cost = self.writer.cost(self.core.moved)
+        worth = self.input_bytes >= INPUT_PER_SNAPSHOT * cost
+        calm = now - self.folded_at >= CALM_S and age * CALM_BYTES_PER_S >= cost
+        return worth or calm or age >= SNAPSHOT_WITHIN_S
 
 
 class Control(Protocol):
@@ -251,16 +255,15 @@ class Ledger:
                 captured = [(slot, *await self._capture(slot)) for slot in held]
                 await self._outbox.settled()
                 owned = [c for c in captured if self._slots.get(c[0].number) is c[0]]
-                await asyncio.gather(*(slot.writer.write(body) for slot, body, _ in owned))
+                await asyncio.gather(*(slot.writer.write(state) for slot, state, _ in owned))
             positions = {k: v for _, _, offsets in owned for k, v in offsets.items()}
             await self._offsets().commit_positions(positions)
 
-    async def _capture(self, slot: Slot) -> tuple[bytes, dict[tuple[Source, int], int]]:
+    async def _capture(self, slot: Slot) -> tuple[Snapshot, dict[tuple[Source, int], int]]:
         async with slot.lock:  # not between a control change's journal entry and its effect
-            body = slot.core.snapshot()
-            slot.touched, slot.input_bytes = False, 0
-            slot.snapshot_bytes, slot.snapshot_at = len(body), self._now()
-            return body, {(source, slot.number): slot.position(source) for source in SOURCES}
+            snapshot = slot.core.snapshot(only_moved=True)
+            slot.touched, slot.input_bytes, slot.snapshot_at = False, 0, self._now()
+            return snapshot, {(source, slot.number): slot.position(source) for source in SOURCES}
 
     async def restore(self, partitions: set[int]) -> None:
         """Replace everything held by what the logs say of these partitions."""
@@ -278,8 +281,8 @@ class Ledger:
 
     def _slot(self, number: int, restored: Restored) -> Slot:
         append = partial(self._outbox.append_state, number)
-        writer = SnapshotWriter(append, restored.core.epoch, restored.litter)
-        slot = Slot(number, restored.core, writer, restored.starts, restored.size, self._now())
+        writer = SnapshotWriter(append, restored.core.epoch, restored.litter, restored.size)
+        slot = Slot(number, restored.core, writer, restored.starts, self._now())
         slot.touched = True  # a snapshot of this owner follows, also where no rows come
         return slot
 

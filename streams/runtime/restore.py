@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from streams.monitor.records import SOURCES, Record, Source
-from streams.runtime import snapshots
+from streams.monitor.snapshot import Snapshot
 from streams.runtime.cores import Core, Cores, Rebuilt
 from streams.runtime.errors import StateError
+from streams.runtime.loading import load
 from streams.runtime.outbox import Outbox
-from streams.runtime.snapshots import Log
+from streams.runtime.state_log import Log
 
 REBUILT: tuple[Rebuilt, ...] = ("predictions", "labels")  # in this order: labels look for them
 MAX_FENCES = 10
@@ -28,7 +29,7 @@ class Restored:
     core: Core
     starts: dict[Source, int]  # where to go on reading
     size: int  # bytes of the snapshot it came from
-    litter: set[bytes]  # chunk keys to be removed from ``state``
+    litter: set[bytes]  # keys to be removed from ``state``
 
 
 class Restorer:
@@ -69,8 +70,8 @@ class Restorer:
         SupersededError
             If it is not wanted any more.
         """
-        loaded = await snapshots.load(self._logs("state"))
-        core = self._core(loaded.body)
+        loaded = await load(self._logs("state"))
+        core = self._core(loaded.snapshot)
         starts = {source: await self._start(source, core) for source in SOURCES}
         await self._read_journal(core)
         for source in REBUILT:
@@ -78,13 +79,13 @@ class Restorer:
                 source, core.rebuild_from[source], core.next_offset[source]
             ):
                 core.rebuild_join(source, records)
-        return Restored(core, starts, len(loaded.body or b""), loaded.litter)
+        return Restored(core, starts, loaded.size, loaded.litter)
 
-    def _core(self, body: bytes | None) -> Core:
-        if body is None:
+    def _core(self, snapshot: Snapshot | None) -> Core:
+        if snapshot is None:
             return self._cores.create(self._number)
         try:
-            return self._cores.restore(self._number, body)
+            return self._cores.restore(self._number, snapshot)
         except ValueError as error:
             raise StateError(f"state of partition {self._number}: {error}") from error
 

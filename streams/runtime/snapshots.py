@@ -1,171 +1,115 @@
-"""How a partition's state lies in the compacted topic ``state``.
+"""Writes snapshots to the compacted topic ``state``: what has changed, then a root.
 
-The last record with the key ``snapshot`` is the state, or the manifest of it: a state that is too
-large for one record lies in chunks before its manifest. Chunk keys carry the owner's epoch, so a
-former owner that has not noticed yet cannot make compaction remove ours, and one of two slots in
-turn, so the chunks of the last snapshot stay until the next is complete.
+A root holds the partition's own state and names a record for each part, by offset and checksum;
+only what the last root names counts. A part is written whole or, where that is shorter, as its
+difference from the last whole one. A key is used again only once no root that counts names what
+lies under it, so compaction takes nothing that is needed, wherever a snapshot breaks off.
 """
 
-import hashlib
-import struct
-import zlib
-from collections.abc import AsyncIterator, Sequence
+import asyncio
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple
 
 import msgspec
+from backports import zstd
 
-from streams.monitor.records import Record
-from streams.runtime.errors import StateError
+from streams.monitor.snapshot import Snapshot
+from streams.runtime.state_log import (
+    NOTE,
+    PART,
+    ROOT,
+    SNAPSHOT_KEY,
+    Append,
+    encode,
+    part_key,
+    root_key,
+)
 
-SNAPSHOT_KEY: Final = b"snapshot"
 CHUNK_BYTES: Final = 900_000  # brokers and producers refuse records of 1 MiB by default
-MAGIC: Final = b"TDGS"
-LAYOUT: Final = 1
-WHOLE, MANIFEST, CHUNK = range(3)
-HEADER: Final = struct.Struct("<4sHIHQII")  # magic, layout, crc32 of the rest, kind, epoch, slots
-REST: Final = 10  # where the rest begins
+IN_FLIGHT: Final = 100  # records appended at once
+MIN_BASE: Final = 8  # bytes; zstd refuses less
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the chunks of a snapshot are, and how to know that they are whole."""
+class Place(NamedTuple):
+    """Where a record lies, and how to know that it is the one."""
 
-    offsets: list[int]
-    length: int
-    sha256: str
-
-
-class Log(Protocol):
-    """One partition of a topic, to be read from one offset up to another."""
-
-    @property
-    def name(self) -> str:
-        """Return what to call it in messages."""
-
-    async def bounds(self) -> tuple[int, int]:
-        """Return the first offset there is, and the one the next record will get."""
-
-    def read(self, start: int, end: int) -> AsyncIterator[Sequence[Record]]:
-        """Yield the records of [start, end) in batches."""
+    offset: int
+    crc: int
 
 
-class Append(Protocol):
-    """Append a record to the state log; return its offset once the brokers have it."""
+class PartPlaces(msgspec.Struct, array_like=True):
+    """The records of a part: whole, in chunks, and the difference since, if there is one."""
 
-    async def __call__(self, key: bytes, value: bytes | None) -> int:
-        """Append; None as value removes what was there under the key."""
-
-
-@dataclass
-class Loaded:
-    """The last snapshot (None: there is none), and the chunk keys that lie about in its log."""
-
-    body: bytes | None = None
-    litter: set[bytes] = field(default_factory=set)
+    whole: list[Place]
+    difference: list[Place]
 
 
-def chunk_key(epoch: int, slot: int, index: int) -> bytes:
-    """Return the key of a chunk."""
-    return b"chunk-%d-%d-%d" % (epoch, slot, index)
+class Root(msgspec.Struct, array_like=True):
+    """The body of a root: the partition's own state, and where every part lies."""
+
+    state: bytes
+    parts: list[PartPlaces]
+    noted: bool  # whether a version before this one finds a note of it
 
 
-def encode(kind: int, epoch: int, slots: Sequence[int], body: bytes) -> bytes:
-    """Return a record's value: a header with a checksum over all that follows it, and the body."""
-    rest = HEADER.pack(MAGIC, LAYOUT, 0, kind, epoch, *slots)[REST:] + body
-    return HEADER.pack(MAGIC, LAYOUT, zlib.crc32(rest), 0, 0, 0, 0)[:REST] + rest
+def compress(body: bytes, base: bytes | None = None) -> bytes:
+    """Return a body in few bytes; with a base they are its difference from that.
 
-
-@dataclass(frozen=True, slots=True)
-class Decoded:
-    """A record of the state log, its checksum verified."""
-
-    kind: int
-    epoch: int
-    slots: tuple[int, int]  # chunks this epoch has written into each slot
-    body: bytes
-
-    @property
-    def chunk_keys(self) -> set[bytes]:
-        """Return the keys of the chunks its epoch had written by then."""
-        return {chunk_key(self.epoch, s, i) for s, n in enumerate(self.slots) for i in range(n)}
-
-
-def decode(value: bytes | None, where: str) -> Decoded:
-    """Take a record's value apart.
-
-    Raises
-    ------
-    StateError
-        If it is not a state record of this layout, or its checksum does not match.
+    >>> len(compress(bytes(1000) + b"new", bytes(1000))) < 50
+    True
     """
-    if value is None or len(value) < HEADER.size or value[:4] != MAGIC:
-        raise StateError(f"{where}: expected a state record, got {(value or b'')[:4]!r}")
-    _, layout, crc, kind, epoch, *slots = HEADER.unpack_from(value)
-    if layout != LAYOUT:
-        raise StateError(
-            f"{where}: expected state layout {LAYOUT}, got {layout}; "
-            "run the version of tidegauge that wrote it, or a newer one"
-        )
-    if (found := zlib.crc32(value[REST:])) != crc:
-        raise StateError(f"{where}: expected checksum {crc:08x}, got {found:08x}")
-    return Decoded(kind, epoch, (slots[0], slots[1]), value[HEADER.size :])
+    size = len(body) + len(base or b"")
+    options: dict[int, int] = {
+        zstd.CompressionParameter.compression_level: 1,
+        zstd.CompressionParameter.checksum_flag: 1,
+        zstd.CompressionParameter.enable_long_distance_matching: 1,
+        zstd.CompressionParameter.window_log: max(10, size.bit_length()),
+    }
+    return zstd.compress(body, options=options, zstd_dict=_prefix(base))
 
 
-async def load(log: Log) -> Loaded:
-    """Return the last snapshot of a state log.
-
-    Raises
-    ------
-    StateError
-        If the last snapshot is damaged or misses a chunk; an older one is not taken, as the
-        outputs and offsets that followed it are already out.
-    """
-    start, end = await log.bounds()
-    trailing: list[Record] = []
-    step, upper = 1, end
-    while upper > start:  # back from the end: what follows the snapshot are chunks without manifest
-        lower = max(start, upper - step)
-        records = [record async for some in log.read(lower, upper) for record in some]
-        trailing = records + trailing
-        if any(record.key == SNAPSHOT_KEY for record in records):
-            break
-        step, upper = step * 2, lower
-    last = max((i for i, r in enumerate(trailing) if r.key == SNAPSHOT_KEY), default=-1)
-    litter = {record.key for record in trailing[last + 1 :] if record.key and record.value}
-    if last < 0:
-        return Loaded(None, litter)
-    found = trailing[last]
-    decoded = decode(found.value, f"{log.name} offset {found.offset}")
-    body = decoded.body if decoded.kind == WHOLE else await _assemble(log, found.offset, decoded)
-    return Loaded(body, litter | decoded.chunk_keys)
+def decompress(data: bytes, base: bytes | None = None) -> bytes:
+    """Return the body again; raises ZstdError where data and base do not belong together."""
+    return zstd.decompress(data, zstd_dict=_prefix(base))
 
 
-async def _assemble(log: Log, offset: int, decoded: Decoded) -> bytes:
-    where = f"{log.name} offset {offset}"
-    if decoded.kind != MANIFEST:
-        raise StateError(f"{where}: expected a snapshot or a manifest, got kind {decoded.kind}")
-    manifest = msgspec.json.decode(decoded.body, type=Manifest)
-    parts = [await _chunk(log, at, where) for at in manifest.offsets]
-    body = b"".join(parts)
-    if len(body) != manifest.length:
-        raise StateError(f"{where}: expected {manifest.length} bytes in chunks, got {len(body)}")
-    if (found := hashlib.sha256(body).hexdigest()) != manifest.sha256:
-        raise StateError(f"{where}: expected chunks of sha256 {manifest.sha256}, got {found}")
-    return body
+def _prefix(base: bytes | None) -> tuple[zstd.ZstdDict, int] | None:
+    if base is None or len(base) < MIN_BASE:
+        return None
+    return zstd.ZstdDict(base, is_raw=True).as_prefix
 
 
-async def _chunk(log: Log, offset: int, where: str) -> bytes:
-    found = [r async for some in log.read(offset, offset + 1) for r in some if r.offset == offset]
-    if not found:
-        raise StateError(f"{where}: names a chunk at offset {offset}, which is not there")
-    decoded = decode(found[0].value, f"{log.name} offset {offset}")
-    if decoded.kind != CHUNK:
-        raise StateError(f"{where}: expected a chunk at offset {offset}, got kind {decoded.kind}")
-    return decoded.body
+@dataclass(slots=True)
+class _Written:
+    """What is in the log of one part."""
+
+    whole: bytes  # compressed
+    numbers: list[int]  # of keys
+    places: PartPlaces
+    size: int  # bytes last written
+    since: int = 0  # bytes of differences written since it was written whole
+
+
+@dataclass(slots=True)
+class _Numbers:
+    """Gives out numbers of keys; those that are not in use any more come again."""
+
+    used: int = 0
+    free: list[int] = field(default_factory=list)
+
+    def take(self) -> int:
+        if self.free:
+            return self.free.pop()
+        self.used += 1
+        return self.used - 1
+
+    def keep(self, named: set[int]) -> None:
+        self.free = [number for number in range(self.used) if number not in named]
 
 
 class SnapshotWriter:
-    """Appends the snapshots of one owner of a partition.
+    """Appends the snapshots of one owner of a partition; the first must hold every part.
 
     Parameters
     ----------
@@ -174,35 +118,72 @@ class SnapshotWriter:
     epoch
         Of the owner, from its fence.
     litter
-        Chunk keys of former owners; removed after the first snapshot of this one.
+        Keys of former owners; removed after the first snapshot of this one. Where ``snapshot`` is
+        among them, a note takes its place, so that a version before this one refuses the topic.
+    size
+        Bytes of the snapshot that was restored: about what the first one will take.
     """
 
-    def __init__(self, append: Append, epoch: int, litter: set[bytes]) -> None:
+    def __init__(self, append: Append, epoch: int, litter: set[bytes], size: int = 0) -> None:
         self._append, self._epoch, self._litter = append, epoch, set(litter)
-        self._slots = [0, 0]
-        self._next_slot = 0
+        self._parts: dict[Hashable, _Written] = {}
+        self._numbers = _Numbers()
+        self._in_flight = asyncio.Semaphore(IN_FLIGHT)
+        self._root_size = size
 
-    async def write(self, body: bytes) -> None:
+    def cost(self, moved: Collection[Hashable]) -> int:
+        """Return about how many bytes a snapshot takes in which these parts have changed."""
+        return self._root_size + sum(self._parts[key].size for key in moved if key in self._parts)
+
+    async def write(self, snapshot: Snapshot) -> None:
         """Return when the snapshot is complete in the log."""
-        if len(body) <= CHUNK_BYTES:
-            kind = WHOLE
-        else:
-            kind, body = MANIFEST, await self._write_chunks(body)
-        await self._append(SNAPSHOT_KEY, encode(kind, self._epoch, self._slots, body))
-        while self._litter:
-            await self._append(self._litter.pop(), None)
+        written = [self._write_part(key, body) for key, body in snapshot.parts.items()]
+        self._parts |= zip(snapshot.parts, await asyncio.gather(*written), strict=True)
+        places = [part.places for part in self._parts.values()]
+        root = Root(snapshot.root, places, SNAPSHOT_KEY not in self._litter)
+        body = compress(msgspec.msgpack.encode(root))
+        value, _ = encode(ROOT, self._epoch, self._numbers.used, body)
+        await self._append(root_key(self._epoch), value)
+        self._root_size = len(value)
+        self._numbers.keep({n for part in self._parts.values() for n in part.numbers})
+        note, _ = encode(NOTE, self._epoch, 0, b"")
+        removed = [self._send(k, note if k == SNAPSHOT_KEY else None) for k in self._litter]
+        await asyncio.gather(*removed)
+        self._litter.clear()
 
-    async def _write_chunks(self, body: bytes) -> bytes:
-        slot, self._next_slot = self._next_slot, 1 - self._next_slot
-        parts = [body[at : at + CHUNK_BYTES] for at in range(0, len(body), CHUNK_BYTES)]
-        self._slots[slot] = max(self._slots[slot], len(parts))
-        offsets = [
-            await self._append(
-                chunk_key(self._epoch, slot, index), encode(CHUNK, self._epoch, (0, 0), part)
-            )
-            for index, part in enumerate(parts)
-        ]
-        manifest = Manifest(
-            offsets=offsets, length=len(body), sha256=hashlib.sha256(body).hexdigest()
+    async def _write_part(self, key: Hashable, body: bytes) -> _Written:
+        held = self._parts.get(key)
+        if held is not None:
+            difference = compress(body, decompress(held.whole))
+            if held.since + len(difference) < len(held.whole):
+                return await self._write_difference(held, difference)
+        whole = compress(body)
+        numbers, places = await self._write_chunks(whole)
+        return _Written(whole, numbers, PartPlaces(places, []), len(whole))
+
+    async def _write_difference(self, held: _Written, difference: bytes) -> _Written:
+        numbers, places = await self._write_chunks(difference)
+        whole = held.places.whole
+        return _Written(
+            held.whole,
+            held.numbers[: len(whole)] + numbers,
+            PartPlaces(whole, places),
+            len(difference),
+            held.since + len(difference),
         )
-        return msgspec.json.encode(manifest)
+
+    async def _write_chunks(self, data: bytes) -> tuple[list[int], list[Place]]:
+        chunks = [data[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES)]
+        numbers = [self._numbers.take() for _ in chunks]
+        values = [encode(PART, self._epoch, 0, chunk) for chunk in chunks]
+        offsets = await asyncio.gather(
+            *(
+                self._send(part_key(self._epoch, number), value)
+                for number, (value, _) in zip(numbers, values, strict=True)
+            )
+        )
+        return numbers, [Place(at, crc) for at, (_, crc) in zip(offsets, values, strict=True)]
+
+    async def _send(self, key: bytes, value: bytes | None) -> int:
+        async with self._in_flight:
+            return await self._append(key, value)

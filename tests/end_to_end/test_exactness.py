@@ -16,8 +16,10 @@ import pytest
 from schemas.alerts import Alert
 from schemas.monitors import LabelSpec, MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
 from schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
-from streams.monitor.partition import Partition, PartitionState
+from streams.monitor.layouts import read_snapshot
+from streams.monitor.partition import Partition
 from streams.monitor.records import Source
+from streams.monitor.snapshot import RetrainingState, Snapshot
 from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import (
     Group,
@@ -275,7 +277,7 @@ class Found:
     pairs: dict[tuple[int, str, str], list[Pair]]
     letters: dict[tuple[bytes | None, ...], set[str]]
     partitions: list[Partition]
-    state: dict[int, bytes]
+    state: dict[int, tuple[bytes, list[bytes]]]
 
 
 def found(workers: Group) -> Found:
@@ -303,24 +305,28 @@ def found(workers: Group) -> Found:
     )
 
 
-def comparable(snapshot: bytes) -> bytes:
+def comparable(snapshot: Snapshot) -> tuple[bytes, list[bytes]]:
     """Return a snapshot without what tells of owners, of batches and of second deliveries.
 
     Nor of where one topic stood when a control change was found by rows of another; their digests
     stay.
     """
-    state = msgspec.msgpack.decode(snapshot, type=PartitionState)
+    root, parts = read_snapshot(snapshot)
     for source in ("outcomes", "alerts"):
-        del state.next_offset[source]
-        state.tallies[source].records = state.tallies[source].observed = 0
-    state.writer.epoch = state.writer.sequence = 0
-    state.position.epoch = state.position.sequence = 0
-    state.marks, state.controls, state.outcome_controls = [], [], []
-    state.quiet_until_ms = dict(sorted(state.quiet_until_ms.items()))
-    state.join.pairs = 0  # a restore may miss some that came while a version's types were unknown
-    for rows in state.rows.values():
-        rows.controls, rows.changes = [], []
-    return msgspec.msgpack.encode(state)
+        del root.next_offset[source]
+        root.tallies[source].records = root.tallies[source].observed = 0
+    root.writer.epoch = root.writer.sequence = 0
+    root.position.epoch = root.position.sequence = 0
+    root.marks = []
+    root.join.pairs = 0  # a restore may miss some that came while a version's types were unknown
+    for part in parts:
+        if isinstance(part, RetrainingState):
+            part.quiet_until_ms = dict(sorted(part.quiet_until_ms.items()))
+            continue
+        part.controls, part.outcome_control = [], None
+        for rows in part.rows.values():
+            rows.control, rows.changes = None, []
+    return msgspec.msgpack.encode(root), sorted(msgspec.msgpack.encode(part) for part in parts)
 
 
 def in_order(events: dict[str, Message]) -> dict[tuple[Any, ...], list[tuple[str, Message]]]:

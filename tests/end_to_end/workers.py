@@ -1,5 +1,6 @@
 """Worker processes to start, kill and stop; traffic to send to them; topics to read."""
 
+import asyncio
 import contextlib
 import os
 import re
@@ -23,8 +24,10 @@ from schemas.topics import PARTITIONS, TopicNames
 from streams.monitor.journal import Position, read_entry
 from streams.monitor.partition import Partition, PartitionSettings
 from streams.monitor.records import SOURCES, Source
-from streams.runtime.snapshots import SNAPSHOT_KEY, WHOLE, decode
+from streams.monitor.snapshot import Snapshot
+from streams.runtime.loading import load
 from tests.streams.monitor.logs import NOON_MS
+from tests.streams.runtime.memory import MemoryLog, Row
 
 PATIENCE_S = 120.0  # on a slow and busy machine; a test that passes waits for none of it
 POLL_S = 0.05
@@ -165,18 +168,17 @@ class Group:
     def partitions(self) -> list[Partition]:
         """Return the state of all partitions, as a worker would take it from ``state``."""
         own = PartitionSettings(self.sources, PARTITIONS)
-        return [Partition.restore(n, own, body) for n, body in self.snapshots().items()]
+        return [Partition.restore(n, own, found) for n, found in self.snapshots().items()]
 
-    def snapshots(self) -> dict[int, bytes]:
+    def snapshots(self) -> dict[int, Snapshot]:
         """Return the last snapshot of each partition."""
-        last = {
-            message.partition: message.value or b""
-            for message in everything(self.brokers, self.topics.state)
-            if message.key == SNAPSHOT_KEY
-        }
-        found = {number: decode(value, "state") for number, value in sorted(last.items())}
-        assert {record.kind for record in found.values()} == {WHOLE}
-        return {number: record.body for number, record in found.items()}
+        logs: dict[int, MemoryLog] = {}
+        for record in everything(self.brokers, self.topics.state):
+            log = logs.setdefault(record.partition, MemoryLog())
+            log.records.append(Row(record.offset, record.key, record.value))
+            log.end = record.offset + 1
+        found = {number: asyncio.run(load(log)).snapshot for number, log in sorted(logs.items())}
+        return {number: snapshot for number, snapshot in found.items() if snapshot is not None}
 
     def end(self) -> None:
         """Leave nothing running."""

@@ -14,6 +14,7 @@ from streams.monitor.control import control_digest
 from streams.monitor.offline import LoggedRecord
 from streams.monitor.partition import Partition, PartitionSettings
 from streams.monitor.records import SOURCES, Output, Record, Source
+from streams.monitor.snapshot import Snapshot
 from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.logs import NOON_MS, Logs
 
@@ -43,7 +44,7 @@ class Broker:
 
     logs: dict[Source, list[LoggedRecord]]
     outputs: list[Output] = field(default_factory=list)
-    state: list[bytes] = field(default_factory=list)
+    state: list[Snapshot] = field(default_factory=list)  # each whole
     adopted: int = 0  # changes of the script that the journal holds
 
     def append(self, output: Output, twice: bool = False) -> None:
@@ -80,7 +81,7 @@ class Worker:
     def __post_init__(self) -> None:
         """Restore by the protocol of the runtime."""
         self.specs = dict(self.specs)
-        state = self.broker.state
+        state, self.parts = self.broker.state, dict[object, bytes]()
         self.partition = (
             Partition.restore(0, self.settings, state[-1]) if state else Partition(0, self.settings)
         )
@@ -114,7 +115,9 @@ class Worker:
 
     def checkpoint(self) -> None:
         """Write a snapshot; all outputs are acknowledged."""
-        self.broker.state.append(self.partition.snapshot())
+        snapshot = self.partition.snapshot(only_moved=True)
+        self.parts |= snapshot.parts
+        self.broker.state.append(Snapshot(snapshot.root, dict(self.parts)))
 
     def _adopt(self) -> None:
         for (model, version), digest in self.partition.known().items():

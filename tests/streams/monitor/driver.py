@@ -12,8 +12,9 @@ from schemas.outcomes import Outcomes
 from schemas.references import Reference
 from streams.monitor.journal import read_entry
 from streams.monitor.offline import LoggedRecord
-from streams.monitor.partition import Partition, PartitionSettings, PartitionState
+from streams.monitor.partition import Partition, PartitionSettings
 from streams.monitor.records import SOURCES, Output, Record, Source
+from streams.monitor.snapshot import RootState, Snapshot
 from tests.streams.monitor.logs import NOON_MS, Logs
 
 SETTINGS = PartitionSettings({source: source for source in SOURCES}, 1)
@@ -144,11 +145,11 @@ def assert_equal(found: Mapping[Any, Sequence[Any]], expected: Mapping[Any, Sequ
         assert len(found[key]) == len(own), f"{key}: expected {len(own)}, got {len(found[key])}"
 
 
-def comparable(snapshot: bytes) -> bytes:
+def comparable(snapshot: Snapshot) -> Snapshot:
     """Return a snapshot without places in the journal, whose pairs a cut may group otherwise."""
-    state = msgspec.msgpack.decode(snapshot, type=PartitionState)
-    del state.next_offset["outcomes"]
-    state.tallies["outcomes"].records = 0
-    state.marks = [msgspec.structs.replace(m, outcomes=0, sequence=0) for m in state.marks]
-    state.writer.sequence = state.position.sequence = 0
-    return msgspec.msgpack.encode(state)
+    root = msgspec.msgpack.decode(snapshot.root, type=RootState)
+    del root.next_offset["outcomes"]
+    root.tallies["outcomes"].records = 0
+    root.marks = [msgspec.structs.replace(m, outcomes=0, sequence=0) for m in root.marks]
+    root.writer.sequence = root.position.sequence = 0
+    return Snapshot(msgspec.msgpack.encode(root), snapshot.parts)

@@ -15,6 +15,7 @@ from streams.monitor.journal import Position, read_entry
 from streams.monitor.offline import LoggedRecord
 from streams.monitor.partition import Partition, PartitionSettings
 from streams.monitor.records import SOURCES, Output, Source
+from streams.monitor.snapshot import Snapshot
 from tests.streams.monitor.crashes import (
     PLACES,
     Broker,
@@ -25,7 +26,7 @@ from tests.streams.monitor.crashes import (
     script,
     undisturbed,
 )
-from tests.streams.monitor.driver import SETTINGS, assert_equal
+from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal
 from tests.streams.monitor.logs import SPECS, Logs, busy_logs, label, row
 
 SEED = 1
@@ -256,13 +257,17 @@ def test_a_restore_reads_no_more_than_it_must_and_still_knows_what_was_paired() 
 @pytest.mark.parametrize("damage", [b"", b"\x00", b"\xc1", b"nonsense"])
 def test_a_snapshot_that_cannot_be_read_is_refused(damage: bytes) -> None:
     with pytest.raises(ValueError):
-        Partition.restore(0, SETTINGS, damage)
-    whole = Partition(0, SETTINGS).snapshot()
+        Partition.restore(0, SETTINGS, Snapshot(damage, {}))
+    driver = Driver(SPECS).run(busy_logs(SEED, 1))
+    whole = driver.partition.snapshot()
     with pytest.raises(ValueError):
-        Partition.restore(0, SETTINGS, whole[:-1])
-    other = msgspec.msgpack.encode(msgspec.msgpack.decode(whole) | {"layout": 99})
-    with pytest.raises(ValueError, match="snapshot: expected layout 1, got 99"):
-        Partition.restore(0, SETTINGS, other)
+        Partition.restore(0, SETTINGS, Snapshot(whole.root[:-1], whole.parts))
+    for key in whole.parts:
+        with pytest.raises(ValueError):
+            Partition.restore(0, SETTINGS, Snapshot(whole.root, {**whole.parts, key: damage}))
+    other = msgspec.msgpack.encode(msgspec.msgpack.decode(whole.root) | {"layout": 99})
+    with pytest.raises(ValueError, match="snapshot: expected layout 1 or 2, got 99"):
+        Partition.restore(0, SETTINGS, Snapshot(other, whole.parts))
 
 
 def test_a_restored_partition_gives_the_same_snapshot() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from schemas.monitors import DetectorSpec
 from streams.monitor.learning import Sample
 from streams.monitor.offline import LoggedRecord
-from streams.monitor.partition import PartitionState
 from streams.monitor.records import Source
+from streams.monitor.snapshot import RootState
 from tests.streams.monitor.driver import (
     Driver,
     assert_equal,
@@ -48,7 +48,7 @@ def test_much_happens_in_the_busy_log(seed: int) -> None:
     assert any(window["late"] for window in published(outputs, "windows"))
     assert published(outputs, "retraining")
     assert len(rejected(outputs)) > 15
-    state = msgspec.msgpack.decode(whole(seed).partition.snapshot(), type=PartitionState)
+    state = msgspec.msgpack.decode(whole(seed).partition.snapshot().root, type=RootState)
     assert state.join.duplicate_labels and state.join.duplicate_predictions
 
 

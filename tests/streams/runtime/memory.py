@@ -11,6 +11,7 @@ from schemas.monitors import MonitorSpec
 from schemas.references import Reference
 from streams.monitor.control import control_digest
 from streams.monitor.records import SOURCES, Folded, Output, Record, Source
+from streams.monitor.snapshot import Snapshot
 from streams.runtime.control import ControlTables
 from streams.runtime.cores import Cores, Rebuilt
 
@@ -155,6 +156,7 @@ class CountingCore:
         self.folded: list[tuple[Source, int]] = []
         self.digests: dict[str, str] = {}
         self.explodes_at = -1
+        self.moved: set[str] = set()
 
     def fold(self, source: Source, records: Sequence[Record]) -> Folded:
         outputs: list[Output] = []
@@ -194,12 +196,13 @@ class CountingCore:
     def rebuild_join(self, source: Rebuilt, records: Sequence[Record]) -> None:
         self.rebuilt += [(source, record.offset) for record in records]
 
-    def snapshot(self) -> bytes:
-        return msgspec.json.encode(State(self.next_offset, self.epoch, self.digests))
+    def snapshot(self, only_moved: bool = False) -> Snapshot:
+        root = msgspec.json.encode(State(self.next_offset, self.epoch, self.digests))
+        return Snapshot(root, {})
 
     @classmethod
-    def restore(cls, number: int, data: bytes) -> "CountingCore":
-        state = msgspec.json.decode(data, type=State)
+    def restore(cls, number: int, snapshot: Snapshot) -> "CountingCore":
+        state = msgspec.json.decode(snapshot.root, type=State)
         self = cls(number)
         self.next_offset, self.epoch = state.next_offset, state.epoch
         self.digests = state.digests

@@ -5,6 +5,7 @@ from typing import cast
 import pytest
 
 from streams.monitor.records import SOURCES, Output, Source
+from streams.monitor.snapshot import Snapshot
 from streams.runtime.errors import StateError
 from streams.runtime.outbox import Outbox
 from streams.runtime.restore import Restored, Restorer, SupersededError
@@ -108,7 +109,7 @@ async def test_a_log_shorter_than_its_state_is_refused() -> None:
 
 async def test_bytes_the_core_cannot_read_are_refused() -> None:
     w = World()
-    await SnapshotWriter(w.logs["state"].append_state, 1, set()).write(b"{}")
+    await SnapshotWriter(w.logs["state"].append_state, 1, set()).write(Snapshot(b"{}", {}))
     with pytest.raises(StateError, match="state of partition 0: Object missing required field"):
         await w.restore()
 
