@@ -51,14 +51,23 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def key(self) -> str:
-        """The key of its record: the model, or the model and its version.
-
-        >>> reference_key("fraud", ""), reference_key("fraud", "3")
-        ('fraud', 'fraud@3')
-        """
+        """The key of its record: the model, or the model and its version."""
         return reference_key(self.model, self.version)
 
 
 def reference_key(model: str, version: str) -> str:
-    """Return the key under which the reference of a model version is published."""
+    """Return the key under which the reference of a model version is published.
+
+    An ``@`` in a name is written ``%40`` and a ``%`` is written ``%25``, so that no two model
+    versions share a key.
+
+    >>> reference_key("fraud", ""), reference_key("fraud", "3"), reference_key("fraud@3", "")
+    ('fraud', 'fraud@3', 'fraud%403')
+    """
+    names = [name.replace("%", "%25").replace("@", "%40") for name in (model, version) if name]
+    return "@".join(names)
+
+
+def version_name(model: str, version: str) -> str:
+    """Return what to call a model version in a sentence."""
     return f"{model}@{version}" if version else model

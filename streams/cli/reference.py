@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from schemas.monitors import MonitorSpec
-from schemas.references import Reference
+from schemas.references import Reference, version_name
 from schemas.topics import PREFIX
 from streams.cli.options import (
     BROKERS,
@@ -103,9 +103,8 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     with sending(brokers, [topic]) as sender:
         sender.send(topic, reference.key, value)
     windows = max((len(profile.values) for profile in reference.series.values()), default=0)
-    typer.echo(
-        f"{reference.key}: reference of {reference.rows:,} rows in {windows} windows published"
-    )
+    name = version_name(model, version)
+    typer.echo(f"{name}: reference of {reference.rows:,} rows in {windows} windows published")
     if windows < PROMISED_WINDOWS:
         typer.echo(
             f"tidegauge: {windows} windows carry no promise: only blatant faults will be told; "

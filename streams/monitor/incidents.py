@@ -9,7 +9,7 @@ import msgspec
 from schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
 from schemas.cloudevents import headers, stable_id
 from schemas.monitors import RetrainingSpec, milliseconds
-from schemas.references import reference_key
+from schemas.references import version_name
 from streams.monitor import wording
 from streams.monitor.records import Output
 from streams.monitor.series import NIL, PROVISIONAL_WINDOWS
@@ -53,7 +53,7 @@ class Origin:
     def name(self) -> str:
         """Return what to call it: the model version, or a topic's partition."""
         if self.model:
-            return reference_key(self.model, self.version)
+            return version_name(self.model, self.version)
         return f"{self.topic}[{self.partition}]"
 
 

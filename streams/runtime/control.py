@@ -10,7 +10,8 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from schemas.monitors import MonitorSpec
-from schemas.references import Reference, reference_key
+from schemas.references import Reference, reference_key, version_name
+from streams.monitor.decoding import Key
 from streams.monitor.records import Record
 from streams.monitor.rejections import FAULTS
 from streams.monitor.trial import check_control
@@ -34,14 +35,15 @@ class ControlTables:
 
     def __init__(self) -> None:
         self.revision = 0  # counts changes: who has seen this number has nothing new to see
-        self._specs: dict[str, MonitorSpec] = {}
-        self._references: dict[str, Reference] = {}
+        self._specs: dict[Key, MonitorSpec] = {}
+        self._references: dict[Key, Reference] = {}
+        self._held: dict[tuple[str, str], Key] = {}  # whose content a topic's key has
         self._tried: dict[tuple[int, int], bool] = {}  # by the ids of spec and reference
 
     def lookup(self, model: str, version: str) -> tuple[MonitorSpec | None, Reference | None]:
         """Return what holds for a model version; its own reference goes before its model's."""
-        own = self._references.get(reference_key(model, version))
-        spec, reference = self._specs.get(model), own or self._references.get(model)
+        own = self._references.get((model, version)) or self._references.get((model, ""))
+        spec, reference = self._specs.get((model, "")), own
         if self._fits(model, spec, reference):
             return spec, reference
         return (spec, None) if self._fits(model, spec, None) else (None, None)
@@ -68,13 +70,16 @@ class ControlTables:
         for record in records:
             self._take("references", self._references, Reference, record)
 
-    def _take(self, name: str, table: dict[str, T], kind: type[T], record: Record) -> None:
+    def _take(self, name: str, table: dict[Key, T], kind: type[T], record: Record) -> None:
         try:
             key = (record.key or b"").decode()
-            if record.value is None:
-                table.pop(key, None)
-            else:
-                table[key] = _read(key, record.value, kind)
+            content = None if record.value is None else _read(key, record.value, kind)
+            if (name, key) in self._held:  # as compaction does: the newest record of a key holds
+                table.pop(self._held.pop((name, key)), None)
+            if content is not None:
+                whose = (content.model, getattr(content, "version", ""))
+                table[whose] = content
+                self._held[name, key] = whose
         except FAULTS as error:
             log.error("%s offset %d ignored: %s", name, record.offset, error)
         else:
@@ -86,9 +91,12 @@ def _read(key: str, value: bytes, kind: type[T]) -> T:
     if len(value) > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES} bytes, got {len(value)}")
     content = msgspec.json.decode(value, type=kind)
-    expected = content.key if isinstance(content, Reference) else content.model
-    if key != expected:
-        raise ValueError(f"expected the key {expected!r}, got {key!r}")
+    expected = [content.model]
+    if isinstance(content, Reference):  # the second is how version 0.1 wrote it
+        whose = (content.model, content.version)
+        expected = [reference_key(*whose), version_name(*whose)]
+    if key not in expected:
+        raise ValueError(f"expected the key {expected[0]!r}, got {key!r}")
     return content
 
 

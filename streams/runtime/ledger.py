@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-from schemas.references import reference_key
+from schemas.references import version_name
 from streams.monitor.control import control_digest
 from streams.monitor.records import SOURCES, Output, Record, Source
 from streams.monitor.snapshot import Snapshot
@@ -200,7 +200,7 @@ class Ledger:
         slot.core.apply_change(change)
         log.info(
             "Watching %s in partition %d with %s and %s",
-            reference_key(model, version),
+            version_name(model, version),
             slot.number,
             "its spec" if spec else "the defaults",
             "a published reference" if reference else "its first windows as the reference",

@@ -38,6 +38,28 @@ def test_a_version_takes_its_own_reference_before_that_of_its_model() -> None:
     assert tables.lookup("other", "2") == (None, None)
 
 
+def test_a_model_whose_name_has_an_at_does_not_share_a_reference_with_a_version() -> None:
+    ours, theirs = reference("3", 20), msgspec.structs.replace(reference(), model="fraud@3")
+    assert len({ours.key, theirs.key, reference("%403").key, reference("@3").key}) == 4
+    tables = ControlTables()
+    tables.read_references([record(ours.key, ours), record(theirs.key, theirs)])
+    assert tables.lookup("fraud", "3") == (None, ours)
+    assert tables.lookup("fraud@3", "") == (None, theirs)
+    tables.read_references([record(ours.key, None)])
+    assert tables.lookup("fraud", "3") == (None, None)
+    assert tables.lookup("fraud@3", "") == (None, theirs)
+
+
+def test_of_two_references_under_a_key_of_version_0_1_the_newer_holds() -> None:
+    ours, theirs = reference("3", 20), msgspec.structs.replace(reference(), model="fraud@3")
+    tables = ControlTables()
+    tables.read_references([record("fraud@3", theirs)])
+    assert tables.lookup("fraud@3", "") == (None, theirs)
+    tables.read_references([record("fraud@3", ours)])
+    assert tables.lookup("fraud@3", "") == (None, None)
+    assert tables.lookup("fraud", "3") == (None, ours)
+
+
 def test_what_no_monitor_can_be_made_of_is_left_out_and_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
