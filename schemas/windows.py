@@ -46,6 +46,7 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     last_offset: int
     rows: int
     late: int  # rows whose event time lies in an earlier window
+    early: int = 0  # rows that are far ahead of those around them
     observed: int  # all rows this monitor has folded so far
     columns: dict[str, ColumnReport]
     series: dict[str, SeriesReport] = {}

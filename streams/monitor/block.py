@@ -28,9 +28,53 @@ class Block:
         """Return the number of rows."""
         return len(self.ids)
 
+    def cut(self, start: int, stop: int) -> "Block":
+        """Return some of the rows."""
+        return Block(
+            self.offsets[start:stop],
+            self.ts_ms[start:stop],
+            self.ids[start:stop],
+            self.numbers[start:stop],
+            tuple(values[start:stop] for values in self.categories),
+        )
+
     def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
         """Return the event times and the offsets of some of them."""
         return self.ts_ms[start:stop], self.offsets[start:stop]
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """Rows of a monitor that it cannot fold yet, as a snapshot holds them."""
+
+    offsets: list[int] = []
+    ts_ms: list[int] = []
+    numbers: bytes = b""
+    categories: list[list[str | None]] = []
+
+    def before(self, block: Block) -> Block:
+        """Return a block with these rows before its own."""
+        if not self.offsets:
+            return block
+        width = block.numbers.shape[1]
+        waiting = np.frombuffer(self.numbers).reshape(len(self.offsets), width)
+        pairs = zip(self.categories, block.categories, strict=True)
+        return Block(
+            np.concatenate([np.array(self.offsets, np.int64), block.offsets]),
+            np.concatenate([np.array(self.ts_ms, np.int64), block.ts_ms]),
+            [*[""] * len(self.offsets), *block.ids],  # which no monitor asks for
+            np.concatenate([waiting, block.numbers]),
+            tuple([*mine, *theirs] for mine, theirs in pairs),
+        )
+
+
+def waiting(block: Block) -> Waiting:
+    """Return the rows of a block as a snapshot holds them."""
+    return Waiting(
+        block.offsets.tolist(),
+        block.ts_ms.tolist(),
+        block.numbers.tobytes(),
+        [list(values) for values in block.categories],
+    )
 
 
 def from_rows(rows: Sequence[Any], offsets: Sequence[int], read: Decoders) -> Block:

@@ -9,7 +9,7 @@ import numpy as np
 from detectors.statistics.columns import ColumnStatistics
 from schemas.references import NumericProfile, Reference
 from schemas.windows import ColumnReport
-from streams.monitor.block import Block, Floats
+from streams.monitor.block import Block, Floats, Waiting, waiting
 from streams.monitor.columns import Columns, category
 from streams.monitor.control import SHARES, Control
 from streams.monitor.incidents import Origin
@@ -19,7 +19,7 @@ from streams.monitor.records import Output
 from streams.monitor.reports import column_reports, window_report
 from streams.monitor.series import RANGE_MARGIN, Reading
 from streams.monitor.series import create as create_series
-from streams.monitor.windows import Window, cut
+from streams.monitor.windows import Dated, Window, cut, dated
 
 EXAMPLES = 5  # unseen categories named in an alert
 
@@ -42,6 +42,7 @@ class DriftState(msgspec.Struct):
     learner: LearnerState | None
     reference: Reference | None  # where it was learned here; a published one is the control's
     judge: JudgeState | None
+    waiting: Waiting = Waiting()
 
 
 class DriftMonitor:
@@ -66,6 +67,7 @@ class DriftMonitor:
             self.names.append("score")
         self.observed = 0
         self.window = Window()
+        self.waiting = Waiting()
         self.categories = [Categories(examples=[]) for _ in columns.categorical]
         self.learner: Learner | None = Learner(self.names, columns.categorical)
         self.reference: Reference | None = None
@@ -78,17 +80,23 @@ class DriftMonitor:
     def fold(self, block: Block) -> list[Output]:
         """Fold a block of rows; return what the windows it closed give rise to."""
         outputs: list[Output] = []
-        for start, stop, closes in cut(self.window, self.control.spec.windows, block.ts_ms):
+        spec = self.control.spec.windows
+        block = self.waiting.before(block)
+        found = dated(self.window, spec, block.ts_ms)
+        self.waiting = (
+            waiting(block.cut(len(found), len(block))) if len(found) < len(block) else Waiting()
+        )
+        for start, stop, closes in cut(self.window, spec, found.ts_ms):
             if stop > start:
-                self._add(block, start, stop)
+                self._add(block, found, start, stop)
             if closes:
                 outputs += self._close()
         return outputs
 
-    def _add(self, block: Block, start: int, stop: int) -> None:
+    def _add(self, block: Block, found: Dated, start: int, stop: int) -> None:
         rows = block.numbers[start:stop]
-        spec = self.control.spec.windows
-        self.window.add(spec, block.ts_ms[start:stop], block.offsets[start:stop])
+        spec, early = self.control.spec.windows, int(np.count_nonzero(found.early[start:stop]))
+        self.window.add(spec, found.ts_ms[start:stop], block.offsets[start:stop], early)
         self.observed += stop - start
         self._statistics.update(rows)
         for column, values in enumerate(block.categories):
@@ -203,6 +211,7 @@ class DriftMonitor:
             self.learner.state() if self.learner else None,
             self.reference,
             self.judge.state() if self.judge else None,
+            self.waiting,
         )
 
     def load(self, state: DriftState) -> None:
@@ -211,6 +220,7 @@ class DriftMonitor:
             self.reference = state.reference
             self._watch(state.reference)
         self.observed, self.window, self.categories = state.observed, state.window, state.categories
+        self.waiting = state.waiting
         self._statistics.restore(state.statistics)
         if self.learner is not None and state.learner is not None:
             self.learner.load(state.learner)

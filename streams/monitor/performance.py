@@ -27,18 +27,24 @@ from streams.monitor.records import Output
 from streams.monitor.reports import column_reports, window_report
 from streams.monitor.series import NOTHING, Reading
 from streams.monitor.series import create as create_series
-from streams.monitor.windows import Window, cut
+from streams.monitor.windows import Dated, Window, cut, dated
 
 INTAKE_PAIRS = 100  # first pairs, from which the task is inferred
 
 
 class Pairs(msgspec.Struct):
-    """The first pairs, held until the task is known."""
+    """Pairs held until the task is known, or until it is certain when they were."""
 
     ts_ms: list[int] = []
     offsets: list[int] = []
     labels: list[float] = []
     scores: list[float] = []
+
+    def behind(self, place: int) -> "Pairs":
+        """Return the pairs from a place on."""
+        return Pairs(
+            self.ts_ms[place:], self.offsets[place:], self.labels[place:], self.scores[place:]
+        )
 
 
 class OutcomeWindow(msgspec.Struct, array_like=True):
@@ -67,7 +73,7 @@ class PerformanceState(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    ts_ms: Ints
+    dated: Dated
     offsets: Ints
     table: Floats
 
@@ -111,9 +117,11 @@ class PerformanceMonitor:
             self.task = infer_task(held.labels[:INTAKE_PAIRS], held.scores[:INTAKE_PAIRS])
         labels, scores = np.array(held.labels), np.array(held.scores)
         table = losses(labels, scores, self.task)
-        rows = _Rows(np.array(held.ts_ms), np.array(held.offsets), table)
-        self.pairs = Pairs([], [], [], [])
-        for start, stop, closes in cut(self.window, self.control.spec.windows, rows.ts_ms):
+        spec = self.control.spec.windows
+        found = dated(self.window, spec, np.array(held.ts_ms))
+        rows = _Rows(found, np.array(held.offsets), table)
+        self.pairs = held.behind(len(found))
+        for start, stop, closes in cut(self.window, spec, found.ts_ms):
             if stop > start:
                 self._add(rows, start, stop)
             if closes:
@@ -122,7 +130,8 @@ class PerformanceMonitor:
 
     def _add(self, rows: _Rows, start: int, stop: int) -> None:
         spec = self.control.spec.windows
-        self.window.add(spec, rows.ts_ms[start:stop], rows.offsets[start:stop])
+        early = int(np.count_nonzero(rows.dated.early[start:stop]))
+        self.window.add(spec, rows.dated.ts_ms[start:stop], rows.offsets[start:stop], early)
         self.observed += stop - start
         table = rows.table[start:stop]
         self._statistics.update(table)

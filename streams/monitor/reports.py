@@ -67,6 +67,7 @@ def window_report(
         last_offset=window.last_offset,
         rows=window.rows,
         late=window.late,
+        early=window.early,
         observed=observed,
         columns=dict(columns),
         series=judge.report() if judge is not None else {},

@@ -1,13 +1,22 @@
-"""Cuts a model version's rows into windows: blocks of rows, or of event time."""
+"""Cuts a model version's rows into windows: blocks of rows, or of event time.
+
+One clock gone wrong must not move a model's time: a row may skip a whole window of event time, or a
+day where windows are blocks of rows, only if most of the rows around it do.
+"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from schemas.monitors import WindowSpec, milliseconds
 from streams.monitor.block import Ints
+
+AROUND = 9  # rows that are asked whether time has moved on
+MOST = AROUND // 2 + 1
 
 
 class Window(msgspec.Struct):
@@ -21,9 +30,12 @@ class Window(msgspec.Struct):
     first_offset: int = 0
     last_offset: int = 0
     slot: int | None = None  # which piece of event time it is
+    early: int = 0  # rows far ahead of those around them; they count here, with the time before
+    latest_ms: int = -1  # event time of the latest row so far, early ones aside; -1: none yet
 
-    def add(self, spec: WindowSpec, ts_ms: Ints, offsets: Ints) -> None:
-        """Take the times and offsets of further rows."""
+    def add(self, spec: WindowSpec, ts_ms: Ints, offsets: Ints, early: int = 0) -> None:
+        """Take the times and offsets of further rows, of which so many are early."""
+        self.early += early
         if spec.every is not None:
             own = slots(spec, ts_ms)
             self.slot = int(own.max()) if self.slot is None else max(self.slot, int(own.max()))
@@ -38,6 +50,7 @@ class Window(msgspec.Struct):
         self.rows += len(ts_ms)
         self.first_ts_ms = min(self.first_ts_ms, int(ts_ms.min()))
         self.last_ts_ms = max(self.last_ts_ms, int(ts_ms.max()))
+        self.latest_ms = max(self.latest_ms, self.last_ts_ms)
         self.first_offset = min(self.first_offset, int(offsets.min()))
         self.last_offset = max(self.last_offset, int(offsets.max()))
 
@@ -48,7 +61,60 @@ class Window(msgspec.Struct):
             last_ts_ms=self.last_ts_ms,
             last_offset=self.last_offset,
             slot=self.slot,
+            latest_ms=self.latest_ms,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """Rows with the times they count with; what comes behind them must wait for more rows."""
+
+    ts_ms: Ints
+    early: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        """Return how many rows are certain."""
+        return len(self.ts_ms)
+
+
+def dated(window: Window, spec: WindowSpec, ts_ms: Ints) -> Dated:
+    """Return as many rows as can be told from what only a wrong clock would say.
+
+    A row that skips a window is early, and gets the time of the latest row before it, unless most
+    of it and the next 8 rows lie no more than a window before it.
+
+    >>> hours = np.array([5, 5, 25, 5, 5, 5, 5, 5, 6, 9, 9, 9, 9, 9, 12]) * 3_600_000
+    >>> found = dated(Window(), WindowSpec(every="1h"), hours)
+    >>> (found.ts_ms // 3_600_000).tolist()
+    [5, 5, 5, 5, 5, 5, 5, 5, 6, 9, 9, 9, 9, 9]
+    """
+    own, early = slots(spec, ts_ms), np.zeros(len(ts_ms), np.bool_)
+    start, latest_ms = 0, window.latest_ms
+    if latest_ms < 0 and spec.every is None:
+        latest_ms = int(ts_ms[0])  # a block of rows needs no time to begin with
+    times = ts_ms
+    while (at := _skip(spec, times, start, latest_ms)) < len(own):
+        latest_ms = max(latest_ms, int(times[start:at].max(initial=-1)))
+        around = own[at : at + AROUND]
+        agree = int(np.count_nonzero(around >= own[at] - 1))
+        if len(around) - agree >= MOST:
+            times = times.copy() if times is ts_ms else times
+            first = int(np.sort(ts_ms[at : at + AROUND])[MOST - 1])
+            times[at], early[at] = latest_ms if latest_ms >= 0 else first, True
+        elif agree < MOST:
+            return Dated(times[:at], early[:at])
+        latest_ms, start = max(latest_ms, int(times[at])), at + 1
+    return Dated(times, early)
+
+
+def _skip(spec: WindowSpec, ts_ms: Ints, start: int, latest_ms: int) -> int:
+    """Return the first row from ``start`` on that skips a window; their number, if none does."""
+    if latest_ms < 0 or start == len(ts_ms):
+        return start
+    times = np.append(latest_ms, ts_ms[start:])
+    clock = slots(spec, np.maximum.accumulate(times))[:-1]
+    skips = np.flatnonzero(slots(spec, ts_ms[start:]) > clock + 1)
+    return start + int(skips[0]) if len(skips) else len(ts_ms)
 
 
 def cut(window: Window, spec: WindowSpec, ts_ms: Ints) -> Iterator[tuple[int, int, bool]]:
@@ -78,8 +144,8 @@ def _cut_rows(filled: int, size: int, rows: int) -> Iterator[tuple[int, int, boo
 
 
 def slots(spec: WindowSpec, ts_ms: Ints) -> Ints:
-    """Return which piece of event time each row lies in."""
-    found: Ints = (ts_ms - milliseconds(spec.offset)) // milliseconds(spec.every or "")
+    """Return which piece of event time each row lies in; days, where windows are blocks of rows."""
+    found: Ints = (ts_ms - milliseconds(spec.offset)) // milliseconds(spec.every or "1d")
     return found
 
 
@@ -88,6 +154,8 @@ def _cut_time(window: Window, spec: WindowSpec, ts_ms: Ints) -> Iterator[tuple[i
     newest = np.maximum.accumulate(own)
     if window.slot is not None:
         newest = np.maximum(newest, window.slot)
+    if not len(own):
+        return
     bounds = [0, *(np.flatnonzero(np.diff(newest)) + 1).tolist(), len(own)]
     if window.slot is not None and newest[0] > window.slot:
         yield 0, 0, True

@@ -112,6 +112,7 @@ WINDOW_JSON = {
     "last_offset": 4,
     "rows": 50,
     "late": 1,
+    "early": 0,
     "observed": 400,
     "columns": {
         "loss": {
