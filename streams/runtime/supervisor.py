@@ -20,7 +20,7 @@ KILL = b"kill"
 
 
 def main(log: str, temporary: str, command: list[str]) -> int:
-    """Run ``command`` with its output in ``log``, return its exit code.
+    """Run ``command`` with its output in ``log``, return its exit code as a shell does.
 
     The directory ``temporary`` ("" for none) is removed if the parent went without a word.
     """
@@ -30,17 +30,23 @@ def main(log: str, temporary: str, command: list[str]) -> int:
         )
     while not select.select([sys.stdin], [], [], POLL_S)[0]:
         if child.poll() is not None:
-            return child.returncode
+            return _exit_code(child)
     last_words = sys.stdin.buffer.read()
     if last_words != KILL:
         child.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(GRACE_S)
     child.kill()  # does nothing where it has ended
-    code = child.wait()
+    child.wait()
     if temporary and not last_words:
         shutil.rmtree(temporary, ignore_errors=True)
-    return code
+    return _exit_code(child)
+
+
+def _exit_code(ended: "subprocess.Popen[bytes]") -> int:
+    """Return 128 and the signal's number for what a signal has ended."""
+    code = ended.returncode
+    return code if code >= 0 else 128 - code
 
 
 if __name__ == "__main__":

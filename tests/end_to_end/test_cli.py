@@ -1,6 +1,7 @@
 import contextlib
 import itertools
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -381,3 +382,24 @@ def test_the_broker_command_serves_until_it_is_told_to_end(tmp_path: Path) -> No
     with pytest.raises(OSError), socket.create_connection((host, int(port)), timeout=1):
         pass
     assert (tmp_path / "kafka.log").exists()
+
+
+def test_the_broker_command_ends_with_a_word_when_its_kafka_has_died(tmp_path: Path) -> None:
+    with started("broker", "--port", "0", "--data-dir", str(tmp_path)) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("Kafka answers")
+        (kafka,) = children(*children(process.pid))  # behind the one that looks after it
+        os.kill(kafka, signal.SIGKILL)
+        assert process.wait(30) == 1
+        told = process.stderr.read()
+    assert told.startswith("tidegauge: Kafka has ended by itself, with exit code 137")
+    assert str(tmp_path / "kafka.log") in told
+
+
+def children(parent: int) -> list[int]:
+    told = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
+    )
+    pairs = [line.split() for line in told.stdout.splitlines()]
+    return [int(pid) for pid, of in pairs if int(of) == parent]
