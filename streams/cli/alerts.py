@@ -9,7 +9,16 @@ import typer
 
 from schemas.topics import PREFIX
 from streams.cli.events import NoEventError, read_event
-from streams.cli.options import BROKERS, Brokers, MapTopic, Prefix, examples, topic_names
+from streams.cli.options import (
+    BROKERS,
+    WAIT,
+    Brokers,
+    MapTopic,
+    Prefix,
+    Wait,
+    examples,
+    topic_names,
+)
 
 EPILOG = examples(
     "tidegauge alerts                         all there are",
@@ -20,7 +29,7 @@ EPILOG = examples(
 POLL_MS = 500
 
 
-def alerts(
+def alerts(  # noqa: PLR0913, PLR0917 - an option is a parameter
     follow: Annotated[
         bool,
         typer.Option(
@@ -50,6 +59,7 @@ def alerts(
     brokers: Brokers = BROKERS,
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
+    wait: Wait = WAIT,  # type: ignore[assignment] # typer parses a default as what is given
 ) -> None:
     """Print alerts, or requests to retrain.
 
@@ -57,12 +67,17 @@ def alerts(
     alert is skipped, and named on standard error.
     """
     from streams.cli.clients import partition_counts, reading
+    from streams.runtime.preflight import when_there
 
     name = topic_names(prefix, map_topic).by_topic()[topic]
-    partitions = range(partition_counts(brokers, [name])[name])
+    count = when_there(
+        lambda: partition_counts(brokers, [name])[name],
+        wait / 1000,
+        lambda why: typer.echo(f"tidegauge: {why}", err=True),
+    )
     try:
         with reading(brokers) as consumer:
-            for record in _records(consumer, name, partitions, since == "now", follow):
+            for record in _records(consumer, name, range(count), since == "now", follow):
                 try:
                     event = read_event(topic, record)
                 except NoEventError as error:

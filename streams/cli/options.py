@@ -77,6 +77,16 @@ MapTopic = Annotated[
         "TIDEGAUGE_TOPIC_PREDICTIONS=scores does the same.",
     ),
 ]
+WAIT = "120s"
+Wait = Annotated[
+    int,
+    typer.Option(
+        parser=duration,
+        envvar="TIDEGAUGE_WAIT",
+        metavar="DURATION",
+        help="How long to wait for a broker that does not answer yet, or topics that are missing.",
+    ),
+]
 Model = Annotated[
     str,
     typer.Option(

@@ -5,7 +5,17 @@ from typing import Annotated, Literal
 import typer
 
 from schemas.topics import PREFIX
-from streams.cli.options import BROKERS, Brokers, MapTopic, Prefix, duration, examples, topic_names
+from streams.cli.options import (
+    BROKERS,
+    WAIT,
+    Brokers,
+    MapTopic,
+    Prefix,
+    Wait,
+    duration,
+    examples,
+    topic_names,
+)
 
 EPILOG = examples(
     "tidegauge worker",
@@ -14,7 +24,7 @@ EPILOG = examples(
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
-def worker(
+def worker(  # noqa: PLR0913, PLR0917 - an option is a parameter
     brokers: Brokers = BROKERS,
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
@@ -59,6 +69,7 @@ def worker(
             help="How long restoring the state may take.",
         ),
     ] = "300s",  # type: ignore[assignment] # as above
+    wait: Wait = WAIT,  # type: ignore[assignment] # as above
 ) -> None:
     """Watch every model that sends rows, until SIGTERM or Ctrl-C.
 
@@ -75,5 +86,6 @@ def worker(
         log_level=log_level,
         stalled_after_s=stalled_after / 1000,
         restore_within_s=restore_within / 1000,
+        wait_s=wait / 1000,
     )
     raise typer.Exit(run_worker(settings))

@@ -3,7 +3,9 @@
 import asyncio
 import importlib
 import logging
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
@@ -15,6 +17,40 @@ from streams.runtime.errors import (
 )
 
 ANSWER_WITHIN_S = 8.0
+LOOK_AGAIN_S = 0.5
+
+Found = TypeVar("Found")
+
+
+def when_there(look: Callable[[], Found], within_s: float, tell: Callable[[str], object]) -> Found:
+    """Return what ``look`` finds as soon as the broker answers and has the topics.
+
+    Parameters
+    ----------
+    look
+        Asks the broker.
+    within_s
+        How long to look again and again; 0 looks once.
+    tell
+        Given a sentence for people, once for each cause of waiting.
+
+    Raises
+    ------
+    BrokerUnreachableError, TopicMissingError
+        If what ``look`` raised is still so when the time is over.
+    """
+    deadline, told = time.monotonic() + within_s, set[str]()
+    while True:
+        try:
+            return look()
+        except (BrokerUnreachableError, TopicMissingError) as error:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise
+            if str(error) not in told:
+                told.add(str(error))
+                tell(f"{error}; waiting for up to {left_s:.0f} s")
+            time.sleep(min(LOOK_AGAIN_S, left_s))
 
 
 def check_installation() -> None:

@@ -27,6 +27,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         How long a source with records to read may stand still before the worker ends itself.
     restore_within_s
         How long restoring the state may take.
+    wait_s
+        How long to wait at the start for brokers and topics that are not there yet.
     """
 
     brokers: str
@@ -36,6 +38,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = "INFO"
     stalled_after_s: float = 60.0
     restore_within_s: float = 300.0
+    wait_s: float = 120.0
 
     @property
     def group_id(self) -> str:

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import signal
 import tempfile
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from schemas.topics import ONE_PARTITION
 from streams.runtime.app import create_app
 from streams.runtime.cores import Cores
 from streams.runtime.errors import WorkerError
-from streams.runtime.preflight import check_installation, check_topics
+from streams.runtime.preflight import check_installation, check_topics, when_there
 from streams.runtime.settings import Settings
 
 OURS = "streams."
@@ -88,12 +89,19 @@ def run_worker(settings: Settings, cores: Cores | None = None) -> int:
     gc.set_threshold(*COLLECT)
     names = settings.topics.by_topic()
     equal = [topic for topic in names if topic not in ONE_PARTITION]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until Faust has its own
     try:
         check_installation()
-        partitions = asyncio.run(check_topics(settings.brokers, names, equal))
+        partitions = when_there(
+            lambda: asyncio.run(check_topics(settings.brokers, names, equal)),
+            settings.wait_s,
+            log.warning,
+        )
     except WorkerError as error:
         log.error("%s", error)
         return error.exit_code
+    except KeyboardInterrupt:
+        return 0
     with tempfile.TemporaryDirectory(prefix="tidegauge-") as data_dir:
         return _run(settings, partitions, data_dir, cores)
 

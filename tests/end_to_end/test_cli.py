@@ -343,6 +343,7 @@ def test_a_missing_topic_is_exit_code_4(
         capture_output=True,
         text=True,
         check=False,
+        env=os.environ | {"TIDEGAUGE_WAIT": "0s"},
     )
     assert done.returncode == 4
     assert f"missing topics: {prefix}" in done.stderr
@@ -361,6 +362,7 @@ def test_no_broker_is_exit_code_3_in_time(arguments: list[str]) -> None:
         text=True,
         check=False,
         timeout=30,  # 10 s for the broker, the rest for a machine under load
+        env=os.environ | {"TIDEGAUGE_WAIT": "0s"},
     )
     assert done.returncode == 3
     assert "127.0.0.1:1" in done.stderr

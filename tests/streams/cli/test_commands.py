@@ -115,7 +115,7 @@ def test_an_error_of_ours_is_one_line_and_its_exit_code(
         raise error
 
     monkeypatch.setattr("streams.cli.clients.partition_counts", fail)
-    result = run(app, ["alerts"])
+    result = run(app, ["alerts", "--wait", "0s"])
     assert result.exit_code == code
     assert result.stderr == "tidegauge: why\n"
     assert result.stdout == ""
@@ -271,7 +271,7 @@ def test_what_kafka_says_is_one_line_and_an_exit_code(
         raise raised
 
     monkeypatch.setattr("streams.cli.clients.KafkaAdminClient", fail)
-    result = run(app, ["alerts", "--brokers", "kafka:9"])
+    result = run(app, ["alerts", "--brokers", "kafka:9", "--wait", "0s"])
     assert result.exit_code == code
     assert told in result.stderr
     assert result.stderr.count("\n") == 1

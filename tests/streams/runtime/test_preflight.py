@@ -1,0 +1,53 @@
+from collections.abc import Callable
+
+import pytest
+
+from streams.runtime import preflight
+from streams.runtime.errors import (
+    BrokerUnreachableError,
+    ConfigurationError,
+    TopicMissingError,
+    WorkerError,
+)
+from streams.runtime.preflight import when_there
+
+
+@pytest.fixture(autouse=True)
+def _in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "LOOK_AGAIN_S", 0.001)
+
+
+def looking(*answers: object) -> Callable[[], object]:
+    """Return a look that gives one answer after another, the last for good."""
+    left = list(answers)
+
+    def look() -> object:
+        answer = left.pop(0) if len(left) > 1 else left[0]
+        if isinstance(answer, WorkerError):
+            raise answer
+        return answer
+
+    return look
+
+
+def test_a_broker_and_then_topics_are_waited_for_and_each_cause_is_told_once() -> None:
+    told: list[str] = []
+    nobody, no_topics = BrokerUnreachableError("nobody answers"), TopicMissingError("no topics")
+    look = looking(nobody, nobody, nobody, no_topics, no_topics, 4)
+    assert when_there(look, 60, told.append) == 4
+    assert [why.partition(";")[0] for why in told] == ["nobody answers", "no topics"]
+    assert told[0].endswith("; waiting for up to 60 s")
+
+
+@pytest.mark.parametrize("error", [BrokerUnreachableError("why"), TopicMissingError("why")])
+def test_what_is_still_missing_after_the_wait_is_raised(error: WorkerError) -> None:
+    told: list[str] = []
+    for within_s in (0.0, 0.02):
+        with pytest.raises(type(error)):
+            when_there(looking(error), within_s, told.append)
+    assert len(told) == 1, "without a wait there is nothing to tell"
+
+
+def test_what_waiting_cannot_mend_is_raised_at_once() -> None:
+    with pytest.raises(ConfigurationError):
+        when_there(looking(ConfigurationError("unequal counts"), 4), 60, print)
