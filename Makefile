@@ -22,7 +22,7 @@ check: $(READY) ## style, types and layers, as CI runs them
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 bench: $(READY) ## rows per second beside plain Faust with River and bare aiokafka
 	@$(BIN)/python -m load_tests
