@@ -37,7 +37,8 @@ SEED = 2013
 FAULTY_FEATURE = "pressure"
 
 
-MARKS = {"firing": "[bold red]●[/]", "ongoing": "[yellow]▲[/]", "resolved": "[green]✓[/]"}
+MARKS = {"firing": "[bold]●[/]", "ongoing": "▲", "resolved": "[green]✓[/]"}
+COLOURS = {"warning": "yellow", "critical": "red", "resolved": "green"}
 
 
 @dataclass
@@ -69,17 +70,17 @@ class Findings:
     def tell(self, console: Console) -> None:
         """Print what was said, in the order of event time."""
         story: list[Alert | RetrainingRequest] = [*self.alerts, *self.requests]
+        lines = Table.grid(padding=(0, 1))  # whose text hangs under itself where it is too long
+        lines.add_column(justify="right", no_wrap=True)
+        for _ in ("mark", "severity"):
+            lines.add_column(no_wrap=True)
+        lines.add_column()
         for told in sorted(story, key=_told_ms):
             if isinstance(told, RetrainingRequest):
-                span = f"{day(told.train_from_ms)} to {day(told.train_to_ms)}"
-                _say(console, "", "[cyan]→[/]", f"[cyan]retraining requested[/] on {span}")
-                continue
-            text = escape(told.title)
-            if told.status == "firing":
-                mark = " [black on yellow] injected by this demo [/]" if is_injected(told) else ""
-                text = f"[bold]{text}[/]{mark}\n[italic]{escape(told.advice)}[/]"
-            style = "" if told.status == "firing" else "dim"
-            _say(console, day(told.told_ms), MARKS[told.status], text, style)
+                lines.add_row(*_request(told))
+            else:
+                lines.add_row(*_alert(told))
+        console.print(lines)
 
 
 def _told_ms(told: Alert | RetrainingRequest) -> tuple[int, bool]:
@@ -88,14 +89,20 @@ def _told_ms(told: Alert | RetrainingRequest) -> tuple[int, bool]:
     return told.told_ms, False
 
 
-def _say(console: Console, when: str, mark: str, text: str, style: str = "") -> None:
-    """Print a line whose text hangs under itself where it is too long."""
-    line = Table.grid(padding=(0, 1))
-    line.add_column(width=11, justify="right", no_wrap=True)
-    line.add_column(width=1)
-    line.add_column()
-    line.add_row(when, mark, text, style=style)
-    console.print(line)
+def _alert(told: Alert) -> tuple[str, str, str, str]:
+    """Return the cells of an alert's line."""
+    text = escape(wording.news(told))
+    if told.status == "firing":
+        mark = " [black on yellow] injected by this demo [/]" if is_injected(told) else ""
+        text = f"[bold]{text}[/]{mark}\n[italic]{escape(told.advice)}[/]"
+    word = told.severity if told.status != "resolved" else told.status
+    return day(told.told_ms), MARKS[told.status], f"[{COLOURS[word]}]{word}[/]", text
+
+
+def _request(told: RetrainingRequest) -> tuple[str, str, str, str]:
+    """Return the cells of a request's line; its alert, the line before, has its date."""
+    rows = wording.span(told.train_from_ms, told.train_to_ms)
+    return "", "[cyan]→[/]", "[cyan]retrain[/]", f"on rows of {rows}"
 
 
 def is_injected(alert: Alert) -> bool:

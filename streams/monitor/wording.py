@@ -24,6 +24,23 @@ def moment(ms: int) -> str:
     return day if ms % DAY_MS == 0 else f"{day} {at:%H:%M} UTC"
 
 
+def span(from_ms: int, to_ms: int) -> str:
+    """Return the days from one event time to another, with what they share told once.
+
+    >>> span(1_365_503_640_000, 1_366_675_200_000), span(1_365_503_640_000, 1_371_686_400_000)
+    ('9 to 23 Apr 2013', '9 Apr to 20 Jun 2013')
+    >>> span(1_356_912_000_000, 1_357_084_800_000), span(1_365_503_640_000, 1_365_503_650_000)
+    ('31 Dec 2012 to 2 Jan 2013', '9 Apr 2013')
+    """
+    begin, end = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (from_ms, to_ms))
+    last = f"{end.day} {end:%b %Y}"
+    if begin.date() == end.date():
+        return last
+    if (begin.year, begin.month) == (end.year, end.month):
+        return f"{begin.day} to {last}"
+    return f"{begin.day} {begin:%b}{'' if begin.year == end.year else f' {begin.year}'} to {last}"
+
+
 def number(value: float | None) -> str:
     """Return a number with the digits that people read.
 
@@ -96,16 +113,33 @@ def title(
     model: str, alarms: list[SeriesAlarm], context: Mapping[str, Figure], since_ms: int
 ) -> str:
     """Return the sentence of an incident."""
-    phrases = [series_phrase(alarm, context) for alarm in alarms[:SEVERAL]]
-    more = len(alarms) - SEVERAL
-    tail = f"; and {more} more" if more > 0 else ""
-    return f"{model}: since {moment(since_ms)} {'; '.join(phrases)}{tail}"
+    phrases = "; ".join(series_phrase(alarm, context) for alarm in alarms[:SEVERAL])
+    tail = f";{more}" if (more := _and_more(alarms)) else ""
+    return f"{model}: since {moment(since_ms)} {phrases}{tail}"
 
 
 def resolution(model: str, alarms: list[SeriesAlarm], resolved_ms: int) -> str:
     """Return the sentence that ends an incident."""
-    names = ", ".join(alarm.series for alarm in alarms[:SEVERAL])
-    return f"{model}: {names} back within tolerance of the reference on {moment(resolved_ms)}"
+    names = ", ".join(_figure(alarm) for alarm in alarms[:SEVERAL])
+    back = f"back within tolerance of the reference on {moment(resolved_ms)}"
+    return f"{model}: {names}{_and_more(alarms)} {back}"
+
+
+def _figure(alarm: SeriesAlarm) -> str:
+    """Return what a series is a figure of."""
+    shares = {
+        "missing": f"share of rows without {alarm.feature}",
+        "unseen": f"share of {alarm.feature} not in the reference",
+        "range": f"share of {alarm.feature} out of range",
+        "rejected": "share of records that could not be read",
+        "error": "label - score",
+    }
+    return shares.get(alarm.statistic, alarm.feature)
+
+
+def _and_more(alarms: list[SeriesAlarm]) -> str:
+    more = len(alarms) - SEVERAL
+    return f" and {more} more" if more > 0 else ""
 
 
 def advice(kind: str, alarms: list[SeriesAlarm], since_ms: int) -> str:
@@ -140,9 +174,19 @@ def advice(kind: str, alarms: list[SeriesAlarm], since_ms: int) -> str:
     )
 
 
+def news(alert: Alert) -> str:
+    """Return what an alert says that those before it of its incident did not."""
+    new = [alarm for alarm in alert.series if alarm.told_ms == alert.told_ms]
+    if alert.status != "ongoing" or not new:
+        return alert.title
+    model = alert.title.partition(": since ")[0]  # of it may be no more than a topic
+    told = title(model, new, {}, min(alarm.since_ms for alarm in new))
+    return f"{told} (incident of {moment(alert.since_ms)})"
+
+
 def sentence(alert: Alert) -> str:
     """Return an alert as one line for people."""
     if alert.status == "resolved":
         return alert.title
     mark = " [provisional: short reference]" if alert.provisional else ""
-    return f"{alert.title}.{mark} {alert.advice}"
+    return f"{news(alert)}.{mark} {alert.advice}"

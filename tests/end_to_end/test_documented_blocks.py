@@ -37,7 +37,6 @@ from tests.test_docs import Block, blocks
 pytestmark = pytest.mark.end_to_end
 
 ELSEWHERE = {  # how a block begins, and why it is not run here
-    "make demo    #": "the tests themselves, and the demo, which test_demo.py runs",
     "make demo\n": "the tests themselves, and the demo, which test_demo.py runs",
     ".venv/bin/python -m pytest": "the tests themselves",
     "docker compose": "needs a container engine; test_image.py does what can be done without",

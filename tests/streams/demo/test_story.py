@@ -1,16 +1,22 @@
 """What the demo tells is what is in the data: named, dated, and nothing where rows are shuffled."""
 
+import io
+import re
+
 import msgspec
 import numpy as np
 import orjson
 import pytest
+from rich.console import Console
 
 from schemas.alerts import Alert
 from streams.demo.flights import Flights, read_flights
-from streams.demo.show import is_injected, plan
+from streams.demo.show import Findings, is_injected, plan
+from streams.demo.stage import Received
 from streams.demo.traffic import shuffled, with_injected_fault
 from streams.monitor.offline import OfflineLog
 from streams.monitor.records import Output
+from tests.test_docs import claimed
 
 NAME = "flight-delay"
 
@@ -66,3 +72,47 @@ def test_nothing_is_told_where_the_rows_are_shuffled(flights: Flights, seed: int
     found = outputs(shuffled(flights, seed))
     assert told(found) == []
     assert sum(output.topic == "windows" for output in found) > 500
+
+
+@pytest.fixture(scope="module")
+def findings(flights: Flights) -> Findings:
+    found = Findings()
+    for output in outputs(with_injected_fault(flights)):
+        if output.topic in ("alerts", "retraining"):
+            found.take(Received(output.topic, output.value or b""))
+    return found
+
+
+def printed(findings: Findings, width: int) -> str:
+    console = Console(width=width, record=True, file=io.StringIO())
+    findings.tell(console)
+    return console.export_text()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_people_read_severities_news_and_days_but_no_names_of_ours(
+    findings: Findings, width: int
+) -> None:
+    text = printed(findings, width)
+    story = " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= width
+    assert re.findall(r"(rank|range|missing|unseen)\(", story) == []
+    begun = re.findall(r"● (\w+) ", story)
+    assert (begun.count("critical"), begun.count("warning")) == (7, 1)
+    assert "→ retrain on rows of 9 Apr to 20 Jun 2013 " in story
+    assert (
+        "29 May 2013 ▲ critical flight-delay@1: since 7 Apr 2013 09:00 UTC temp moved up, from "
+        "37.7 to 59 on average (incident of 10 May 2013 09:00 UTC)" in story
+    )
+    assert "✓ resolved flight-delay@1: share of temp out of range back within" in story
+
+
+def test_the_part_of_the_story_in_the_readme_is_what_is_printed(findings: Findings) -> None:
+    shown = claimed("text", "demo").text.splitlines()
+    begin, end = (
+        next(n for n, line in enumerate(shown) if line.startswith(words))
+        for words in ("10 Apr", "The same year")
+    )
+    lines = [line.rstrip() for line in printed(findings, 96).splitlines()]
+    assert len(shown[begin:end]) > 15
+    assert [line for line in shown[begin:end] if line.strip(" …") and line not in lines] == []
