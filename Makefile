@@ -33,6 +33,10 @@ lock: $(READY) ## work out requirements.txt anew, keeping the versions that stil
 	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
 		--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 		--extra worker --extra broker --extra dev --output-file requirements.txt pyproject.toml
+	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile --quiet --generate-hashes --strip-extras \
+		--allow-unsafe --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+		--extra worker --build-deps-for wheel --constraint requirements.txt \
+		--output-file requirements-worker.txt pyproject.toml
 
 clean: ## remove .venv, caches and builds
 	@rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,5 +1,6 @@
 """``tidegauge worker``: watches the rows, writes alerts, windows and retraining events."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -70,6 +71,15 @@ def worker(  # noqa: PLR0913, PLR0917 - an option is a parameter
         ),
     ] = "300s",  # type: ignore[assignment] # as above
     wait: Wait = WAIT,  # type: ignore[assignment] # as above
+    heartbeat_file: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            writable=True,
+            envvar="TIDEGAUGE_HEARTBEAT_FILE",
+            help="A file to touch every 5 s while the worker is well, for health checks.",
+        ),
+    ] = None,
 ) -> None:
     """Watch every model that sends rows, until SIGTERM or Ctrl-C.
 
@@ -87,5 +97,6 @@ def worker(  # noqa: PLR0913, PLR0917 - an option is a parameter
         stalled_after_s=stalled_after / 1000,
         restore_within_s=restore_within / 1000,
         wait_s=wait / 1000,
+        heartbeat_file=heartbeat_file,
     )
     raise typer.Exit(run_worker(settings))

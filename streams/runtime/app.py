@@ -18,6 +18,7 @@ from streams.runtime.consumer import BatchScheduler, Consumer
 from streams.runtime.control import ControlReader
 from streams.runtime.cores import Cores
 from streams.runtime.errors import StateError
+from streams.runtime.heartbeat import heartbeat
 from streams.runtime.ledger import Ledger
 from streams.runtime.logs import PartitionLog
 from streams.runtime.outbox import Outbox
@@ -215,3 +216,5 @@ def _watch_over(app: MonitorApp, ledger: Ledger, settings: Settings) -> None:
         return found
 
     app.task(Watchdog(settings.stalled_after_s, positions, ends, app.crash).run)
+    if settings.heartbeat_file is not None:
+        app.task(heartbeat(settings.heartbeat_file))

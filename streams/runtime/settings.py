@@ -1,5 +1,7 @@
 """Everything a worker is told from outside; the command line fills it in."""
 
+from pathlib import Path
+
 import msgspec
 
 from schemas.topics import TopicNames
@@ -29,6 +31,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         How long restoring the state may take.
     wait_s
         How long to wait at the start for brokers and topics that are not there yet.
+    heartbeat_file
+        What to touch every 5 s while the worker is well.
     """
 
     brokers: str
@@ -39,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     stalled_after_s: float = 60.0
     restore_within_s: float = 300.0
     wait_s: float = 120.0
+    heartbeat_file: Path | None = None
 
     @property
     def group_id(self) -> str:

@@ -40,6 +40,7 @@ ELSEWHERE = {  # how a block begins, and why it is not run here
     "make demo\n": "the tests themselves, and the demo, which test_demo.py runs",
     ".venv/bin/python -m pytest": "the tests themselves",
     "docker compose": "needs a container engine; test_image.py does what can be done without",
+    "test -n": "needs the file of a worker; test_image.py has one",
     "echo 'fraud|": "needs the command-line tools of a Kafka distribution",
     "kafka-console-consumer.sh": "needs the command-line tools of a Kafka distribution",
 }

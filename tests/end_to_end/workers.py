@@ -104,12 +104,12 @@ class Group:
     mapped: Mapping[str, str] = field(default_factory=dict)
     workers: list[Worker] = field(default_factory=list)
 
-    def start(self, name: str, static: bool = True) -> Worker:
+    def start(self, name: str, static: bool = True, more: Sequence[str] = ()) -> Worker:
         """Start a worker; a static one gets its partitions back at once after a restart."""
         words = ["--brokers", self.brokers, "--prefix", self.prefix, "--group", self.group]
         for topic, existing in self.mapped.items():
             words += ["--map-topic", f"{topic}={existing}"]
-        words += ["--instance", name] if static else []
+        words += [*(["--instance", name] if static else []), *more]
         number = len(list(self.logs.glob("*.log")))
         self.workers.append(Worker(name, self.logs / f"{number}-{name}.log", words))
         return self.workers[-1]

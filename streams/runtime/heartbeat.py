@@ -1,0 +1,22 @@
+"""Shows from outside that a worker is well: a file whose time of change moves on."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+BEAT_S = 5.0
+
+
+def heartbeat(file: Path) -> Callable[[], Awaitable[None]]:
+    """Return a task that touches ``file`` every 5 s until it is cancelled.
+
+    It shows that the event loop runs. That rows are read is the watchdog's to see, which ends a
+    worker that reads none; and then the file grows old.
+    """
+
+    async def beat() -> None:
+        while True:
+            file.touch()
+            await asyncio.sleep(BEAT_S)
+
+    return beat
