@@ -1,9 +1,13 @@
 """The one way to compile a kernel, and the parts of one."""
 
+import logging
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any, TypeVar, cast
 
 from numba import njit, types
+
+log = logging.getLogger(__name__)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -20,8 +24,26 @@ def kernel(*signature: Any) -> Callable[[F], F]:
     A kernel changes its arrays in place and returns nothing. What it calls and the constants it
     reads stay in its own file: numba's cache does not see a change in another module.
     """
-    compiled = njit([types.void(*signature)], cache=True, nogil=True, error_model="numpy")
-    return cast(Callable[[F], F], compiled)
+
+    def compiled(function: F) -> F:
+        compile_with = partial(njit, [types.void(*signature)], nogil=True, error_model="numpy")
+        try:
+            return cast(F, compile_with(cache=True)(function))
+        except (RuntimeError, OSError) as error:
+            if isinstance(error, RuntimeError) and "cannot cache" not in str(error):
+                raise
+            _tell_uncached()
+            return cast(F, compile_with()(function))
+
+    return compiled
+
+
+@cache
+def _tell_uncached() -> None:
+    log.warning(
+        "Nowhere to keep compiled kernels, so each start takes seconds longer: "
+        "set NUMBA_CACHE_DIR to a directory that can be written to"
+    )
 
 
 def part(function: F) -> F:

@@ -55,6 +55,9 @@ class MonitorApp(App):
         await self.control.start(await connect(new_reader(self.brokers)))
         self.clients.push_async_callback(self.control.stop)
 
+    def _create_directories(self) -> None:
+        """Make none: nothing is kept on disk, and there may be no place to write to."""
+
     async def on_shutdown(self) -> None:
         """Disconnect."""
         await super().on_shutdown()
@@ -70,9 +73,7 @@ def monitor_cores(settings: Settings, partitions: int) -> Cores:
     )
 
 
-def create_app(
-    settings: Settings, partitions: int, data_dir: str, cores: Cores | None = None
-) -> App:
+def create_app(settings: Settings, partitions: int, cores: Cores | None = None) -> App:
     """Return the app of a worker, not started.
 
     Parameters
@@ -81,12 +82,10 @@ def create_app(
         Of the deployment.
     partitions
         Of each source topic.
-    data_dir
-        Faust wants one; nothing is kept there.
     cores
         Makes the core of a partition; the monitor, if not given.
     """
-    app = MonitorApp(settings.group_id, **_faust_settings(settings, partitions, data_dir))
+    app = MonitorApp(settings.group_id, **_faust_settings(settings, partitions))
     names = settings.topics.by_topic()
     app.brokers, app.topic_names = settings.brokers, names.values()
     app.outbox = Outbox(names)
@@ -108,11 +107,10 @@ def create_app(
     return app
 
 
-def _faust_settings(settings: Settings, partitions: int, data_dir: str) -> dict[str, Any]:
+def _faust_settings(settings: Settings, partitions: int) -> dict[str, Any]:
     least, most = PARTITION_FETCH_BYTES
     return {
         "broker": [f"kafka://{broker}" for broker in settings.brokers.split(",")],
-        "datadir": data_dir,
         "web_enabled": False,
         "ConsumerScheduler": BatchScheduler,
         "consumer_auto_offset_reset": "earliest",

@@ -4,7 +4,6 @@ import asyncio
 import gc
 import logging
 import signal
-import tempfile
 import time
 from collections.abc import Callable
 
@@ -102,14 +101,13 @@ def run_worker(settings: Settings, cores: Cores | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 0
-    with tempfile.TemporaryDirectory(prefix="tidegauge-") as data_dir:
-        return _run(settings, partitions, data_dir, cores)
+    return _run(settings, partitions, cores)
 
 
-def _run(settings: Settings, partitions: int, data_dir: str, cores: Cores | None) -> int:
+def _run(settings: Settings, partitions: int, cores: Cores | None) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # Faust's services look there
-    app = create_app(settings, partitions, data_dir, cores)
+    app = create_app(settings, partitions, cores)
     worker = Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
     worker.spinner = None
     log.info("Starting in group %s at %s", settings.group_id, settings.brokers)
