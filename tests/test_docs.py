@@ -390,6 +390,12 @@ def test_every_limit_is_the_number_in_the_code() -> None:
         assert float(number.replace(",", "")) == real, f"{module}.{name}"
 
 
+def test_nothing_tells_to_install_from_an_index_that_does_not_have_it() -> None:
+    sources = [path for top in OURS for path in (ROOT / top).rglob("*.py")]
+    from_index = re.compile(r"pip install (-\S+ )*['\"]?tidegauge")
+    assert [p.name for p in (*PAGES, *sources) if from_index.search(read(p))] == []
+
+
 def test_every_file_named_exists() -> None:
     tops = (*OURS, "tests", "docs", "load_tests")
     place = re.compile(rf"`((?:{'|'.join(tops)})/[\w./]*)`")
