@@ -78,6 +78,7 @@ class Partition:
         self._position = Position()  # of the performance monitors in the journal
         self._reading: Position | None = None  # of a restore in the journal
         self._moved: set[Key] = set()  # see ``moved``
+        self._told: Mapping[RowSource, int] = {}  # see ``changes_from``
         self._digests: dict[Key, str] = {}
         self._spread: dict[Key, bool] = {}  # whether a version's first record had another key
         self._ahead_of: Sequence[Record] = ()  # a batch of labels, read but not folded
@@ -247,13 +248,21 @@ class Partition:
     ) -> Output:
         """Return the journal entry that a control holds from the rows to be folded next.
 
+        Of a model version that was met before, only after what a former owner may have told, and
+        not before what an earlier change waits for: what is told stands, and the newest wins.
+
         Raises
         ------
         ValueError
             If no model can be watched with it: in the journal it would stop every owner.
         """
         check_control(spec, reference)
-        key, at = (model, version), self.next_offset
+        key = model, version
+        told = self._told if key in self._digests else {}
+        at = {
+            source: rows.earliest_change(key, max(self.next_offset[source], told.get(source, 0)))
+            for source, rows in self.rows.items()
+        }
         offsets = at["predictions"], at["features"]
         return self.writer.change(key, spec, reference, offsets, self._spread.get(key, False))
 
@@ -307,6 +316,10 @@ class Partition:
                 self.join.recall(entry.model, entry.ids)
             elif (entry.epoch, entry.sequence) > (self.writer.epoch, self.writer.sequence):
                 self._schedule(entry)
+
+    def changes_from(self, ends: Mapping[RowSource, int]) -> None:
+        """Let no control change hold for rows below ``ends``: a former owner may have told them."""
+        self._told = ends
 
     def fence(self) -> Output:
         """Take the next epoch; return the fence to append."""

@@ -66,12 +66,20 @@ class RowMonitors:
         self.moved: set[Key] = set()  # what has changed of since the last snapshot
 
     def schedule(self, offset: int, key: Key, control: Control) -> None:
-        """Let a control take effect before the record at ``offset``."""
+        """Let a control take effect before the record at ``offset``.
+
+        In the order of the journal, so that the newest wins: none before one scheduled earlier.
+        """
         self.moved.add(key)
+        offset = self.earliest_change(key, offset)
         # Nothing lies between it and an earlier one for the same place.
         self.changes = [c for c in self.changes if (c.offset, c.key) != (offset, key)]
         self.changes.append(Change(offset, key, control))
         self.changes.sort(key=lambda change: change.offset)
+
+    def earliest_change(self, key: Key, offset: int) -> int:
+        """Return ``offset``, or that of the last change which is scheduled, if it is later."""
+        return max([offset, *(change.offset for change in self.changes if change.key == key)])
 
     def fold(self, records: Sequence[Record]) -> RowsFolded:
         """Fold records in order, up to the first of a model version without a control."""

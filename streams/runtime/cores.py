@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 from schemas.monitors import MonitorSpec
 from schemas.references import Reference
+from streams.monitor.columns import RowSource
 from streams.monitor.records import Folded, Output, Record, Source
 from streams.monitor.snapshot import Snapshot
 
@@ -33,7 +34,7 @@ class Core(Protocol):
     def control_change(
         self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None
     ) -> Output:
-        """Return the journal entry that a control holds from the next rows on."""
+        """Return the journal entry that a control holds from the next rows not yet told on."""
 
     def apply_change(self, output: Output) -> None:
         """Let a control change take effect that the brokers have."""
@@ -46,6 +47,9 @@ class Core(Protocol):
 
     def read_journal(self, records: Sequence[Record]) -> None:
         """Take what the journal holds, from ``rebuild_from`` on."""
+
+    def changes_from(self, ends: Mapping[RowSource, int]) -> None:
+        """Let no control change hold for rows below ``ends``: a former owner may have told them."""
 
     def fence(self) -> Output:
         """Take the next epoch; return the fence to append."""

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
+from streams.monitor.columns import RowSource
 from streams.monitor.records import SOURCES, Record, Source
 from streams.monitor.snapshot import Snapshot
 from streams.runtime.cores import Core, Cores, Rebuilt
@@ -13,6 +14,7 @@ from streams.runtime.outbox import Outbox
 from streams.runtime.state_log import Log
 
 REBUILT: tuple[Rebuilt, ...] = ("predictions", "labels")  # in this order: labels look for them
+ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
 MAX_FENCES = 10
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ class Restorer:
         core = self._core(loaded.snapshot)
         starts = {source: await self._start(source, core) for source in SOURCES}
         await self._read_journal(core)
+        if core.epoch > 1:  # there was an owner before, who may have told all there is
+            core.changes_from({s: (await self._logs(s).bounds())[1] for s in ROW_SOURCES})
         for source in REBUILT:
             async for records in self._read(
                 source, core.rebuild_from[source], core.next_offset[source]

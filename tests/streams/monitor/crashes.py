@@ -12,13 +12,13 @@ from typing import Literal
 from schemas.monitors import MonitorSpec
 from streams.monitor.control import control_digest
 from streams.monitor.offline import LoggedRecord
-from streams.monitor.partition import Partition, PartitionSettings
+from streams.monitor.partition import ROW_SOURCES, Partition, PartitionSettings
 from streams.monitor.records import SOURCES, Output, Record, Source
 from streams.monitor.snapshot import Snapshot
 from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.logs import NOON_MS, Logs
 
-Place = Literal["fold", "publish", "snapshot", "committed"]
+Place = Literal["fold", "publish", "snapshot", "committed", "journal"]
 PLACES: tuple[Place, ...] = ("fold", "publish", "snapshot", "committed")
 MOST_BATCH = 40
 SNAPSHOT_EVERY = 5  # batches
@@ -46,6 +46,7 @@ class Broker:
     outputs: list[Output] = field(default_factory=list)
     state: list[Snapshot] = field(default_factory=list)  # each whole
     adopted: int = 0  # changes of the script that the journal holds
+    reached: dict[Source, int] = field(default_factory=lambda: dict.fromkeys(SOURCES, 0))
 
     def append(self, output: Output, twice: bool = False) -> None:
         """Append an output, twice where a producer's retry is not recognised."""
@@ -92,6 +93,8 @@ class Worker:
         self._in_batches(journal[at:end], self.partition.read_journal)
         self.broker.append(self.partition.fence())
         self._in_batches(journal[end:], self.partition.read_journal)
+        reached = self.broker.reached  # all there was in the logs
+        self.partition.changes_from({s: reached[s] for s in ROW_SOURCES})
         for source in ("predictions", "labels"):
             start, stop = self.partition.rebuild_from[source], self.partition.next_offset[source]
             for batch in self._cut(self.broker.logs[source][start:stop]):
@@ -105,7 +108,7 @@ class Worker:
                 changes += 1
                 self.specs |= step.specs
                 if changes > self.broker.adopted:
-                    self._adopt()
+                    self.adopt()
                     self.broker.adopted = changes
                 continue
             source, end = step
@@ -119,7 +122,8 @@ class Worker:
         self.parts |= snapshot.parts
         self.broker.state.append(Snapshot(snapshot.root, dict(self.parts)))
 
-    def _adopt(self) -> None:
+    def adopt(self) -> None:
+        """Journal what has changed for the model versions that are known."""
         for (model, version), digest in self.partition.known().items():
             spec = self.specs.get(model)
             if control_digest(spec, None) != digest:
@@ -128,18 +132,22 @@ class Worker:
     def _change(self, model: str, version: str) -> None:
         change = self.partition.control_change(model, version, self.specs.get(model), None)
         self.broker.append(change)
+        if self.crash_at.get(self.batches) == "journal":
+            raise CrashError
         self.partition.apply_change(change)
 
     def _fold_up_to(self, source: Source, end: int | None) -> None:
         while True:
             start = self.partition.next_offset[source]
             log = self.broker.logs[source][start:end]
+            self.broker.reached[source] = max(self.broker.reached[source], start + len(log))
             if not log:
                 return
             records: list[Record] = list(log[: self.chance.randint(1, MOST_BATCH)])
-            self._fold_batch(source, records)
+            self.fold_batch(source, records)
 
-    def _fold_batch(self, source: Source, records: list[Record]) -> None:
+    def fold_batch(self, source: Source, records: list[Record]) -> None:
+        """Fold a batch, publish what comes of it, and perhaps write a snapshot."""
         self.batches += 1
         place = self.crash_at.get(self.batches)
         rest = records

@@ -9,6 +9,7 @@ import msgspec
 
 from schemas.monitors import MonitorSpec
 from schemas.references import Reference
+from streams.monitor.columns import RowSource
 from streams.monitor.control import control_digest
 from streams.monitor.records import SOURCES, Folded, Output, Record, Source
 from streams.monitor.snapshot import Snapshot
@@ -157,6 +158,7 @@ class CountingCore:
         self.digests: dict[str, str] = {}
         self.explodes_at = -1
         self.moved: set[str] = set()
+        self.told: Mapping[RowSource, int] = {}
 
     def fold(self, source: Source, records: Sequence[Record]) -> Folded:
         outputs: list[Output] = []
@@ -188,6 +190,9 @@ class CountingCore:
 
     def read_journal(self, records: Sequence[Record]) -> None:
         self.journal += records
+
+    def changes_from(self, ends: Mapping[RowSource, int]) -> None:
+        self.told = ends
 
     def fence(self) -> Output:
         self.epoch += 1

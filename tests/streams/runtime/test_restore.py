@@ -87,6 +87,16 @@ async def test_what_an_old_owner_appends_before_the_fence_is_read_and_fenced_aga
     assert core.epoch == 3
 
 
+async def test_control_changes_wait_for_what_a_former_owner_may_have_told() -> None:
+    w = World()
+    w.fill("predictions", 5)
+    w.fill("features", 3)
+    first = core_of(await w.restore())
+    assert first.told == {}  # there was none
+    await w.save(predictions=2)
+    assert core_of(await w.restore()).told == {"predictions": 5, "features": 3}
+
+
 async def test_rows_deleted_before_they_were_read_are_told(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
