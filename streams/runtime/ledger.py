@@ -166,6 +166,8 @@ class Ledger:
         if source == "labels" and slot.core.awaits_predictions(fetch.records):
             await self._wait_for_predictions(slot)
         async with slot.lock:
+            if self.broken:  # by whoever held the lock
+                return
             with self._broken_by_failure():
                 await self._fold(slot, source, fetch)
                 await self._outbox.send()
@@ -249,12 +251,12 @@ class Ledger:
         """Publish outputs, then snapshots, then offsets; each step waits for its confirmation."""
         async with self._one_at_a_time:
             held = [slot for slot in slots if self._slots.get(slot.number) is slot]
-            if self.broken or not held:
-                return
             with self._broken_by_failure():
                 captured = [(slot, *await self._capture(slot)) for slot in held]
                 await self._outbox.settled()
                 owned = [c for c in captured if self._slots.get(c[0].number) is c[0]]
+                if self.broken or not owned:  # asked after every wait: a fold may have failed
+                    return
                 await asyncio.gather(*(slot.writer.write(state) for slot, state, _ in owned))
             positions = {k: v for _, _, offsets in owned for k, v in offsets.items()}
             await self._offsets().commit_positions(positions)

@@ -77,17 +77,24 @@ class Outbox:
         Raises
         ------
         BaseException
-            What the first failed send failed with, also at every later call.
+            What the first failed send failed with, also at every later call of any method.
         """
         await self.send()
         if waiting := set(self._unacknowledged):
             await asyncio.wait(waiting)  # unlike gather, leaves them alone when cancelled
+        self._check()
+
+    def _check(self) -> None:
         if self._failure is not None:
             raise self._failure
 
     async def _empty_queue(self) -> None:
+        self._check()
         while self._queue:
-            await self._hand_over(*self._queue.popleft())
+            first = self._queue[0]
+            await self._hand_over(*first)  # cancelled or failed, it is still there
+            if self._queue and self._queue[0] is first:  # not cleared meanwhile
+                self._queue.popleft()
         while len(self._unacknowledged) > MAX_UNACKNOWLEDGED:
             await asyncio.wait(self._unacknowledged, return_when=asyncio.FIRST_COMPLETED)
 
@@ -114,8 +121,9 @@ class Outbox:
 
     def _acknowledged(self, sent: "asyncio.Future[Any]") -> None:
         self._unacknowledged.discard(sent)
-        if not sent.cancelled() and self._failure is None:
-            self._failure = sent.exception()
+        if self._failure is None:
+            lost = ConnectionError("the producer gave a record up")
+            self._failure = lost if sent.cancelled() else sent.exception()
 
 
 async def _offset(sent: "asyncio.Future[Any]") -> int:
