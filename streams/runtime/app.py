@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from aiokafka import TopicPartition
 from faust import App
+from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -14,17 +15,17 @@ from streams.monitor.partition import Partition, PartitionSettings
 from streams.monitor.records import Source
 from streams.runtime.agents import watch
 from streams.runtime.clients import LogEnds, new_producer, new_reader, new_restoring_reader
-from streams.runtime.consumer import BatchScheduler, Consumer
+from streams.runtime.consumer import DISCONNECT_WITHIN_S, BatchScheduler, Consumer
 from streams.runtime.control import ControlReader
 from streams.runtime.cores import Cores
-from streams.runtime.errors import StateError
+from streams.runtime.errors import StateError, WorkerError
 from streams.runtime.heartbeat import heartbeat
 from streams.runtime.ledger import Ledger
 from streams.runtime.logs import PartitionLog
 from streams.runtime.outbox import Outbox
 from streams.runtime.restore import Restored, Restorer
 from streams.runtime.settings import Settings
-from streams.runtime.watchdog import Watchdog
+from streams.runtime.watchdog import Watchdog, compared
 
 CHECKPOINT_EVERY_S = 0.5
 FETCH_BYTES = 8 * 1_048_576  # of one topic at once, over all its partitions
@@ -43,6 +44,19 @@ class MonitorApp(App):
     brokers: str
     topic_names: Iterable[str]
     clients: contextlib.AsyncExitStack
+    cause: BaseException | None = None  # of its end; the first, others often follow from it
+    is_checkpointed = True  # by the brokers' word
+
+    @property
+    def exit_code(self) -> int:
+        """What the process should end with."""
+        if self.cause is None:
+            return 0 if self.is_checkpointed else WorkerError.exit_code
+        return getattr(self.cause, "exit_code", WorkerError.exit_code)
+
+    def _crash(self, reason: BaseException) -> None:
+        self.cause = self.cause or reason
+        super()._crash(reason)
 
     async def on_start(self) -> None:
         """Connect."""
@@ -61,7 +75,9 @@ class MonitorApp(App):
     async def on_shutdown(self) -> None:
         """Disconnect."""
         await super().on_shutdown()
-        await self.clients.aclose()
+        with contextlib.suppress(TimeoutError):  # what is still unsent then is not missed
+            async with asyncio.timeout(DISCONNECT_WITHIN_S):
+                await self.clients.aclose()
 
 
 def monitor_cores(settings: Settings, partitions: int) -> Cores:
@@ -73,7 +89,7 @@ def monitor_cores(settings: Settings, partitions: int) -> Cores:
     )
 
 
-def create_app(settings: Settings, partitions: int, cores: Cores | None = None) -> App:
+def create_app(settings: Settings, partitions: int, cores: Cores | None = None) -> MonitorApp:
     """Return the app of a worker, not started.
 
     Parameters
@@ -177,6 +193,8 @@ def _restorer(
     names = settings.topics.by_topic()
 
     async def restore(numbers: set[int], wanted: Callable[[], bool]) -> dict[int, Restored]:
+        if not numbers:  # aiokafka's reader, closed as soon as it was opened, cancels its caller
+            return {}
         try:
             async with (
                 asyncio.timeout(settings.restore_within_s),
@@ -201,8 +219,15 @@ def _watch_over(app: MonitorApp, ledger: Ledger, settings: Settings) -> None:
     sources = settings.sources
 
     def positions() -> dict[TP, int]:
-        held = {} if app.rebalancing else ledger.positions()
-        return {TP(sources[source], number): at for (source, number), at in held.items()}
+        if ledger.restoring:  # which has a limit of its own
+            return {}
+        try:
+            assigned = app.consumer.assignment()
+        except ConsumerNotStarted:
+            return {}
+        held = ledger.positions().items()
+        found = {TP(sources[source], number): at for (source, number), at in held}
+        return compared(found, assigned)
 
     async def ends(positions: Mapping[TP, int]) -> Mapping[TP, int]:
         found = dict(await app.log_ends.ends(positions))

@@ -1,10 +1,11 @@
 """Faust's consumer, taught to hand over whole batches and to take its offsets from snapshots."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError
@@ -15,8 +16,13 @@ from faust.types import TP
 from streams.monitor.records import Source
 from streams.runtime.clients import LogEnds
 from streams.runtime.ledger import Fetch, Ledger
+from streams.runtime.membership import guard
+
+if TYPE_CHECKING:
+    from streams.runtime.app import MonitorApp
 
 LEAVE_WITHIN_S = 5.0
+DISCONNECT_WITHIN_S = 2.0
 BUSY_WAIT_MS, IDLE_WAIT_MS = 2, 250  # how long a fetch waits at the broker for a first record
 
 log = logging.getLogger(__name__)
@@ -67,6 +73,22 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         super().__post_init__()
         self.last_fetched: dict[TP, int] = {}
 
+    async def on_start(self) -> None:
+        """Connect; nothing is subscribed to yet."""
+        await super().on_start()
+        coordinator = self._ensure_consumer()._coordinator  # noqa: SLF001 (aiokafka shows it nowhere)
+        guard(coordinator, self.app.conf.consumer_group_instance_id, self._end_worker)
+
+    async def on_thread_stop(self) -> None:
+        """Disconnect, or leave the connections to the operating system."""
+        # Cancelled: aiokafka awaits fetches that it has cancelled itself.
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            async with asyncio.timeout(DISCONNECT_WITHIN_S):
+                await super().on_thread_stop()
+
+    def _end_worker(self, error: BaseException) -> None:
+        asyncio.run_coroutine_threadsafe(self.app.crash(error), self.parent_loop)
+
     def _create_worker_consumer(self, transport: driver.Transport) -> Any:
         consumer = super()._create_worker_consumer(transport)
         # Faust takes round robin where there are no tables; range gives partition p of all topics
@@ -111,9 +133,12 @@ class Consumer(driver.Consumer):
         """
         try:
             async with asyncio.timeout(LEAVE_WITHIN_S):
-                await self.ledger.release()
+                confirmed = await self.ledger.release()
         except TimeoutError:
             log.warning("Left without a checkpoint: not confirmed in %.0f s", LEAVE_WITHIN_S)
+            confirmed = False
+        if self.app.should_stop and not confirmed:
+            cast("MonitorApp", self.app).is_checkpointed = False
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to where the restored states go on; what is committed is only for people to see."""

@@ -31,3 +31,13 @@ class StateError(WorkerError):
 
 class StalledError(WorkerError):
     """A source has records to read, but nothing has been read for too long."""
+
+
+class MembershipError(WorkerError):
+    """The consumer group has let this worker go, and it cannot join again."""
+
+
+class InstanceTakenError(MembershipError):
+    """A second worker runs under this one's instance name."""
+
+    exit_code = 2

@@ -140,7 +140,7 @@ class Ledger:
         # Another object after each seek, set in the consumer's thread, and each change of owner:
         # a batch fetched under an earlier one must not be folded, as rows may be missing before it.
         self.flow = object()
-        self.broken = False
+        self.broken = self.restoring = False
         self._owned = object()  # another one at each change of owner
         self._slots: dict[int, Slot] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -235,10 +235,15 @@ class Ledger:
         now = self._now()
         await self._checkpoint([slot for slot in self._slots.values() if slot.is_due(now)])
 
-    async def release(self) -> None:
-        """Checkpoint everything, then hold nothing: the partitions leave or the worker stops."""
+    async def release(self) -> bool:
+        """Checkpoint everything, then hold nothing: the partitions leave or the worker stops.
+
+        Return whether the brokers have confirmed it.
+        """
         try:
-            await self._checkpoint([slot for slot in self._slots.values() if slot.touched])
+            if self._slots:  # also where none is touched: a checkpoint may be under way
+                await self._checkpoint([slot for slot in self._slots.values() if slot.touched])
+            return not self.broken
         finally:
             self._let_go()
 
@@ -270,13 +275,15 @@ class Ledger:
     async def restore(self, partitions: set[int]) -> None:
         """Replace everything held by what the logs say of these partitions."""
         began, owned = self._now(), self._let_go()
-        self.broken = False
-        await self._control.catch_up()  # a change made and journaled before must not look new
+        self.broken, self.restoring = False, True
         try:
+            await self._control.catch_up()  # a change made and journaled before must not look new
             restored = await self._restore(partitions, lambda: self._owned is owned)
         except SupersededError:
             log.info("Restore superseded by another rebalance")
             return
+        finally:
+            self.restoring = False
         if self._owned is owned:
             self._slots = {number: self._slot(number, own) for number, own in restored.items()}
             log.info("Holds partitions %s after %.2f s", sorted(restored), self._now() - began)

@@ -6,7 +6,7 @@ Faust has been seen to stop reading without an error (faust-streaming/faust #175
 import asyncio
 import faulthandler
 import logging
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Set
 from typing import Generic, TypeVar
 
 from aiokafka.errors import KafkaError
@@ -15,9 +15,19 @@ from streams.runtime.errors import StalledError
 
 Key = TypeVar("Key", bound=Hashable)
 TICK_S = 5.0
+ASTRAY = -1  # position of what is assigned or held, but not both: behind any end
 END_WITHIN_S = 15.0  # after a stall was found; then by force
 
 log = logging.getLogger(__name__)
+
+
+def compared(held: Mapping[Key, int], assigned: Set[Key]) -> dict[Key, int]:
+    """Return the positions of what is held; what the group sees otherwise stands still.
+
+    >>> compared({"labels": 7, "lost": 3}, {"labels", "never restored"})["lost"]
+    -1
+    """
+    return {**held, **dict.fromkeys(held.keys() ^ assigned, ASTRAY)}
 
 
 class Progress(Generic[Key]):
@@ -57,7 +67,7 @@ class Watchdog(Generic[Key]):
     limit_s
         How long a source or the event loop may stand still.
     positions
-        Returns where each source is; empty while partitions move.
+        Returns where each source is; empty while state is being restored.
     ends
         Asks the brokers where each of these logs ends.
     crash
@@ -102,5 +112,8 @@ class Watchdog(Generic[Key]):
         names = ", ".join(map(str, stalled))
         faulthandler.dump_traceback_later(END_WITHIN_S, exit=True)
         await self._crash(
-            StalledError(f"nothing read for {self._limit_s:.0f} s though there is more in: {names}")
+            StalledError(
+                f"nothing read for {self._limit_s:.0f} s though there is more, or partitions held "
+                f"that are not assigned, or assigned and not held: {names}"
+            )
         )

@@ -3,14 +3,16 @@
 import asyncio
 import gc
 import logging
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 
 from faust.worker import Worker
 
 from schemas.topics import ONE_PARTITION
-from streams.runtime.app import create_app
+from streams.runtime.app import MonitorApp, create_app
 from streams.runtime.cores import Cores
 from streams.runtime.errors import WorkerError
 from streams.runtime.preflight import check_installation, check_topics, when_there
@@ -18,6 +20,7 @@ from streams.runtime.settings import Settings
 
 OURS = "streams."
 REPEAT_AFTER_S = 10.0
+END_WITHIN_S = 12.0  # of a signal or a fault; then by force
 MAX_MESSAGES = 1000  # remembered at once
 # Rows are millions of small objects without cycles; by default the collector walks over all that a
 # join holds again and again, for a fifth of the worker's time.
@@ -32,7 +35,7 @@ class LogFormat(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        if record.exc_info and isinstance(record.exc_info[1], WorkerError):
+        if record.exc_info and isinstance(record.exc_info[1], WorkerError | None):
             record.exc_info = record.exc_text = None
         return super().format(record)
 
@@ -71,11 +74,37 @@ def configure_logging(level: str) -> None:
         logging.getLogger(name).setLevel(logging.DEBUG if level == "DEBUG" else quiet)
 
 
+class LimitedWorker(Worker):
+    """Faust's worker; once told to stop it is gone in time, whatever the brokers do.
+
+    Without them Kafka's clients wait for answers that will not come.
+    """
+
+    def __init__(self, app: MonitorApp, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
+        self.spinner = None
+        self._monitor = app
+        self._limit = threading.Timer(END_WITHIN_S, self._end)
+        self._limit.daemon = True
+
+    async def stop(self) -> None:
+        """Stop, or end the process."""
+        if not self.should_stop:
+            self._limit.start()
+        await super().stop()
+
+    def _end(self) -> None:
+        code = self._monitor.exit_code
+        log.error("Ended by force with exit code %d: the brokers do not answer", code)
+        os._exit(code)
+
+
 def run_worker(settings: Settings, cores: Cores | None = None) -> int:
     """Run a worker in this process; return its exit code.
 
-    That is 0 after SIGTERM or SIGINT, 1 after a fault, 2 if settings or topics do not fit
-    together, 3 if no broker answers, 4 if a topic is missing.
+    That is 0 after SIGTERM or SIGINT, 1 after a fault or where the brokers did not confirm the
+    last checkpoint, 2 if settings or topics do not fit together or another worker has taken the
+    instance's name, 3 if no broker answers, 4 if a topic is missing.
 
     Parameters
     ----------
@@ -108,13 +137,12 @@ def _run(settings: Settings, partitions: int, cores: Cores | None) -> int:
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)  # Faust's services look there
     app = create_app(settings, partitions, cores)
-    worker = Worker(app, loop=loop, quiet=True, override_logging=False, redirect_stdouts=False)
-    worker.spinner = None
+    worker = LimitedWorker(app, loop)
     log.info("Starting in group %s at %s", settings.group_id, settings.brokers)
     code = 1
     try:
         worker.execute_from_commandline()
     except SystemExit as end:  # its only way to return
-        code = int(end.code or 0)
+        code = app.exit_code or int(end.code or 0)
     log.info("Ended with exit code %d", code)
     return code

@@ -1,6 +1,7 @@
 """SIGTERM while rows flow: all that was read is published and committed, and nothing repeated."""
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -11,14 +12,17 @@ from confluent_kafka import TopicPartition
 
 from schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
 from schemas.outcomes import Outcomes
-from schemas.topics import PARTITIONS, TopicNames
+from schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
 from streams.monitor.journal import read_entry
+from streams.runtime.broker import EmbeddedBroker
+from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import Group, Sender, everything, group, repeated
 from tests.streams.monitor.logs import NOON_MS, label, row
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
 PROMISED_S = 10.0
+AT_MOST_S = 15.0  # whatever the brokers do
 STEP = 25  # rows of each model sent at once
 PACE_S = 0.05
 BAD_EVERY = 50
@@ -85,6 +89,44 @@ def test_a_worker_told_to_stop_under_load_leaves_in_time_and_its_heir_repeats_no
         assert last.terminate()[0] == 0, last.told()
         check_all_is_observed(workers, sent[-1])
     check_nothing_is_there_twice(brokers, topics)
+
+
+@pytest.mark.parametrize("fault", ["killed", "frozen"])
+def test_a_worker_told_to_stop_leaves_in_time_though_no_broker_answers(
+    fault: str, tmp_path: Path
+) -> None:
+    broker = EmbeddedBroker()
+    broker.start()
+    try:
+        create_topics(broker.address, TopicNames.prefixed("gone."), retention_ms=FOREVER_MS)
+        with group(broker.address, "gone.", tmp_path) as workers:
+            worker = workers.start("only")
+            workers.until_ready(worker)  # its first snapshot is not written yet
+            with broken(broker, fault):
+                code, seconds = worker.terminate()
+            print(f"{fault}: exit code {code} in {seconds:.1f} s")
+            unconfirmed = "Left without a checkpoint" in worker.told()
+            assert code == unconfirmed, worker.told()
+            assert seconds < AT_MOST_S, worker.told()
+            assert "Traceback" not in worker.log.read_text()
+    finally:
+        broker.close()
+
+
+@contextlib.contextmanager
+def broken(broker: EmbeddedBroker, fault: str) -> Iterator[None]:
+    """Take a broker away, or let it hang until the end of the block."""
+    if fault == "killed":
+        broker.kill()
+        yield
+        return
+    process = broker._process  # noqa: SLF001 (it leads a process group, and no user freezes one)
+    assert process is not None
+    os.killpg(process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(process.pid, signal.SIGCONT)
 
 
 def stop_under_load(workers: Group, how: signal.Signals, sent: list[int]) -> None:

@@ -102,6 +102,7 @@ class Group:
     group: str
     prefix: str
     mapped: Mapping[str, str] = field(default_factory=dict)
+    partition_count: int = PARTITIONS
     workers: list[Worker] = field(default_factory=list)
 
     def start(self, name: str, static: bool = True, more: Sequence[str] = ()) -> Worker:
@@ -127,7 +128,7 @@ class Group:
     def until_ready(self, *workers: Worker) -> None:
         """Wait until these share all partitions."""
         self.until(
-            lambda: sorted(n for w in workers for n in w.held) == list(range(PARTITIONS)),
+            lambda: sorted(n for w in workers for n in w.held) == list(range(self.partition_count)),
             f"expected {[w.name for w in workers]} to hold all partitions",
         )
 
@@ -139,7 +140,8 @@ class Group:
 
     def committed(self) -> dict[TopicPartition, int]:
         """Return what is committed of each partition of each source."""
-        asked = [TopicPartition(n, p) for n in self.sources.values() for p in range(PARTITIONS)]
+        numbers = range(self.partition_count)
+        asked = [TopicPartition(n, p) for n in self.sources.values() for p in numbers]
         with reading(self.brokers, self.group) as consumer:
             answer = consumer.committed(asked, timeout=30)
         return {tp: max(tp.offset, 0) for tp in answer}
@@ -167,7 +169,7 @@ class Group:
 
     def partitions(self) -> list[Partition]:
         """Return the state of all partitions, as a worker would take it from ``state``."""
-        own = PartitionSettings(self.sources, PARTITIONS)
+        own = PartitionSettings(self.sources, self.partition_count)
         return [Partition.restore(n, own, found) for n, found in self.snapshots().items()]
 
     def snapshots(self) -> dict[int, Snapshot]:
@@ -192,6 +194,7 @@ def group(
     prefix: str,
     logs: Path,
     mapped: Mapping[str, str] | None = None,
+    partition_count: int = PARTITIONS,
 ) -> Iterator[Group]:
     """Give a group of workers that are gone at the end."""
     mapped = mapped or {}
@@ -202,6 +205,7 @@ def group(
         prefix.rstrip("."),
         prefix,
         mapped,
+        partition_count,
     )
     try:
         yield found

@@ -60,7 +60,7 @@ async def test_nothing_is_published_or_committed_beyond_an_output_that_failed(
     async def fold(*offsets: int, source: Any = "predictions") -> None:
         await w.ledger.fold(source, 0, Fetch(w.ledger.flow, rows(*offsets)))
 
-    steps: list[Callable[[], Awaitable[None]]] = [
+    steps: list[Callable[[], Awaitable[object]]] = [
         lambda: fold(0, 1),
         w.ledger.checkpoint_due,
         lambda: fold(2, 3),

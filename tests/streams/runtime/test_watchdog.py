@@ -3,7 +3,7 @@ from hypothesis import strategies as st
 
 from schemas.topics import TopicNames
 from streams.runtime.settings import Settings
-from streams.runtime.watchdog import Progress
+from streams.runtime.watchdog import Progress, compared
 
 
 def test_a_source_that_moves_or_has_nothing_to_read_is_not_stalled() -> None:
@@ -19,6 +19,15 @@ def test_a_source_gets_its_whole_time_again_after_the_brokers_were_away() -> Non
     assert progress.stalled(50, {}, {}) == []
     assert progress.stalled(100, {"labels": 1}, {"labels": 2}) == []
     assert progress.stalled(160, {"labels": 1}, {"labels": 2}) == ["labels"]
+
+
+def test_a_partition_that_is_assigned_and_never_held_is_stalled_though_it_is_empty() -> None:
+    progress = Progress[str](limit_s=60)
+    ends = {"held": 7, "given": 0, "taken": 7}
+    for second in (0, 59, 60):
+        positions = compared({"held": 7, "taken": 7}, {"held", "given"})
+        found = progress.stalled(second, positions, ends)
+        assert set(found) == ({"given", "taken"} if second == 60 else set())
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=30))

@@ -27,3 +27,9 @@ def test_a_library_that_says_the_same_again_and_again_is_shown_once_in_ten_secon
 def test_only_errors_that_nobody_foresaw_show_a_stack(error: Exception, lines: int) -> None:
     text = LogFormat("%(message)s").format(record("mode", "Crashed", error))
     assert len(text.splitlines()) == lines
+
+
+def test_where_there_is_no_error_to_show_none_is_shown() -> None:
+    crashed = record("mode", "Crashed")
+    crashed.exc_info = (None, None, None)  # mode logs a crash like this outside an except
+    assert LogFormat("%(message)s").format(crashed) == "Crashed"
