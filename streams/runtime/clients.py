@@ -9,6 +9,9 @@ from schemas.topics import OUTPUT_BYTES
 BATCH_BYTES = 512 * 1024
 LINGER_MS = 5
 FETCH_WAIT_MS = 20
+# What a transaction aborted never was. All readers are alike in it, so all know the same ends: the
+# last stable offset, before the first record of a transaction that is still open.
+ISOLATION = "read_committed"
 
 
 def new_producer(brokers: str) -> AIOKafkaProducer:
@@ -26,7 +29,10 @@ def new_producer(brokers: str) -> AIOKafkaProducer:
 def new_reader(brokers: str) -> AIOKafkaConsumer:
     """Return a consumer without a group: it reads what it is told to and commits nothing."""
     return AIOKafkaConsumer(
-        bootstrap_servers=brokers, auto_offset_reset="earliest", enable_auto_commit=False
+        bootstrap_servers=brokers,
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        isolation_level=ISOLATION,
     )
 
 
@@ -36,6 +42,7 @@ def new_restoring_reader(brokers: str) -> AIOKafkaConsumer:
         bootstrap_servers=brokers,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
+        isolation_level=ISOLATION,
         fetch_max_wait_ms=FETCH_WAIT_MS,
     )
 
@@ -60,7 +67,7 @@ class LogEnds:
         return found
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return the offset the next record of each partition will get."""
+        """Return the offset behind the last record of each partition that may be read now."""
         found: dict[TopicPartition, int] = await self._started().end_offsets(partitions)
         return found
 

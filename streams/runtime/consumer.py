@@ -14,7 +14,7 @@ from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
 from streams.monitor.records import Source
-from streams.runtime.clients import LogEnds
+from streams.runtime.clients import ISOLATION, LogEnds
 from streams.runtime.ledger import Fetch, Ledger
 from streams.runtime.membership import guard
 
@@ -94,6 +94,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # Faust takes round robin where there are no tables; range gives partition p of all topics
         # to one member, as their partition counts and their subscriptions are the same.
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
+        consumer._isolation_level = ISOLATION  # noqa: SLF001 (Faust ties it to exactly-once)
         return consumer
 
     async def _fetch_records(

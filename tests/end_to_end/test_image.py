@@ -184,7 +184,7 @@ def test_a_worker_is_healthy_while_it_lives_and_not_long_after(
 
     assert not is_healthy()
     with group(brokers, prefix, tmp_path) as workers:
-        worker = workers.start("only", more=["--heartbeat-file", str(here)])
+        worker = workers.start("only", options=["--heartbeat-file", str(here)])
         until(is_healthy, worker.told)
         worker.kill()
     os.utime(here, (0, here.stat().st_mtime - 90))

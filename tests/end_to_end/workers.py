@@ -105,12 +105,12 @@ class Group:
     partition_count: int = PARTITIONS
     workers: list[Worker] = field(default_factory=list)
 
-    def start(self, name: str, static: bool = True, more: Sequence[str] = ()) -> Worker:
+    def start(self, name: str, static: bool = True, options: Sequence[str] = ()) -> Worker:
         """Start a worker; a static one gets its partitions back at once after a restart."""
         words = ["--brokers", self.brokers, "--prefix", self.prefix, "--group", self.group]
         for topic, existing in self.mapped.items():
             words += ["--map-topic", f"{topic}={existing}"]
-        words += [*(["--instance", name] if static else []), *more]
+        words += [*(["--instance", name] if static else []), *options]
         number = len(list(self.logs.glob("*.log")))
         self.workers.append(Worker(name, self.logs / f"{number}-{name}.log", words))
         return self.workers[-1]
