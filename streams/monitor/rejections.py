@@ -7,6 +7,7 @@ from streams.monitor.records import Output, Record
 
 MAX_COPY = 900_000  # bytes; what is larger is named by its origin, with its first bytes
 FIRST_BYTES = 1024
+HEADER_BYTES = 2  # of an empty one: a record may have millions
 MAX_REASON = 2000  # characters: it may quote what came
 
 # What decoding raises on hostile input: deep nesting ends in RecursionError, a time that no
@@ -52,7 +53,8 @@ def letter(rejected_rows: Rejection, topic: str, partition: int) -> Output:
     )
     value = record.value if rejected_rows.value is None else rejected_rows.value
     original = list(record.headers)
-    size = len(value or b"") + len(record.key or b"") + sum(len(v or b"") for _, v in original)
+    size = len(value or b"") + len(record.key or b"")
+    size += sum(len(name.encode()) + len(v or b"") + HEADER_BYTES for name, v in original)
     if size > MAX_COPY:
         added += [("tidegauge.truncated", str(size).encode())]
         key, original = (record.key or b"")[:FIRST_BYTES], []

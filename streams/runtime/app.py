@@ -14,6 +14,7 @@ from faust.types import TP
 from streams.monitor.partition import Partition, PartitionSettings
 from streams.monitor.records import Source
 from streams.runtime.agents import watch
+from streams.runtime.batches import read_in_any_case
 from streams.runtime.clients import LogEnds, new_producer, new_reader, new_restoring_reader
 from streams.runtime.consumer import DISCONNECT_WITHIN_S, BatchScheduler, Consumer
 from streams.runtime.control import ControlReader
@@ -101,6 +102,7 @@ def create_app(settings: Settings, partitions: int, cores: Cores | None = None) 
     cores
         Makes the core of a partition; the monitor, if not given.
     """
+    read_in_any_case()
     app = MonitorApp(settings.group_id, **_faust_settings(settings, partitions))
     names = settings.topics.by_topic()
     app.brokers, app.topic_names = settings.brokers, names.values()

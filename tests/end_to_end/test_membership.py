@@ -31,7 +31,7 @@ def until_connected(joining: list[Worker]) -> None:
 def until_rows_flow(workers: Group, sender: Sender) -> None:
     """Send rows to every partition; return when they are folded and committed."""
     for partition in range(PARTITIONS):
-        value = row("m", f"r{partition}", NOON_MS, {"amount": 1.0})
+        value = row("m", f"r{partition}", NOON_MS, {"amount": 1.0}, 0.5)
         sender.send(workers.topics.predictions, value, b"m", partition)
     sender.flush()
     workers.until_settled()

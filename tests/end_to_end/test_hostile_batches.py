@@ -1,0 +1,65 @@
+"""Batches that no client library makes: rows around them are read, and nobody ends."""
+
+import struct
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.record.util import calc_crc32c
+
+from schemas.rejected import PREFIX
+from schemas.topics import TopicNames
+from streams.runtime.batches import MAX_UNPACKED
+from tests.end_to_end.workers import Sender, everything, group
+from tests.streams.monitor.logs import NOON_MS, row
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+
+CRC_AT, CRC_OF = 17, 21  # bytes of a batch
+NAME, NO_TEXT = "NAME", b"\xff\xfe\xc3\x28"
+
+
+async def send_batch(
+    producer: AIOKafkaProducer, topic: str, value: bytes, replaced: bytes = NAME.encode()
+) -> None:
+    """Send a record in a batch of its own; ``replaced`` takes the place of its header's name."""
+    batch = producer.create_batch()
+    assert batch.append(key=b"m", value=value, timestamp=NOON_MS, headers=[(NAME, b"7")])
+    batch.close()
+    built = bytearray(bytes(batch._build()).replace(NAME.encode(), replaced))  # noqa: SLF001 (hostile)
+    struct.pack_into(">I", built, CRC_AT, calc_crc32c(bytes(built[CRC_OF:])))
+    batch._buffer = bytes(built)  # noqa: SLF001 (as above)
+    await (await producer.send_batch(batch, topic, partition=0))
+
+
+async def test_names_that_are_no_text_and_bombs_end_no_worker(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    good = row("m", "g", NOON_MS, {"amount": 1.0}, 0.5)
+    large = 2 * MAX_UNPACKED
+    async with (
+        AIOKafkaProducer(bootstrap_servers=brokers) as plain,
+        AIOKafkaProducer(
+            bootstrap_servers=brokers, compression_type="zstd", max_batch_size=large
+        ) as packed,
+    ):
+        await send_batch(plain, topics.predictions, good, NO_TEXT)
+        await send_batch(plain, topics.predictions, b"{", NO_TEXT)
+        await send_batch(packed, topics.predictions, b" " * (MAX_UNPACKED + 1))
+        await send_batch(packed, topics.predictions, good)
+    sender = Sender(brokers)
+    sender.send(topics.labels, b"{", b"m", 0, [("n" * 1_000_000, None)])
+    sender.flush()
+    with group(brokers, prefix, tmp_path) as workers:
+        worker = workers.start("only")
+        workers.until_settled()
+        assert worker.terminate()[0] == 0, worker.told()
+        partition = workers.partitions()[0]
+    tally = partition.tallies["predictions"]
+    assert (tally.records, tally.rejected) == (4, 2)
+    spoilt, left_out, wide = everything(brokers, topics.rejected)
+    assert spoilt.headers[0] == ("\\xff\\xfe\\xc3(", b"7")
+    assert dict(left_out.headers)[PREFIX + "offset"] == b"2"
+    assert b"offsets 2 to 2, unpacks to more than" in (left_out.value or b"")
+    assert "offsets 2 to 2, unpacks to more than" in worker.told()
+    assert dict(wide.headers)["tidegauge.truncated"]
