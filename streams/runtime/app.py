@@ -67,7 +67,8 @@ class MonitorApp(App):
         self.outbox.start(await connect(new_producer(self.brokers)))
         self.log_ends.start(await connect(new_reader(self.brokers)))
         await self.log_ends.ends([TopicPartition(name, 0) for name in self.topic_names])  # warm up
-        await self.control.start(await connect(new_reader(self.brokers)))
+        reader = await connect(new_reader(self.brokers))
+        await self.control.start(reader, lambda error: self.add_future(self.crash(error)))
         self.clients.push_async_callback(self.control.stop)
 
     def _create_directories(self) -> None:

@@ -1,9 +1,8 @@
 """Specs and references as the topics ``monitors`` and ``references`` have them now."""
 
 import asyncio
-import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
 import msgspec
@@ -123,8 +122,18 @@ class ControlReader:
         self._moved = asyncio.Condition()
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self, consumer: AIOKafkaConsumer) -> None:
-        """Begin to read with a consumer without a group, started, stopped by its owner."""
+    async def start(
+        self, consumer: AIOKafkaConsumer, died: Callable[[BaseException], object]
+    ) -> None:
+        """Begin to read.
+
+        Parameters
+        ----------
+        consumer
+            Without a group, started; stopped by its owner.
+        died
+            Called when a fault ends the reading: no change would be noticed any more.
+        """
         self._partitions = [
             TopicPartition(topic, partition)
             for topic in self._readers
@@ -134,12 +143,17 @@ class ControlReader:
         await consumer.seek_to_beginning()
         self._task = asyncio.create_task(self._follow(consumer))
 
+        def ended(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                died(error)
+
+        self._task.add_done_callback(ended)
+
     async def stop(self) -> None:
         """End reading."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.wait([self._task])
 
     async def catch_up(self) -> None:
         """Return once everything that is in the topics now has been read."""

@@ -1,12 +1,15 @@
+import asyncio
 import logging
 import re
+from typing import Any
 
 import msgspec
 import pytest
 
 from schemas.monitors import DetectorSpec, MonitorSpec, WindowSpec
 from schemas.references import Reference, SeriesProfile
-from streams.runtime.control import MAX_BYTES, ControlTables
+from streams.runtime.clients import LogEnds
+from streams.runtime.control import MAX_BYTES, ControlReader, ControlTables
 from tests.streams.runtime.memory import Row
 
 SPEC = MonitorSpec(model="fraud", threshold=0.9)
@@ -116,3 +119,44 @@ def test_a_reference_of_a_version_must_be_under_the_key_of_that_version() -> Non
     tables = ControlTables()
     tables.read_references([record("fraud", reference("2"))])
     assert tables.lookup("fraud", "2") == (None, None)
+
+
+class DyingConsumer:
+    """Is asked for records once, and then fails."""
+
+    def __init__(self) -> None:
+        self.polls = 0
+
+    def partitions_for_topic(self, topic: str) -> set[int]:
+        return {0}
+
+    def assign(self, partitions: object) -> None:
+        pass
+
+    async def seek_to_beginning(self) -> None:
+        pass
+
+    async def position(self, partition: object) -> int:
+        return 0
+
+    async def getmany(self, timeout_ms: int) -> dict[Any, Any]:
+        self.polls += 1
+        await asyncio.sleep(0)
+        if self.polls > 1:
+            raise ConnectionError("no leave to read")
+        return {}
+
+
+async def test_a_reader_that_dies_says_so_at_once_and_one_that_is_stopped_does_not() -> None:
+    died: list[BaseException] = []
+    stopped = ControlReader("monitors", "references", LogEnds())
+    await stopped.start(DyingConsumer(), died.append)
+    await stopped.stop()
+    assert died == []
+    dying = ControlReader("monitors", "references", LogEnds())
+    await dying.start(DyingConsumer(), died.append)
+    async with asyncio.timeout(10):
+        while not died:
+            await asyncio.sleep(0)
+    assert str(died[0]) == "no leave to read"
+    await dying.stop()
