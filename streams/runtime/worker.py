@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from faust.worker import Worker
 
@@ -30,14 +31,36 @@ NOISY = ("faust", "mode", "aiokafka")  # many lines at each rebalance; warnings 
 log = logging.getLogger(__name__)
 
 
+def printable(text: str) -> str:
+    r"""Return text without control characters: a name must not forge a line, or colour one.
+
+    >>> print(printable("model a\nERROR forged \x1b[31m"))
+    model a\nERROR forged \x1b[31m
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class LogFormat(logging.Formatter):
-    """A line per event; without the stack where an error's text says all that one can act on."""
+    """A line per event; without the stack where an error's text says all that one can act on.
+
+    The lines of a stack are indented, so that none looks like an event.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         if record.exc_info and isinstance(record.exc_info[1], WorkerError | None):
             record.exc_info = record.exc_text = None
         return super().format(record)
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        """Return the line's first part, which names from outside may be in."""
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:
+        """Return the stack."""
+        return "\n".join("  " + printable(line) for line in super().formatException(ei).split("\n"))
 
 
 class Repeats(logging.Filter):

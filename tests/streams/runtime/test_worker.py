@@ -29,6 +29,17 @@ def test_only_errors_that_nobody_foresaw_show_a_stack(error: Exception, lines: i
     assert len(text.splitlines()) == lines
 
 
+@pytest.mark.parametrize("control", ["\n", "\r", "\x1b[2K", "\x9b1m", "\u2028", "\ud800"])
+def test_no_name_can_forge_or_hide_a_line(control: str) -> None:
+    forged = f"model m{control}2026-01-01 ERROR all is lost"
+    for given in (record("streams", forged), record("streams", "x", ValueError(forged))):
+        text = LogFormat("%(asctime)s %(message)s").format(given)
+        first, *others = text.split("\n")
+        assert first.isprintable()
+        assert all(line.startswith("  ") and line.isprintable() for line in others)
+        assert "all is lost" in text
+
+
 def test_where_there_is_no_error_to_show_none_is_shown() -> None:
     crashed = record("mode", "Crashed")
     crashed.exc_info = (None, None, None)  # mode logs a crash like this outside an except
