@@ -1,5 +1,6 @@
 """Batches that no client library makes: rows around them are read, and nobody ends."""
 
+import asyncio
 import struct
 from pathlib import Path
 
@@ -32,9 +33,8 @@ async def send_batch(
     await (await producer.send_batch(batch, topic, partition=0))
 
 
-async def test_names_that_are_no_text_and_bombs_end_no_worker(
-    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
-) -> None:
+async def send(brokers: str, topics: TopicNames) -> None:
+    """Send two good rows, one bad, and one that unpacks to too much."""
     good = row("m", "g", NOON_MS, {"amount": 1.0}, 0.5)
     large = 2 * MAX_UNPACKED
     async with (
@@ -47,6 +47,12 @@ async def test_names_that_are_no_text_and_bombs_end_no_worker(
         await send_batch(plain, topics.predictions, b"{", NO_TEXT)
         await send_batch(packed, topics.predictions, b" " * (MAX_UNPACKED + 1))
         await send_batch(packed, topics.predictions, good)
+
+
+def test_names_that_are_no_text_and_bombs_end_no_worker(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    asyncio.run(send(brokers, topics))
     sender = Sender(brokers)
     sender.send(topics.labels, b"{", b"m", 0, [("n" * 1_000_000, None)])
     sender.flush()
