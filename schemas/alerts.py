@@ -24,8 +24,8 @@ class SeriesAlarm(msgspec.Struct, frozen=True, kw_only=True):
 
     series: str  # "rank(temp)", "missing(temp)", "loss"
     feature: str  # "temp", "score", "loss"
-    statistic: str  # rank, missing, unseen, loss, error, rejected
-    detector: str  # mixture, adwin, page_hinkley, blatant, share
+    statistic: str  # rank, missing, unseen, loss, error, rejected, gap
+    detector: str  # mixture, adwin, page_hinkley, blatant, share, offsets
     direction: Literal["up", "down"]
     effect: float  # in standard deviations of reference rows, signed
     gate: float  # the least effect that is told

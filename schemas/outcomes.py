@@ -1,8 +1,10 @@
-"""The journal ``outcomes``: pairs of prediction and label, fences of owners, control changes.
+"""The journal ``outcomes``: pairs of prediction and label, fences of owners, control changes, gaps.
 
 It writes down what no input log holds: in which order two topics met, which worker owned the
-partition, and at which offset a spec or a reference took effect.
+partition, at which offset a spec or a reference took effect, and what a log has lost.
 """
+
+from typing import Literal
 
 import msgspec
 
@@ -57,4 +59,21 @@ class ControlChange(msgspec.Struct, frozen=True, kw_only=True, tag="control", ta
     spread: bool = False  # whether its first record had another key than the model
 
 
-JournalEntry = Outcomes | Fence | ControlChange
+class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", tag_field="kind"):
+    """Records that were deleted before they were read, at most so many: offsets may be unused."""
+
+    epoch: Count
+    sequence: Count
+    source: Literal["predictions", "features", "labels", "outcomes", "alerts"]
+    first_offset: Count
+    last_offset: Count
+
+    def __post_init__(self) -> None:
+        """Refuse a gap that ends before it begins."""
+        if self.last_offset < self.first_offset:
+            raise ValueError(
+                f"expected last_offset >= first_offset {self.first_offset}, got {self.last_offset}"
+            )
+
+
+JournalEntry = Outcomes | Fence | ControlChange | Gap

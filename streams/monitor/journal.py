@@ -1,14 +1,14 @@
-"""Reads and writes the journal ``outcomes``: owners, pairs, and changes of control."""
+"""Reads and writes the journal ``outcomes``: owners, pairs, changes of control, and gaps."""
 
 from collections.abc import Iterable
 
 import msgspec
 
 from schemas.monitors import MonitorSpec
-from schemas.outcomes import ControlChange, Fence, JournalEntry, Outcomes
+from schemas.outcomes import ControlChange, Fence, Gap, JournalEntry, Outcomes
 from schemas.references import Reference
 from streams.monitor.join import Pair, records_of
-from streams.monitor.records import Output
+from streams.monitor.records import Output, Source
 from streams.monitor.rejections import present
 
 _ENTRY = msgspec.json.Decoder(JournalEntry)
@@ -49,6 +49,18 @@ class JournalWriter(msgspec.Struct):
         """Take the next epoch; return the fence that makes it known."""
         self.epoch, self.sequence = max(seen, self.epoch) + 1, 0
         return Output("outcomes", None, msgspec.json.encode(Fence(epoch=self.epoch)))
+
+    def gap(self, source: Source, first: int, last: int) -> Output:
+        """Return the entry for records of a source that were deleted before they were read."""
+        self.sequence += 1
+        entry = Gap(
+            epoch=self.epoch,
+            sequence=self.sequence,
+            source=source,
+            first_offset=first,
+            last_offset=last,
+        )
+        return Output("outcomes", None, msgspec.json.encode(entry))
 
     def pairs(self, model: str, pairs: Iterable[Pair]) -> list[Output]:
         """Return the entries for pairs of one model, in their order."""

@@ -10,13 +10,14 @@ import msgspec
 
 from schemas.alerts import Alert
 from schemas.monitors import MonitorSpec, milliseconds
-from schemas.outcomes import ControlChange, Fence, JournalEntry
+from schemas.outcomes import ControlChange, Fence, Gap, JournalEntry
 from schemas.references import Reference
 from streams.monitor.block import Block
 from streams.monitor.bounds import bounded
 from streams.monitor.columns import RowSource
 from streams.monitor.control import Control, control
 from streams.monitor.decoding import NOBODY, Key
+from streams.monitor.gaps import gap_alerts
 from streams.monitor.incidents import Origin
 from streams.monitor.join import Join, Label, Mark, Pair, Prediction
 from streams.monitor.journal import JournalWriter, Position, read_entry
@@ -188,12 +189,14 @@ class Partition:
                 outputs += (requests := self.retraining.fold(told))
                 self._moved |= {RETRAINING} if requests else set()
             else:
-                outputs += self._fold_entry(told)
+                outputs += self._fold_entry(told, record.timestamp)
         return outputs
 
-    def _fold_entry(self, entry: JournalEntry) -> list[Output]:
+    def _fold_entry(self, entry: JournalEntry, timestamp: int) -> list[Output]:
         if not self._position.accepts(entry) or isinstance(entry, Fence):
             return []
+        if isinstance(entry, Gap):
+            return gap_alerts(entry, self.settings.topics[entry.source], self.number, timestamp)
         key = (entry.model, entry.version)
         self._moved.add(key)
         if isinstance(entry, ControlChange):
@@ -238,6 +241,11 @@ class Partition:
         return ahead
 
     # --- control -------------------------------------------------------------------------------
+
+    def gap(self, source: Source, first: int) -> Output:
+        """Return the journal entry that records were deleted unread; go on at offset ``first``."""
+        position, self.next_offset[source] = self.next_offset[source], first
+        return self.writer.gap(source, position, first - 1)
 
     def known(self) -> dict[Key, str]:
         """Return the digest of spec and reference of each model version met so far."""
@@ -310,7 +318,7 @@ class Partition:
                 entry = read_entry(record.value)
             except FAULTS:
                 continue  # the fold of this source rejects it
-            if not self._reading.accepts(entry) or isinstance(entry, Fence):
+            if not self._reading.accepts(entry) or isinstance(entry, Fence | Gap):
                 continue
             if not isinstance(entry, ControlChange):
                 self.join.recall(entry.model, entry.ids)

@@ -157,6 +157,11 @@ class Consumer(driver.Consumer):
         """Commit what snapshots cover. Partitions lost meanwhile are left out, with a log line."""
         await self._commit_offsets({TP(self.topics[s], p): at for (s, p), at in positions.items()})
 
+    async def start_offset(self, source: Source, partition: int) -> int:
+        """Ask the broker where a log begins now."""
+        tp = TP(self.topics[source], partition)
+        return (await self.log_ends.starts([tp]))[tp]
+
     async def end_offset(self, source: Source, partition: int) -> int:
         """Ask the broker where a log ends now."""
         tp = TP(self.topics[source], partition)

@@ -39,6 +39,9 @@ class Core(Protocol):
     def apply_change(self, output: Output) -> None:
         """Let a control change take effect that the brokers have."""
 
+    def gap(self, source: Source, first: int) -> Output:
+        """Return the journal entry that records were deleted unread; go on at ``first``."""
+
     def known(self) -> Mapping[tuple[str, str], str]:
         """Return the digest of spec and reference of each model version met so far."""
 

@@ -18,7 +18,7 @@ from streams.monitor.snapshot import Snapshot
 from streams.runtime.control import ControlTables
 from streams.runtime.cores import Core
 from streams.runtime.outbox import Outbox
-from streams.runtime.restore import Restored, SupersededError
+from streams.runtime.restore import LOST, Restored, SupersededError, lost
 from streams.runtime.snapshots import SnapshotWriter
 
 SNAPSHOT_AFTER_S = 0.5  # at the earliest
@@ -96,6 +96,9 @@ class Control(Protocol):
 
 class Offsets(Protocol):
     """What is asked of the consumer."""
+
+    async def start_offset(self, source: Source, partition: int) -> int:
+        """Ask where a log begins now."""
 
     async def end_offset(self, source: Source, partition: int) -> int:
         """Ask where a log ends now."""
@@ -175,6 +178,7 @@ class Ledger:
     async def _fold(self, slot: Slot, source: Source, fetch: Fetch) -> None:
         if slot.control_seen != self._control.tables.revision:
             await self._adopt_changes(slot)
+        await self._tell_gap(slot, source, fetch)
         rest: list[Record] = fetch.records
         while rest and fetch.flow is self.flow:  # asked after every await
             folded = slot.core.fold(source, rest)
@@ -187,6 +191,17 @@ class Ledger:
                 await self._journal_control(slot, *folded.unknown)
         slot.input_bytes += sum(len(record.value or b"") for record in fetch.records)
         slot.moved.set()
+
+    async def _tell_gap(self, slot: Slot, source: Source, fetch: Fetch) -> None:
+        """Journal what the log has lost since the last batch: aiokafka then goes on in silence."""
+        position, follows = slot.position(source), fetch.records[0].offset
+        if not lost(position, follows):
+            return
+        start = await self._offsets().start_offset(source, slot.number)
+        first = min(start, follows)  # offsets behind the start are unused: compacted, or markers
+        if fetch.flow is self.flow and lost(position, first):
+            log.error(LOST, f"{source} partition {slot.number}", position, first - 1)
+            await self._outbox.deliver(slot.number, slot.core.gap(source, first))
 
     async def _adopt_changes(self, slot: Slot) -> None:
         """Journal what has changed for the model versions the partition knows."""

@@ -17,7 +17,17 @@ REBUILT: tuple[Rebuilt, ...] = ("predictions", "labels")  # in this order: label
 ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
 MAX_FENCES = 10
 
+LOST = "%s: records %d to %d were deleted before they were read: retention is too short"
+
 log = logging.getLogger(__name__)
+
+
+def lost(position: int, first: int) -> bool:
+    """Tell whether a log that begins at ``first`` has lost what was to be read at ``position``.
+
+    What was there before anything was read is not missed.
+    """
+    return 0 < position < first
 
 
 class SupersededError(Exception):
@@ -78,6 +88,9 @@ class Restorer:
         await self._read_journal(core)
         if core.epoch > 1:  # there was an owner before, who may have told all there is
             core.changes_from({s: (await self._logs(s).bounds())[1] for s in ROW_SOURCES})
+        for source, first in starts.items():
+            if lost(core.next_offset[source], first):
+                await self._outbox.deliver(self._number, core.gap(source, first))
         for source in REBUILT:
             async for records in self._read(
                 source, core.rebuild_from[source], core.next_offset[source]
@@ -103,13 +116,8 @@ class Restorer:
                 f"{name} ends at {end}, but its state goes on at {offset}: was the topic made "
                 "anew? Then the topic state must be made anew as well"
             )
-        if 0 < offset < first:
-            log.error(
-                "%s: records %d to %d were deleted before they were read: retention is too short",
-                name,
-                offset,
-                first - 1,
-            )
+        if lost(offset, first):
+            log.error(LOST, name, offset, first - 1)
         return max(offset, first)
 
     async def _read_journal(self, core: Core) -> None:

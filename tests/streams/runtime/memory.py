@@ -113,9 +113,13 @@ class MemoryOffsets:
     """The consumer as the ledger sees it."""
 
     story: list[str]
+    starts: dict[Source, int] = field(default_factory=dict)
     ends: dict[Source, int] = field(default_factory=dict)
     drained: bool = False
     committed: dict[tuple[Source, int], int] = field(default_factory=dict)
+
+    async def start_offset(self, source: Source, partition: int) -> int:
+        return self.starts.get(source, 0)
 
     async def end_offset(self, source: Source, partition: int) -> int:
         return self.ends.get(source, 0)
@@ -181,6 +185,10 @@ class CountingCore:
 
     def apply_change(self, output: Output) -> None:
         self.digests["m"] = (output.value or b"").decode()
+
+    def gap(self, source: Source, first: int) -> Output:
+        position, self.next_offset[source] = self.next_offset[source], first
+        return Output("outcomes", None, b"gap %d to %d" % (position, first - 1))
 
     def known(self) -> dict[tuple[str, str], str]:
         return {(model, ""): digest for model, digest in self.digests.items()}

@@ -118,6 +118,19 @@ async def test_batches_fetched_before_a_seek_or_a_rebalance_are_left_out() -> No
     assert w.cores[0].folded == [("predictions", 0)]
 
 
+async def test_what_the_log_lost_between_two_batches_is_journaled_before_the_next_row() -> None:
+    w = await world()
+    w.cores[0].digests["m"] = control_digest(None, None)
+    w.offsets.starts["predictions"] = 5
+    await w.fold(5)  # what was there before anything was read is not missed
+    await w.fold(8, 9)  # a hole of compaction, or of a transaction's marker
+    w.offsets.starts["predictions"] = 14
+    await w.fold(20)
+    outcomes = [record.value for record in w.producer.log("outcomes").records]
+    assert outcomes == [b"gap 10 to 13"]
+    assert w.story == ["windows"] * 3 + ["outcomes", "windows"]
+
+
 async def test_a_partition_that_is_not_held_is_left_alone() -> None:
     w = await world()
     await w.ledger.fold("predictions", 3, w.fetch(rows(0)))

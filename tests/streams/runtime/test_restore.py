@@ -108,6 +108,9 @@ async def test_rows_deleted_before_they_were_read_are_told(
         restored = await w.restore()
     assert restored.starts["features"] == 6
     assert "features: records 2 to 5 were deleted before they were read" in caplog.text
+    written = [record.value for record in w.logs["outcomes"].records]
+    assert written == [b"fence 5", b"gap 2 to 5"]
+    assert restored.core.next_offset["features"] == 6  # the next owner does not tell it again
 
 
 async def test_a_log_shorter_than_its_state_is_refused() -> None:
