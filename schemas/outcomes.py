@@ -4,7 +4,7 @@ It writes down what no input log holds: in which order two topics met, which wor
 partition, at which offset a spec or a reference took effect, and what a log has lost.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -76,4 +76,20 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", tag_field="kind"
             )
 
 
-JournalEntry = Outcomes | Fence | ControlChange | Gap
+class Poison(msgspec.Struct, frozen=True, kw_only=True, tag="poison", tag_field="kind"):
+    """Records that were accepted and could not be folded, by a fault of ours.
+
+    ``alone``: they are left out, by every owner. Else at least one of them failed among the others
+    of its batch, and they are folded one at a time to find out which.
+    """
+
+    epoch: Count
+    sequence: Count
+    source: Literal["predictions", "features", "labels", "outcomes", "alerts"]
+    first_offset: Count
+    last_offset: Count
+    alone: bool
+    error: Annotated[str, msgspec.Meta(max_length=500)]
+
+
+JournalEntry = Outcomes | Fence | ControlChange | Gap | Poison

@@ -1,11 +1,11 @@
-"""Reads and writes the journal ``outcomes``: owners, pairs, changes of control, and gaps."""
+"""Reads and writes the journal ``outcomes``: owners, pairs, changes of control, gaps, poison."""
 
 from collections.abc import Iterable
 
 import msgspec
 
 from schemas.monitors import MonitorSpec
-from schemas.outcomes import ControlChange, Fence, Gap, JournalEntry, Outcomes
+from schemas.outcomes import ControlChange, Fence, Gap, JournalEntry, Outcomes, Poison
 from schemas.references import Reference
 from streams.monitor.join import Pair, records_of
 from streams.monitor.records import Output, Source
@@ -59,6 +59,20 @@ class JournalWriter(msgspec.Struct):
             source=source,
             first_offset=first,
             last_offset=last,
+        )
+        return Output("outcomes", None, msgspec.json.encode(entry))
+
+    def poison(self, source: Source, first: int, last: int, alone: bool, error: str) -> Output:
+        """Return the entry for records of a source that could not be folded."""
+        self.sequence += 1
+        entry = Poison(
+            epoch=self.epoch,
+            sequence=self.sequence,
+            source=source,
+            first_offset=first,
+            last_offset=last,
+            alone=alone,
+            error=error,
         )
         return Output("outcomes", None, msgspec.json.encode(entry))
 

@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.alerts import Alert
 from schemas.monitors import MonitorSpec, milliseconds
-from schemas.outcomes import ControlChange, Fence, Gap, JournalEntry
+from schemas.outcomes import ControlChange, Fence, Gap, JournalEntry, Poison
 from schemas.references import Reference
 from streams.monitor.block import Block
 from streams.monitor.bounds import bounded
@@ -24,6 +24,7 @@ from streams.monitor.journal import JournalWriter, Position, read_entry
 from streams.monitor.labels import Labels, read_labels
 from streams.monitor.layouts import read_snapshot
 from streams.monitor.performance import PerformanceMonitor
+from streams.monitor.poison import FoldError, Poisons, poison_alert, refused
 from streams.monitor.quality import Listed, Readability, Rows
 from streams.monitor.records import SOURCES, Folded, Output, Record, Source
 from streams.monitor.rejections import FAULTS, Rejection, letter, rejection
@@ -78,6 +79,7 @@ class Partition:
         self.retraining = Retraining()
         self._position = Position()  # of the performance monitors in the journal
         self._reading: Position | None = None  # of a restore in the journal
+        self.poisons = Poisons()
         self._moved: set[Key] = set()  # see ``moved``
         self._told: Mapping[RowSource, int] = {}  # see ``changes_from``
         self._digests: dict[Key, str] = {}
@@ -89,17 +91,41 @@ class Partition:
     # --- folding -------------------------------------------------------------------------------
 
     def fold(self, source: Source, records: Sequence[Record]) -> Folded:
-        """Fold the records not yet folded; stop before a model version that is not known."""
-        fresh = self._fresh(source, records)
-        if not fresh:
-            return Folded([])
+        """Fold the records not yet folded; stop before a model version that is not known.
+
+        Raises
+        ------
+        FoldError
+            If it cannot be done. The state is of no use then: journal ``poison``, and restore.
+        """
+        fresh, outputs = self._fresh(source, records), list[Output]()
+        while fresh:
+            piece, poison = self.poisons.piece(source, fresh)
+            try:
+                folded = self._fold(source, piece, poison)
+            except Exception as fault:  # whatever it is, the next owner must not meet it again
+                raise FoldError(source, piece[0].offset, piece[-1].offset, fault) from fault
+            outputs += folded.outputs
+            fresh = [*folded.rest, *fresh[len(piece) :]]
+            if folded.unknown is not None:
+                return Folded(outputs, fresh, folded.unknown)
+        return Folded(outputs)
+
+    def poison(self, fault: FoldError) -> Output:
+        """Return the journal entry that says what could not be folded."""
+        last, alone = self.poisons.extent(fault)
+        return self.writer.poison(fault.source, fault.first, last, alone, fault.told)
+
+    def _fold(self, source: Source, fresh: Sequence[Record], poison: Poison | None) -> Folded:
         owed, self._owed = self._owed, []
         outputs = [entry for model, pairs in owed for entry in self.writer.pairs(model, pairs)]
         rejections: list[Rejection] = []
         rows: dict[Key, list[Rows]] = {}
         unknown: Key | None = None
         read = len(fresh)
-        if source in ("predictions", "features"):
+        if poison is not None:
+            rejections = refused(fresh, poison)
+        elif source in ("predictions", "features"):
             folded = self._fold_rows(source, fresh)
             rejections, read, unknown = folded.rejections, folded.read, folded.unknown
             outputs += folded.outputs
@@ -197,6 +223,9 @@ class Partition:
             return []
         if isinstance(entry, Gap):
             return gap_alerts(entry, self.settings.topics[entry.source], self.number, timestamp)
+        if isinstance(entry, Poison):
+            topic = self.settings.topics[entry.source]
+            return [poison_alert(entry, topic, self.number, timestamp)] if entry.alone else []
         key = (entry.model, entry.version)
         self._moved.add(key)
         if isinstance(entry, ControlChange):
@@ -227,7 +256,10 @@ class Partition:
     def awaits_predictions(self, records: Sequence[Record]) -> bool:
         """Return whether a label names a prediction that has not been folded yet."""
         fresh = self._fresh("labels", records)
-        labels, _ = self._ahead = read_labels(fresh)
+        try:
+            labels, _ = self._ahead = read_labels(fresh)
+        except Exception:  # the fold meets it again, and finds out which record it is
+            return False
         self._ahead_of = fresh
         return any(
             self.join.unknown(model, (label.id for label in own))
@@ -320,7 +352,9 @@ class Partition:
                 continue  # the fold of this source rejects it
             if not self._reading.accepts(entry) or isinstance(entry, Fence | Gap):
                 continue
-            if not isinstance(entry, ControlChange):
+            if isinstance(entry, Poison):
+                self.poisons.take(entry)
+            elif not isinstance(entry, ControlChange):
                 self.join.recall(entry.model, entry.ids)
             elif (entry.epoch, entry.sequence) > (self.writer.epoch, self.writer.sequence):
                 self._schedule(entry)
@@ -343,6 +377,7 @@ class Partition:
         is void; it is written again with the next fold.
         """
         counts = msgspec.structs.replace(self.join.counts)
+        records = self.poisons.without(source, records)
         if source == "labels":
             labels, _ = read_labels(records)
             for model, own in _by_model(labels).items():
@@ -383,6 +418,7 @@ class Partition:
         )
         for monitors in self.rows.values():
             monitors.forget(self.join.marks[0].predictions)
+        self.poisons.forget({**self.next_offset, **self.rebuild_from})
         root = RootState(
             LAYOUT,
             at,
@@ -392,6 +428,7 @@ class Partition:
             self.writer,
             position,
             {source: own.state(NOBODY) for source, own in self.readability.items()},
+            self.poisons.entries,
         )
         encode = msgspec.msgpack.encode
         keys = self.moved if only_moved else self._keys()
@@ -440,6 +477,7 @@ class Partition:
         self.next_offset, self.tallies = root.next_offset, root.tallies
         self.join.marks, self.join.counts = root.marks, root.join
         self.writer, self._position = root.writer, root.position
+        self.poisons = Poisons(root.poison)
         for topic, nobody in root.nobody.items():
             self.readability[topic].load(NOBODY, nobody)
         for part in parts:

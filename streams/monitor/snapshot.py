@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from schemas.outcomes import Poison
 from streams.monitor.columns import RowSource
 from streams.monitor.control import Control
 from streams.monitor.decoding import Key
@@ -47,6 +48,7 @@ class RootState(msgspec.Struct):
     writer: JournalWriter
     position: Position
     nobody: dict[Source, ReadState | None] = {}  # how well records could be read that name no model
+    poison: list[Poison] = []  # of records that are still to be folded
 
 
 class VersionState(msgspec.Struct, tag="version"):

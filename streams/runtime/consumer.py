@@ -157,6 +157,11 @@ class Consumer(driver.Consumer):
         """Commit what snapshots cover. Partitions lost meanwhile are left out, with a log line."""
         await self._commit_offsets({TP(self.topics[s], p): at for (s, p), at in positions.items()})
 
+    async def rejoin(self) -> None:
+        """Give up all partitions and take them anew, as in any rebalance: state is restored."""
+        coordinator = self._thread._ensure_consumer()._coordinator  # noqa: SLF001 (as in on_start)
+        self._thread.thread_loop.call_soon_threadsafe(coordinator.request_rejoin)
+
     async def start_offset(self, source: Source, partition: int) -> int:
         """Ask the broker where a log begins now."""
         tp = TP(self.topics[source], partition)

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 from schemas.monitors import MonitorSpec
 from schemas.references import Reference
 from streams.monitor.columns import RowSource
+from streams.monitor.poison import FoldError
 from streams.monitor.records import Folded, Output, Record, Source
 from streams.monitor.snapshot import Snapshot
 
@@ -29,7 +30,10 @@ class Core(Protocol):
         """The number of this owner; 0 before its fence."""
 
     def fold(self, source: Source, records: Sequence[Record]) -> Folded:
-        """Fold records; stop before the first of a model version that is not known."""
+        """Fold records; stop before the first of a model version that is not known.
+
+        Raises FoldError where it cannot be done; only ``poison`` may be asked of it then.
+        """
 
     def control_change(
         self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None
@@ -41,6 +45,9 @@ class Core(Protocol):
 
     def gap(self, source: Source, first: int) -> Output:
         """Return the journal entry that records were deleted unread; go on at ``first``."""
+
+    def poison(self, fault: FoldError) -> Output:
+        """Return the journal entry that says what could not be folded."""
 
     def known(self) -> Mapping[tuple[str, str], str]:
         """Return the digest of spec and reference of each model version met so far."""

@@ -13,6 +13,7 @@ import msgspec
 
 from schemas.references import version_name
 from streams.monitor.control import control_digest
+from streams.monitor.poison import FoldError
 from streams.monitor.records import SOURCES, Output, Record, Source
 from streams.monitor.snapshot import Snapshot
 from streams.runtime.control import ControlTables
@@ -109,6 +110,9 @@ class Offsets(Protocol):
     async def commit_positions(self, positions: Mapping[tuple[Source, int], int]) -> None:
         """Commit offsets to the group."""
 
+    async def rejoin(self) -> None:
+        """Give up all partitions and take them anew."""
+
 
 Restore = Callable[[set[int], Callable[[], bool]], Awaitable[Mapping[int, Restored]]]
 
@@ -166,14 +170,23 @@ class Ledger:
         slot = self._slots.get(partition)
         if slot is None or fetch.flow is not self.flow or self.broken:
             return
-        if source == "labels" and slot.core.awaits_predictions(fetch.records):
-            await self._wait_for_predictions(slot)
-        async with slot.lock:
-            if self.broken:  # by whoever held the lock
-                return
-            with self._broken_by_failure():
-                await self._fold(slot, source, fetch)
-                await self._outbox.send()
+        try:
+            if source == "labels" and slot.core.awaits_predictions(fetch.records):
+                await self._wait_for_predictions(slot)
+            async with slot.lock:
+                if self.broken:  # by whoever held the lock
+                    return
+                with self._broken_by_failure():
+                    await self._fold(slot, source, fetch)
+                    await self._outbox.send()
+        except FoldError as fault:
+            await self._isolate(slot, fault)
+
+    async def _isolate(self, slot: Slot, fault: FoldError) -> None:
+        """Journal what could not be folded, and take the partitions anew: without it, this time."""
+        log.critical("Partition %d: %s", slot.number, fault, exc_info=fault)
+        await self._outbox.deliver(slot.number, slot.core.poison(fault))
+        await self._offsets().rejoin()
 
     async def _fold(self, slot: Slot, source: Source, fetch: Fetch) -> None:
         if slot.control_seen != self._control.tables.revision:

@@ -11,6 +11,7 @@ from schemas.monitors import MonitorSpec
 from schemas.references import Reference
 from streams.monitor.columns import RowSource
 from streams.monitor.control import control_digest
+from streams.monitor.poison import FoldError
 from streams.monitor.records import SOURCES, Folded, Output, Record, Source
 from streams.monitor.snapshot import Snapshot
 from streams.runtime.control import ControlTables
@@ -127,6 +128,9 @@ class MemoryOffsets:
     async def has_drained(self, source: Source, partition: int, end: int, folded: int) -> bool:
         return self.drained
 
+    async def rejoin(self) -> None:
+        self.story.append("rejoin")
+
     async def commit_positions(self, positions: Mapping[tuple[Source, int], int]) -> None:
         self.story.append("commit")
         self.committed.update(positions)
@@ -160,7 +164,7 @@ class CountingCore:
         self.rebuilt: list[tuple[Rebuilt, int]] = []
         self.folded: list[tuple[Source, int]] = []
         self.digests: dict[str, str] = {}
-        self.explodes_at = -1
+        self.explodes_at = self.poisonous_at = -1
         self.moved: set[str] = set()
         self.told: Mapping[RowSource, int] = {}
 
@@ -173,6 +177,8 @@ class CountingCore:
                 return Folded(outputs, records[index:], MODEL)
             if record.offset == self.explodes_at:
                 raise RuntimeError("a bug in the core")
+            if record.offset == self.poisonous_at:
+                raise FoldError(source, records[0].offset, records[-1].offset, ValueError("a bug"))
             self.next_offset[source] = record.offset + 1
             self.folded.append((source, record.offset))
             outputs.append(Output("windows", b"m", b"%d" % record.offset))
@@ -189,6 +195,9 @@ class CountingCore:
     def gap(self, source: Source, first: int) -> Output:
         position, self.next_offset[source] = self.next_offset[source], first
         return Output("outcomes", None, b"gap %d to %d" % (position, first - 1))
+
+    def poison(self, fault: FoldError) -> Output:
+        return Output("outcomes", None, b"poison %d to %d" % (fault.first, fault.last))
 
     def known(self) -> dict[tuple[str, str], str]:
         return {(model, ""): digest for model, digest in self.digests.items()}

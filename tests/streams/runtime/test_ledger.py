@@ -151,6 +151,21 @@ async def test_after_a_failed_fold_nothing_is_published() -> None:
     assert w.story[-2:] == ["state", "commit"]
 
 
+async def test_what_cannot_be_folded_is_journaled_and_the_partitions_are_taken_anew() -> None:
+    w = await world()
+    w.cores[0].poisonous_at = 1
+    await w.fold(0, 1)
+    assert w.story[-2:] == ["outcomes", "rejoin"]
+    await w.fold(2)
+    await w.ledger.release()
+    assert w.cores[0].folded == [("predictions", 0)]
+    assert "state" not in w.story
+    await w.ledger.restore({0})
+    await w.fold(0)
+    await w.ledger.release()
+    assert w.story[-2:] == ["state", "commit"]
+
+
 async def test_after_a_refused_output_nothing_is_committed() -> None:
     w = await world()
     w.cores[0].digests["m"] = control_digest(None, None)

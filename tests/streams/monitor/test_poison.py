@@ -1,0 +1,177 @@
+"""A record that cannot be folded, by a fault of ours, is left out; all else is as without it."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from streams.monitor.block import Block
+from streams.monitor.drift import DriftMonitor
+from streams.monitor.offline import LoggedRecord
+from streams.monitor.partition import Partition
+from streams.monitor.performance import PerformanceMonitor
+from streams.monitor.poison import MAX_ALONE, FoldError
+from streams.monitor.records import Source
+from streams.monitor.snapshot import Snapshot
+from tests.streams.monitor.driver import SETTINGS, Driver, by_monitor, published
+from tests.streams.monitor.logs import NOON_MS, label, row
+
+BAD = 666.0
+
+
+def break_on(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+    """Let the monitors fail at a number, after they have begun to change."""
+    fold = DriftMonitor.fold
+
+    def failing(self: DriftMonitor, block: Block) -> Any:
+        outputs = fold(self, block)
+        if (block.numbers == value).any():
+            raise ZeroDivisionError("a bug in a kernel")
+        return outputs
+
+    monkeypatch.setattr(DriftMonitor, "fold", failing)
+
+
+class Worker(Driver):
+    """A driver that restores as a worker does: the snapshot, the journal, then the logs again."""
+
+    restores = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.saved: Snapshot | None = None
+        self.logs: dict[Source, list[LoggedRecord]] = {}
+
+    def work(self, logs: dict[Source, list[LoggedRecord]], batch: int = 50) -> "Worker":
+        self.logs = logs
+        while True:
+            try:
+                for source, records in logs.items():
+                    at = self.partition.next_offset[source]
+                    for start in range(at, len(records), batch):
+                        self.fold(source, records[start : start + batch])
+                    self.feed_back()
+                return self
+            except FoldError as fault:
+                self.publish([self.partition.poison(fault)])
+                self.restore()
+
+    def save(self) -> None:
+        self.saved = self.partition.snapshot()
+
+    def restore(self) -> None:
+        self.restores += 1
+        saved = self.saved
+        self.partition = Partition.restore(0, SETTINGS, saved) if saved else Partition(0, SETTINGS)
+        self.partition.read_journal(self.fed_back["outcomes"])
+        self.publish([self.partition.fence()])
+        for source in ("predictions", "labels"):
+            end = self.partition.next_offset[source]
+            self.partition.rebuild_join(source, self.logs[source][:end])
+
+
+def logs(rows: int, bad: Callable[[int], bool]) -> dict[Source, list[LoggedRecord]]:
+    """Return predictions and labels; ``bad`` says which rows have the number."""
+    found: dict[Source, list[LoggedRecord]] = {"predictions": [], "labels": []}
+    for n in range(rows):
+        x = BAD if bad(n) else float(n % 7)
+        values = {
+            "predictions": row("m", f"r{n}", NOON_MS + n, {"x": x}, 0.5),
+            "labels": label("m", f"r{n}", NOON_MS + n, n % 2),
+        }
+        for source, value in values.items():
+            found[source].append(LoggedRecord(n, NOON_MS, b"m", value))  # type: ignore[index] # both are sources
+    return found
+
+
+def letters(worker: Driver) -> list[int]:
+    headers = [dict(o.headers) for o in worker.outputs if o.topic == "rejected"]
+    return sorted({int(found["__connect.errors.offset"] or b"") for found in headers})
+
+
+@pytest.mark.parametrize("batch", [1, 50, 5000])
+def test_the_poisonous_record_is_rejected_and_told_and_the_rest_is_as_without_it(
+    monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    break_on(monkeypatch, BAD)
+    worker = Worker().work(logs(2300, lambda n: n == 1234), batch)
+    assert worker.restores == (1 if batch == 1 else 2)
+    assert letters(worker) == [1234]
+    (alert,) = [a for a in published(worker.outputs, "alerts") if a["status"] == "firing"]
+    assert (alert["kind"], alert["severity"], alert["series"][0]["series"]) == (
+        "quality", "critical", "poison"
+    )  # fmt: skip
+    assert alert["evidence"]["first_offset"] == alert["evidence"]["last_offset"] == 1234
+    assert "predictions[0]: offset 1234 cannot be folded: ZeroDivisionError" in alert["title"]
+    assert worker.partition.tallies["predictions"].rejected == 1
+    reports = published(worker.outputs, "windows")
+    told = {(r["source"], r["window"]): r["rows"] for r in reports}
+    assert told == {("predictions", 0): 1000, ("predictions", 1): 1000} | {
+        ("outcomes", 0): 1000, ("outcomes", 1): 1000
+    }  # fmt: skip
+
+
+def test_it_is_poison_for_every_owner_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    break_on(monkeypatch, BAD)
+    found = logs(900, lambda n: n == 500)
+    worker = Worker()
+    worker.work({source: records[:400] for source, records in found.items()})
+    worker.save()
+    worker.work(found)
+    assert worker.restores == 2
+    for saves in (False, True, False):
+        if saves:
+            worker.save()
+        worker.restore()
+        worker.work(found)
+    assert worker.restores == 5  # no further fault
+    assert letters(worker) == [500]
+    alerts = {a["incident"] for a in published(worker.outputs, "alerts")}
+    assert len(alerts) == 1
+    joined = worker.partition.join.stores["m"]
+    assert len(joined.predictions) == 899
+
+
+def test_many_poisonous_records_in_a_batch_cost_a_few_restores(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    break_on(monkeypatch, BAD)
+    worker = Worker().work(logs(600, lambda n: n >= 210 and n % 2 == 0), batch=200)
+    assert worker.restores <= 2 * (MAX_ALONE + 2)
+    bad = {n for n in range(210, 600) if n % 2 == 0}
+    assert bad <= set(letters(worker))
+    assert not set(letters(worker)) & set(range(210))
+
+
+def test_a_pair_that_cannot_be_folded_is_poison_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = PerformanceMonitor.fold
+
+    def failing(self: PerformanceMonitor, pairs: Any) -> Any:
+        if "r300" in pairs.ids:
+            raise ZeroDivisionError("a bug in a metric")
+        return fold(self, pairs)
+
+    monkeypatch.setattr(PerformanceMonitor, "fold", failing)
+    worker = Worker().work(logs(600, lambda n: False))
+    (letter,) = {o.value for o in worker.outputs if o.topic == "rejected"}
+    assert "r300" in json.loads(letter or b"")["ids"]
+    (alert,) = {a["title"] for a in published(worker.outputs, "alerts")}
+    assert alert.startswith("outcomes[0]: offset")
+
+
+@pytest.fixture(autouse=True)
+def one_at_a_time() -> Iterator[None]:
+    """Let no fault of one test be met by the next."""
+    yield
+    Worker.restores = 0
+
+
+def test_undisturbed_logs_have_the_same_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = Worker().work(logs(2300, lambda n: False))
+    break_on(monkeypatch, BAD)
+    worker = Worker().work(logs(2300, lambda n: n == 2200))
+    found = by_monitor(worker.outputs)
+    for key, events in by_monitor(expected.outputs).items():
+        if key[0] == "windows":
+            assert {e.value for e in found[key]} == {e.value for e in events}
