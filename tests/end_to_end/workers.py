@@ -33,6 +33,8 @@ PATIENCE_S = 120.0  # on a slow and busy machine; a test that passes waits for n
 POLL_S = 0.05
 HELD = re.compile(r"Holds partitions \[(.*)\] after")
 
+TIDEGAUGE = ("-m", "tidegauge")  # what Python is to run
+
 Headers = Sequence[tuple[str, bytes | None]]
 Body = TypeVar("Body")
 
@@ -52,12 +54,14 @@ def until(condition: Callable[[], bool], expected: Callable[[], str] | str) -> N
 class Worker:
     """One process of ``tidegauge worker``."""
 
-    def __init__(self, name: str, log: Path, words: Sequence[str]) -> None:
+    def __init__(
+        self, name: str, log: Path, words: Sequence[str], program: Sequence[str] = TIDEGAUGE
+    ) -> None:
         self.name, self.log = name, log
         environment = {k: v for k, v in os.environ.items() if not k.startswith("TIDEGAUGE_")}
         with log.open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "tidegauge", "worker", *words],
+                [sys.executable, *program, "worker", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -105,14 +109,20 @@ class Group:
     partition_count: int = PARTITIONS
     workers: list[Worker] = field(default_factory=list)
 
-    def start(self, name: str, static: bool = True, options: Sequence[str] = ()) -> Worker:
+    def start(
+        self,
+        name: str,
+        static: bool = True,
+        options: Sequence[str] = (),
+        program: Sequence[str] = TIDEGAUGE,
+    ) -> Worker:
         """Start a worker; a static one gets its partitions back at once after a restart."""
         words = ["--brokers", self.brokers, "--prefix", self.prefix, "--group", self.group]
         for topic, existing in self.mapped.items():
             words += ["--map-topic", f"{topic}={existing}"]
         words += [*(["--instance", name] if static else []), *options]
         number = len(list(self.logs.glob("*.log")))
-        self.workers.append(Worker(name, self.logs / f"{number}-{name}.log", words))
+        self.workers.append(Worker(name, self.logs / f"{number}-{name}.log", words, program))
         return self.workers[-1]
 
     def until(self, condition: Callable[[], bool], expected: str) -> None:

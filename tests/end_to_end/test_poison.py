@@ -1,0 +1,66 @@
+"""A fault of ours in one record does not end the worker; the record is left out, for good."""
+
+from pathlib import Path
+
+from schemas.alerts import Alert
+from schemas.topics import TopicNames
+from schemas.windows import WindowReport
+from tests.end_to_end.test_bad_input import origin
+from tests.end_to_end.workers import Sender, bodies, everything, group
+from tests.streams.monitor.logs import NOON_MS, row
+
+FAULTY = """
+from streams.monitor.drift import DriftMonitor
+from tidegauge.__main__ import main
+
+fold = DriftMonitor.fold
+
+def failing(self, block):
+    outputs = fold(self, block)
+    if (block.numbers == 666).any():
+        raise ZeroDivisionError("a bug in a kernel")
+    return outputs
+
+DriftMonitor.fold = failing
+main()
+"""
+ROWS = 2500
+
+
+def test_a_worker_goes_on_behind_a_record_that_it_cannot_fold(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    sender = Sender(brokers)
+
+    def send(first: int, last: int, bad: int = -1) -> None:
+        for n in range(first, last):
+            features = {"x": 666 if n == bad else n % 7}
+            value = row("m", f"r{n}", NOON_MS + n, features, 0.5)
+            sender.send(topics.predictions, value, b"m", 1)
+        sender.flush()
+
+    def windows() -> list[WindowReport]:
+        return bodies(brokers, topics.windows, WindowReport)
+
+    send(0, 1500, bad=1234)
+    with group(brokers, prefix, tmp_path) as workers:
+        worker = workers.start("only", program=("-c", FAULTY))
+        workers.until(lambda: len(windows()) == 1, "expected the first window")
+        workers.until_settled()
+        send(1500, ROWS)
+        workers.until(lambda: len(windows()) == 2, "expected the second window")
+        worker.kill()  # the same record is poison to the next owner
+        worker = workers.start("only", program=("-c", FAULTY))
+        send(ROWS, ROWS + 600)
+        workers.until(lambda: len(windows()) == 3, "expected the third window")
+        workers.until_settled()
+        assert "a bug in a kernel" not in worker.log.read_text()
+        assert worker.terminate()[0] == 0, worker.told()
+
+    letters = {origin(letter) for letter in everything(brokers, topics.rejected)}
+    assert letters == {(topics.predictions, 1, 1234)}
+    told = {alert.incident: alert for alert in bodies(brokers, topics.alerts, Alert)}
+    (alert,) = told.values()
+    assert (alert.severity, alert.series[0].series) == ("critical", "poison")
+    assert [report.rows for report in windows()] == [1000] * 3
+    assert [report.last_offset for report in windows()] == [999, 2000, 3000]
