@@ -369,6 +369,16 @@ def test_no_broker_is_exit_code_3_in_time(arguments: list[str]) -> None:
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_waits_for_a_broker_leaves_when_told_to(how: signal.Signals) -> None:
+    with started("worker", "-b", "127.0.0.1:1") as process:
+        assert process.stderr is not None
+        assert "waiting for up to 1" in process.stderr.readline()
+        process.send_signal(how)
+        assert process.wait(15) == 0
+        assert process.stderr.read() == ""
+
+
 def test_the_broker_command_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     arguments = ("broker", "--port", "0", "--data-dir", str(tmp_path), "--create-topics")
     with started(*arguments) as process:
