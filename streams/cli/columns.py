@@ -1,151 +1,160 @@
-"""Columns of a CSV or Parquet file, turned into what a row on the wire may hold."""
+"""Columns of a file, turned into what a row on the wire may hold; what will not do is counted."""
 
-import math
-from pathlib import Path
+import uuid
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
-from pyarrow import csv, parquet, types
+from pyarrow import types
 
+from streams.cli import cells
+from streams.cli.bad_rows import BadRows, Bools
+from streams.cli.cells import Column, Floats
 from streams.cli.options import Columns
 from streams.runtime.errors import ConfigurationError
 
-Column = Any  # a pyarrow.ChunkedArray, whose stubs fix one element type
+DECLARED = "a number, true or false, as declared in --monitors"
+UUID = pa.binary(16)
+EXACT = 2.0**53  # below it a float holds every whole number
+EARLIEST_MS = 315_532_800_000  # 1980: what is older is a mistaken unit or an empty date
+UNITS = {"seconds": 1e3, "microseconds": 1e-3, "nanoseconds": 1e-6}
 
 
-def read_table(path: Path) -> pa.Table:
-    """Return the rows of a CSV or Parquet file.
-
-    Raises
-    ------
-    ConfigurationError
-        If it is neither, has no rows, or names a column twice.
-    """
-    try:
-        if path.suffix.lower() in (".parquet", ".pq"):
-            table = parquet.read_table(path)
-        else:
-            table = csv.read_csv(path)
-    except (pa.ArrowException, OSError) as error:
-        told = " ".join(str(error).split())
-        raise ConfigurationError(f"{path}: expected CSV, or Parquet as .parquet: {told}") from error
-    names = table.column_names
-    if doubled := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigurationError(f"{path}: expected columns of different names, got {doubled}")
-    if not table.num_rows:
-        raise ConfigurationError(f"{path}: expected rows, got none")
-    return table
-
-
-def ids(table: pa.Table, name: str | None, first_ms: int) -> Column:
+def ids(table: pa.Table, name: str | None, first_ms: int, bad: BadRows) -> Column:
     """Return the rows' ids as text: a column of them, or the first row's time and a number."""
     if name is None:
-        return pa.chunked_array([[f"{first_ms}-{row}" for row in range(table.num_rows)]])
-    column = _column(table, name).cast(pa.string())
-    if column.null_count:
-        raise ConfigurationError(f"column {name!r}: expected ids, got {column.null_count} gaps")
-    return column
-
-
-def times(table: pa.Table, name: str) -> NDArray[np.float64]:
-    """Return a column as milliseconds since 1970, NaN in gaps; a float holds them exactly."""
+        return pa.array([f"{first_ms}-{row}" for row in range(table.num_rows)])
     column = _column(table, name)
+    kind = column.type
+    if types.is_floating(kind):  # whole numbers with a gap, as pandas keeps them
+        found = _text(pc.if_else(_is_whole(column), column, pa.scalar(None, kind)), name)
+    else:
+        found = _text(column, name)
+    bad.add(is_null(found), name, "an id, as text or as a whole number below 2^53", column)
+    return found
+
+
+def times(table: pa.Table, name: str, bad: BadRows, where: Column = True) -> Floats:
+    """Return a column as milliseconds since 1970; NaN in gaps, and where ``where`` is false."""
+    column = _column(table, name)
+    column = pc.if_else(where, column, pa.scalar(None, column.type))
+    if _is_text(column.type):
+        read, odd = cells.times(column, name)
+        bad.add(odd, name, "ISO 8601 or milliseconds since 1970", column)
+        return read
     try:
-        if types.is_string(column.type) or types.is_large_string(column.type):
-            column = _parsed(column)
         if types.is_temporal(column.type):
             zone = getattr(column.type, "tz", None)
             column = column.cast(pa.timestamp("ms", zone), safe=False).cast(pa.int64())
-        found: NDArray[np.float64] = _numbers(column, name).cast(pa.float64()).to_numpy()
+        ms: Floats = np.floor(column.cast(pa.float64(), safe=False).to_numpy())
+        return ms
     except pa.ArrowException as error:
         raise ConfigurationError(
-            f"column {name!r}: expected ISO 8601 or milliseconds since 1970: {error}"
+            f"column {name!r}: expected ISO 8601 or milliseconds since 1970, got {column.type}"
         ) from error
-    return np.floor(found)
 
 
-def _parsed(column: Column) -> Column:
-    """Return text as times; Arrow wants a zone in every row or in none."""
-    try:
-        return column.cast(pa.timestamp("us"))
-    except pa.ArrowInvalid:
-        return column.cast(pa.timestamp("us", "UTC"))
+def check_times(ms: Floats, latest_ms: Floats, table: pa.Table, name: str, bad: BadRows) -> None:
+    """Count times that cannot be right: before 1980, or later than a worker takes."""
+    column = _column(table, name)
+    early, late = ms < EARLIEST_MS, ms > latest_ms
+    for unit, factor in UNITS.items():
+        right = (ms * factor >= EARLIEST_MS) & (ms * factor <= latest_ms)
+        told = f"milliseconds since 1970 (this looks like {unit})"
+        bad.add((early | late) & right, name, told, column)
+    bad.add(early, name, "a time after 1979, in ISO 8601 or milliseconds since 1970", column)
+    bad.add(late, name, "a time at most a day ahead, as a worker rejects later ones", column)
 
 
-def predictions(table: pa.Table, name: str) -> list[Any]:
-    """Return a column of predictions, which has no gaps."""
-    values: list[Any] = _numbers(_column(table, name), name).to_pylist()
-    if gaps := sum(not _is_finite(value) for value in values):
-        raise ConfigurationError(f"column {name!r}: expected predictions, got {gaps} gaps")
-    return values
+def numbers(table: pa.Table, name: str, what: str, bad: BadRows) -> Column:
+    """Return a column of numbers or booleans; gaps, NaN and infinities are null."""
+    column = _column(table, name)
+    if _is_text(column.type):
+        found, odd = cells.numbers(column)
+        bad.add(odd, name, what, column)
+        column = found
+    elif not _is_number(column.type):
+        raise ConfigurationError(f"column {name!r}: expected {what}, got {column.type}")
+    elif types.is_decimal(column.type) or types.is_null(column.type):
+        column = column.cast(pa.float64())
+    if types.is_floating(column.type):
+        column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
+    return column
 
 
-def labels(
-    table: pa.Table, columns: Columns, ts_ms: NDArray[np.int64]
-) -> tuple[list[Any], NDArray[np.float64]]:
-    """Return the labels, and when each is known: NaN where there is none."""
-    if columns.label is None:
-        return [], np.full(len(ts_ms), np.nan)
-    values = _numbers(_column(table, columns.label), columns.label).to_pylist()
-    if columns.label_time is None:
-        due_ms = ts_ms.astype(np.float64) + columns.label_delay_ms
-    else:
-        due_ms = times(table, columns.label_time)
-    due_ms = np.where([_is_finite(value) for value in values], due_ms, np.nan)
-    return values, due_ms
-
-
-def features(table: pa.Table, columns: Columns) -> tuple[pa.Table, list[str]]:
+def features(table: pa.Table, columns: Columns, bad: BadRows) -> tuple[pa.Table, list[str]]:
     """Return the features as JSON can hold them, and the names of columns that it cannot hold."""
-    taken = {columns.id, columns.time, columns.prediction, columns.label, columns.label_time}
-    named = columns.features
-    names = [n for n in table.column_names if n not in taken] if named is None else named
-    usable = {name: _feature(_column(table, name)) for name in names}
-    left_out = [name for name, column in usable.items() if column is None]
-    if named is not None and left_out:
-        kind = table.schema.field(left_out[0]).type
-        raise ConfigurationError(
-            f"column {left_out[0]!r}: expected numbers, booleans or text, got {kind}"
-        )
-    found = table.select([])  # keeps the count of rows even where there is no feature
-    for name, column in usable.items():
-        if column is not None:
-            found = found.append_column(name, column)
+    names = columns.features
+    if names is None:
+        names = [name for name in table.column_names if name not in columns.roles]
+    found, left_out = table.select([]), []  # keeps the count of rows even without a feature
+    for name in names:
+        declared = columns.types[name].type if name in columns.types else None
+        if declared == "ignore":
+            continue
+        kind = _column(table, name).type
+        if declared == "categorical" or (declared is None and _is_text(kind)):
+            found = found.append_column(name, _text(_column(table, name), name))
+        elif declared is not None or _is_number(kind):
+            found = found.append_column(name, numbers(table, name, DECLARED, bad))
+        elif columns.features is None:
+            left_out.append(f"{name} ({kind})")
+        else:
+            raise ConfigurationError(
+                f"column {name!r}: expected numbers, booleans or text, got {kind}; "
+                "--monitors can declare it categorical"
+            )
     return found, left_out
 
 
+def is_null(column: Column) -> Bools:
+    """Return where a column has no value."""
+    return np.asarray(column.is_null())
+
+
 def _column(table: pa.Table, name: str) -> Column:
+    """Return a column without the ways in which Arrow packs values."""
     if name not in table.column_names:
         known = ", ".join(table.column_names)
         raise ConfigurationError(f"expected a column {name!r}; the file has {known}")
     column: Column = table.column(name)
     if types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    return column
+    if isinstance(column.type, pa.BaseExtensionType):  # such as UUID
+        column = column.cast(column.type.storage_type)
+    if types.is_string_view(column.type):
+        column = column.cast(pa.large_string())
+    return column.cast(pa.float32()) if types.is_float16(column.type) else column
 
 
-def _numbers(column: Column, name: str) -> Column:
+def _text(column: Column, name: str) -> Column:
+    """Return a column as text, empty text as null."""
     kind = column.type
-    if types.is_decimal(kind) or types.is_null(kind):
-        return column.cast(pa.float64())
-    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
-        raise ConfigurationError(f"column {name!r}: expected numbers or booleans, got {kind}")
-    return column
+    if _is_text(kind):
+        return pc.if_else(pc.equal(column, pa.scalar("", kind)), pa.scalar(None, kind), column)
+    if kind == UUID:
+        values = (v and str(uuid.UUID(bytes=v)) for v in column.to_pylist())
+        return pa.chunked_array([pa.array(values, pa.string())])
+    try:
+        if types.is_floating(kind):  # 1.0 is "1"
+            whole = column.cast(pa.int64(), safe=False).cast(pa.string())
+            return pc.if_else(_is_whole(column), whole, column.cast(pa.string()))
+        return column.cast(pa.string())
+    except pa.ArrowException as error:
+        raise ConfigurationError(f"column {name!r}: expected text, got {kind}") from error
 
 
-def _feature(column: Column) -> Column | None:
-    """Return a column as JSON can hold it, None if it cannot; gaps are null."""
-    kind = column.type
-    if types.is_string(kind) or types.is_large_string(kind):
-        return pc.if_else(pc.equal(column, pa.scalar("", kind)), None, column)
-    if types.is_decimal(kind):
-        return column.cast(pa.float64())
-    plain = (types.is_integer, types.is_floating, types.is_boolean, types.is_null)
-    return column if any(is_it(kind) for is_it in plain) else None
+def _is_whole(column: Column) -> Column:
+    """Return which numbers are whole, and small enough to have kept every digit."""
+    small = pc.less(pc.abs(column), pa.scalar(EXACT, column.type))
+    return pc.and_(pc.equal(pc.floor(column), column), small)
 
 
-def _is_finite(value: Any) -> bool:
-    return value is not None and math.isfinite(value)
+def _is_text(kind: Any) -> bool:
+    return types.is_string(kind) or types.is_large_string(kind)
+
+
+def _is_number(kind: Any) -> bool:
+    plain = (types.is_integer, types.is_floating, types.is_boolean, types.is_decimal, types.is_null)
+    return any(is_it(kind) for is_it in plain)

@@ -74,6 +74,22 @@ def read_monitors(path: Path) -> list[MonitorSpec]:
     return specs
 
 
+def spec_of(model: str, path: Path | None) -> MonitorSpec:
+    """Return a model's spec in a monitors file; without a file, the one that holds by default.
+
+    Raises
+    ------
+    ConfigurationError
+        As `read_monitors`, and if the file has none of this model.
+    """
+    if path is None:
+        return MonitorSpec(model=model)
+    for spec in read_monitors(path):
+        if spec.model == model:
+            return spec
+    raise ConfigurationError(f"{path}: expected a spec of {model!r}, found none")
+
+
 def faults(data: Any, kind: Any, path: str = "$") -> Iterator[str]:
     """Yield what does not fit, each as its path, what was expected there, and what came.
 

@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
 
-from schemas.monitors import milliseconds
+from schemas.monitors import FeatureSpec, milliseconds
 from schemas.topics import PREFIX, TopicNames
 from streams.runtime.errors import ConfigurationError
 
@@ -40,6 +40,18 @@ class Columns(NamedTuple):
     label_time: str | None = None
     label_delay_ms: int = 0
     features: Sequence[str] | None = None
+    types: Mapping[str, FeatureSpec] = {}  # declared in the model's spec
+
+    @property
+    def roles(self) -> set[str]:
+        """The columns that are no features."""
+        named = {self.id, self.time, self.prediction, self.label, self.label_time}
+        return {name for name in named if name is not None}
+
+    @property
+    def said(self) -> set[str]:
+        """The columns of which something is said, so that nothing has to be inferred."""
+        return self.roles | self.types.keys()
 
 
 def addresses(text: str) -> str:
@@ -105,7 +117,7 @@ DataFile = Annotated[
         exists=True,
         dir_okay=False,
         readable=True,
-        help="Rows as CSV, or as Parquet where the name ends in .parquet; read into memory.",
+        help="Rows as CSV in UTF-8, or as Parquet; read into memory.",
     ),
 ]
 IdColumn = Annotated[
@@ -169,6 +181,27 @@ Features = Annotated[
 ]
 
 
+SpecFile = Annotated[
+    Path | None,
+    typer.Option(
+        exists=True,
+        dir_okay=False,
+        readable=True,
+        envvar="TIDEGAUGE_MONITORS",
+        help="YAML with the model's spec: what it declares rules how columns are read.",
+    ),
+]
+SkipBad = Annotated[
+    bool,
+    typer.Option(
+        "--skip-bad",
+        envvar="TIDEGAUGE_SKIP_BAD",
+        help="Leave out, and count, rows and labels that a worker would reject. "
+        "Default: refuse the file, and send nothing.",
+    ),
+]
+
+
 def columns_of(
     *,
     id: str | None,
@@ -178,6 +211,7 @@ def columns_of(
     label_time: str | None,
     label_delay_ms: int | None,
     features: str | None,
+    types: Mapping[str, FeatureSpec] | None = None,
 ) -> Columns:
     """Return the columns that the options name.
 
@@ -192,8 +226,11 @@ def columns_of(
         raise ConfigurationError("expected --label-delay or --label-time-column, got both")
     if not label and (label_time or label_delay_ms is not None):
         raise ConfigurationError("--label-delay and --label-time-column need --label-column")
-    names = None if features is None else [n.strip() for n in features.split(",") if n.strip()]
-    return Columns(id, time, prediction, label, label_time, label_delay_ms or 0, names)
+    names = None
+    if features is not None:
+        names = list(dict.fromkeys(n.strip() for n in features.split(",") if n.strip()))
+    delay_ms = label_delay_ms or 0
+    return Columns(id, time, prediction, label, label_time, delay_ms, names, types or {})
 
 
 def topic_names(prefix: str = PREFIX, mapped: Iterable[str] | None = None) -> TopicNames:
@@ -220,8 +257,6 @@ def topic_names(prefix: str = PREFIX, mapped: Iterable[str] | None = None) -> To
         raise ConfigurationError(str(error)) from error
 
 
-def tell_left_out(columns: Sequence[str]) -> None:
-    """Tell which columns of a file are not sent, so that nobody waits for them."""
-    if columns:
-        names = ", ".join(columns)
-        typer.echo(f"tidegauge: left out, neither numbers nor text: {names}", err=True)
+def note(text: str) -> None:
+    """Tell on standard error what the user should know and need not mend."""
+    typer.echo(f"tidegauge: {text}", err=True)

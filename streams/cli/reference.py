@@ -1,8 +1,7 @@
 """``tidegauge reference``: publishes what a model's rows look like when all is well."""
 
-import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
 import msgspec
 import typer
@@ -13,7 +12,6 @@ from schemas.topics import PREFIX
 from streams.cli.options import (
     BROKERS,
     Brokers,
-    Columns,
     DataFile,
     Features,
     IdColumn,
@@ -25,13 +23,18 @@ from streams.cli.options import (
     ModelVersion,
     PredictionColumn,
     Prefix,
+    SkipBad,
+    SpecFile,
     TimeColumn,
     columns_of,
     examples,
-    tell_left_out,
+    note,
     topic_names,
 )
 from streams.runtime.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from streams.cli.traffic import Traffic
 
 FRAME_ROWS = 1000
 
@@ -60,16 +63,8 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     label_delay: LabelDelay = None,
     label_time_column: LabelTimeColumn = None,
     features: Features = None,
-    monitors: Annotated[
-        Path | None,
-        typer.Option(
-            exists=True,
-            dir_okay=False,
-            readable=True,
-            envvar="TIDEGAUGE_MONITORS",
-            help="YAML with the model's spec, for its windows and features.",
-        ),
-    ] = None,
+    monitors: SpecFile = None,
+    skip_bad: SkipBad = False,
     brokers: Brokers = BROKERS,
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
@@ -80,8 +75,12 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     (--monitors); 90 of them or more carry a full promise.
     """
     from streams.cli.clients import sending
+    from streams.cli.monitors_file import spec_of
+    from streams.cli.traffic import read_traffic
+    from streams.monitor.series import PROMISED_WINDOWS
     from streams.runtime.control import MAX_BYTES
 
+    spec = spec_of(model, monitors)
     columns = columns_of(
         id=id_column,
         time=time_column,
@@ -90,10 +89,10 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
         label_time=label_time_column,
         label_delay_ms=label_delay,
         features=features,
+        types=spec.features,
     )
-    from streams.monitor.series import PROMISED_WINDOWS
-
-    reference = _learn(file, columns, _spec(model, monitors), version)
+    traffic = read_traffic(file, columns, spec, version, skip_bad)
+    reference = _learn(file, traffic, spec, version)
     value = msgspec.json.encode(reference)
     if len(value) > MAX_BYTES:
         raise ConfigurationError(
@@ -105,38 +104,22 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     windows = max((len(profile.values) for profile in reference.series.values()), default=0)
     name = version_name(model, version)
     typer.echo(f"{name}: reference of {reference.rows:,} rows in {windows} windows published")
+    if unfinished := traffic.rows - reference.rows:
+        note(f"{unfinished:,} rows after the last full window are not in the reference")
     if windows < PROMISED_WINDOWS:
-        typer.echo(
-            f"tidegauge: {windows} windows carry no promise: only blatant faults will be told; "
-            f"give rows for {PROMISED_WINDOWS}, better 90",
-            err=True,
+        note(
+            f"{windows} windows carry no promise: only blatant faults will be told; "
+            f"give rows for {PROMISED_WINDOWS}, better 90"
         )
 
 
-def _spec(model: str, monitors: Path | None) -> MonitorSpec:
-    if monitors is None:
-        return MonitorSpec(model=model)
-    from streams.cli.monitors_file import read_monitors
-
-    found = [spec for spec in read_monitors(monitors) if spec.model == model]
-    if not found:
-        raise ConfigurationError(f"{monitors}: expected a spec of {model!r}, found none")
-    return found[0]
-
-
-def _learn(file: Path, columns: Columns, spec: MonitorSpec, version: str) -> Reference:
-    from streams.cli.columns import read_table
-    from streams.cli.traffic import Traffic, check
+def _learn(file: Path, traffic: "Traffic", spec: MonitorSpec, version: str) -> Reference:
     from streams.monitor.offline import learn_reference
     from streams.monitor.trial import check_control
 
-    now_ms = 1000 * time.time()
-    traffic = Traffic(read_table(file), columns, spec.model, version, now_ms)
-    tell_left_out(traffic.left_out)
-    messages = list(traffic.messages(FRAME_ROWS))
-    check(messages[0], as_frame=True)
+    rows = [(message.topic, message.value) for message in traffic.messages(FRAME_ROWS)]
     try:
-        reference = learn_reference(spec, version, [(m.topic, m.value) for m in messages])
+        reference = learn_reference(spec, version, rows)
         check_control(spec, reference)
         return reference
     except ValueError as error:

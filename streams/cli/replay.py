@@ -23,10 +23,11 @@ from streams.cli.options import (
     ModelVersion,
     PredictionColumn,
     Prefix,
+    SkipBad,
+    SpecFile,
     TimeColumn,
     columns_of,
     examples,
-    tell_left_out,
     topic_names,
 )
 
@@ -52,6 +53,8 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
     label_delay: LabelDelay = None,
     label_time_column: LabelTimeColumn = None,
     features: Features = None,
+    monitors: SpecFile = None,
+    skip_bad: SkipBad = False,
     rate: Annotated[
         float,
         typer.Option(
@@ -80,15 +83,17 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
 ) -> None:
-    """Send a file's rows as a model's traffic.
+    """Send a file's rows as if a model served them.
 
     Predictions go in order of time, each label when it is due, never before its row. An empty cell
-    is a missing value. Every message is keyed by the model and acknowledged.
+    is a missing value. First all is read as a worker reads it: rows that it would reject are told
+    with their place, and nothing is sent. Every message is keyed by the model and acknowledged.
     """
     from streams.cli.clients import sending
-    from streams.cli.columns import read_table
-    from streams.cli.traffic import Traffic, check
+    from streams.cli.monitors_file import spec_of
+    from streams.cli.traffic import read_traffic
 
+    spec = spec_of(model, monitors)
     columns = columns_of(
         id=id_column,
         time=time_column,
@@ -97,11 +102,9 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
         label_time=label_time_column,
         label_delay_ms=label_delay,
         features=features,
+        types=spec.features,
     )
-    table, step_ms, now_ms = read_table(file), 1000 / (rate or 1), 1000 * time.time()
-    last_ms = now_ms + (step_ms * table.num_rows if rate else 0) - (label_delay or 0)
-    traffic = Traffic(table, columns, model, version, last_ms, step_ms)
-    tell_left_out(traffic.left_out)
+    traffic = read_traffic(file, columns, spec, version, skip_bad, rate)
     messages = traffic.messages(frame_rows if rows == "frames" else None)
     used = [traffic.topic, "labels"] if label_column else [traffic.topic]
     names = {topic: topic_names(prefix, map_topic).by_topic()[topic] for topic in used}
@@ -112,8 +115,6 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
             progress_bar(traffic.rows, progress) as advance,
         ):
             for message in messages:
-                if message.topic not in sent.rows:
-                    check(message, as_frame=rows == "frames")
                 if rate and message.topic == traffic.topic:
                     time.sleep(max(0.0, sent.rows[traffic.topic] / rate - sent.seconds))
                 sender.send(names[message.topic], model, message.value)

@@ -99,12 +99,14 @@ def learn_reference(
     Raises
     ------
     ValueError
-        If no window was closed.
+        If no window was closed, or a row was rejected.
     """
     endless = msgspec.structs.replace(spec, reference=ReferenceSpec(windows=100_000))
     log = OfflineLog({spec.model: endless})
     for source, value in rows:
         log.append(source, spec.model.encode(), value)
+    if rejected := sum(output.topic == "rejected" for output in log.outputs):
+        raise ValueError(f"expected rows that can be read, got {rejected} rejected records")
     key = (spec.model, version)
     found = [rows.monitors[key] for rows in log.partition.rows.values() if key in rows.monitors]
     if not found:
