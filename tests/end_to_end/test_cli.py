@@ -31,6 +31,7 @@ pytestmark = pytest.mark.end_to_end
 
 TIDEGAUGE = [sys.executable, "-m", "tidegauge"]
 ROWS = 1200
+NEW_YEAR_MS = 1_356_998_400_000
 invoke = CliRunner().invoke
 
 
@@ -74,7 +75,7 @@ def write_rows(path: Path) -> Path:
     table = pa.table(
         {
             "id": [f"r{row}" for row in range(ROWS)],
-            "at": [60_000 * row for row in range(ROWS)],
+            "at": [NEW_YEAR_MS + 60_000 * row for row in range(ROWS)],
             "score": [0.5] * ROWS,
             "late": [row % 2 if row % 3 else None for row in range(ROWS)],
             "amount": [row / 7 for row in range(ROWS)],
@@ -181,7 +182,9 @@ def test_a_replay_sends_every_row_and_label(
     flat = [a for column in amounts for a in column] if frames else amounts
     assert flat == pytest.approx([row / 7 for row in range(ROWS)])
     labels = _all(brokers, topics.labels, labelled, frames)
-    assert labels == {f"r{row}": (60_000 * row + 3_600_000, row % 2) for row in labelled}
+    assert labels == {
+        f"r{row}": (NEW_YEAR_MS + 60_000 * row + 3_600_000, row % 2) for row in labelled
+    }
 
 
 def _all(brokers: str, topic: str, labelled: list[int], frames: bool) -> dict[str, tuple[int, int]]:
@@ -234,15 +237,53 @@ def test_an_interrupted_replay_says_how_far_it_was(
         assert process.stdout.read() == ""
 
 
-def test_a_message_too_large_is_told_with_what_to_do(
+@pytest.mark.parametrize("command", [("replay",), ("reference", "publish")])
+def test_a_file_with_rows_that_a_worker_would_reject_sends_nothing_unless_told_to(
+    command: tuple[str, ...], brokers: str, prefix: str, topics: TopicNames, tmp_path: Path
+) -> None:
+    file, monitors = tmp_path / "rows.csv", tmp_path / "monitors.yaml"
+    file.write_text("score,amount\n" + "0.5,1\n" * 700 + "0.5,1e150\n" * 300 + "0.5,2\n" * 250)
+    monitors.write_text("monitors: [{model: fraud, windows: {rows: 100}}]")
+    topic = topics.predictions if command == ("replay",) else topics.references
+    arguments = (*command, file, "-m", "fraud", "--prediction-column", "score")
+    refused = run(brokers, prefix, *arguments, "--monitors", monitors)
+    assert refused.exit_code == 2
+    assert refused.stderr.splitlines() == [
+        "tidegauge: 300 of 1,250 rows cannot be used: a worker would reject: "
+        "Expected `float` <= 1e+100 - at `$.features.amount`, in row 701 and 299 more",
+        "tidegauge: nothing was sent: mend the file, or leave these out with --skip-bad",
+    ]
+    consumed(brokers, topic, 0)
+    done = run(brokers, prefix, *arguments, "--monitors", monitors, "--skip-bad")
+    assert done.exit_code == 0
+    assert "left out: 300 of 1,250 rows cannot be used" in done.stderr
+    if command == ("replay",):
+        consumed(brokers, topic, 950)
+        assert "sent 950 rows" in done.stdout
+    else:
+        consumed(brokers, topic, 1)
+        assert "reference of 900 rows" in done.stdout
+        assert "50 rows after the last full window are not in the reference" in done.stderr
+
+
+def test_what_a_spec_declares_rules_what_a_replay_sends(
     brokers: str, prefix: str, topics: TopicNames, tmp_path: Path
 ) -> None:
-    file = tmp_path / "rows.csv"
-    file.write_text("score,text\n" + f"0.5,{'x' * 4000}\n" * 400)
-    arguments = ("replay", file, "-m", "fraud", "--prediction-column", "score", "--rows", "frames")
-    result = run(brokers, prefix, *arguments)
-    assert result.exit_code == 2
-    assert "send fewer rows a frame" in result.stderr
+    file, monitors = tmp_path / "rows.csv", tmp_path / "monitors.yaml"
+    file.write_text("score,branch,amount\n0.5,12,007\n0.5,,NA\n")
+    monitors.write_text(
+        "monitors: [{model: fraud, features: {branch: {type: categorical}, "
+        "amount: {type: numeric}, gone: {type: numeric}}}]"
+    )
+    arguments = ("replay", file, "-m", "fraud", "--prediction-column", "score")
+    done = run(brokers, prefix, *arguments, "--monitors", monitors)
+    assert done.exit_code == 0
+    assert done.stderr == "tidegauge: declared in --monitors, and not in the file: gone\n"
+    bodies = [json.loads(m.value() or b"") for m in consumed(brokers, topics.predictions, 2)]
+    assert [body["features"] for body in bodies] == [
+        {"branch": "12", "amount": 7},
+        {"branch": None, "amount": None},
+    ]
 
 
 @pytest.mark.parametrize(("version", "key"), [("", b"fraud"), ("3", b"fraud@3")])
