@@ -215,10 +215,15 @@ def _series(values: Floats, sd: float, shown: float) -> SeriesProfile:
 
 
 def watched_columns(reference: Reference, declared: Mapping[str, FeatureSpec]) -> Columns:
-    """Return the columns that a reference describes, 200 at most and none that the spec ignores."""
+    """Return the columns that a reference describes, 200 at most and none that the spec ignores.
+
+    A number without a value in the reference has no profile, and is not watched: taken for a
+    category, it would have every row rejected that brings one.
+    """
     ignored = {name for name, spec in declared.items() if spec.type == "ignore"} | {"score"}
+    numbers = {n for n, spec in declared.items() if spec.type in ("numeric", "boolean")}
     texts = [n[len("missing(") : -1] for n in reference.series if n.startswith("missing(")]
-    texts = [name for name in texts if name not in reference.numeric]
+    texts = [name for name in texts if name not in numbers | reference.numeric.keys()]
     numeric, categorical = (
         [name for name in names if name not in ignored and is_readable(name)]
         for names in (reference.numeric, texts)
