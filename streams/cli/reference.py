@@ -104,6 +104,8 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     windows = max((len(profile.values) for profile in reference.series.values()), default=0)
     name = version_name(model, version)
     typer.echo(f"{name}: reference of {reference.rows:,} rows in {windows} windows published")
+    if traffic.empty:
+        note(f"not watched, as no row has a value: {', '.join(traffic.empty)}")
     if unfinished := traffic.rows - reference.rows:
         note(f"{unfinished:,} rows after the last full window are not in the reference")
     if windows < PROMISED_WINDOWS:

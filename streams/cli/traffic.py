@@ -112,6 +112,12 @@ class Traffic:
         yield from self._due(pending, None, frame_rows)
 
     @property
+    def empty(self) -> list[str]:
+        """Which features have no value."""
+        names = self._features.column_names
+        return [name for name in names if self._features[name].null_count == self.rows]
+
+    @property
     def distinct_ids(self) -> int:
         """How many ids these rows have."""
         return int(pc.count_distinct(self._own["id"]).as_py())
