@@ -1,5 +1,6 @@
 """Which rows of a file cannot be used, and why: told with the first of each kind."""
 
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,11 @@ class BadRows:
 
     def add_rejected(self, reasons: dict[int, str]) -> None:
         """Add rows that a worker would reject, each with the worker's reason."""
-        for reason in dict.fromkeys(reasons.values()):
-            found = np.array([row for row, told in reasons.items() if told == reason])
-            self._tell(found, f"a worker would reject: {reason},")
+        rows: defaultdict[str, list[int]] = defaultdict(list)
+        for row, reason in reasons.items():
+            rows[reason].append(row)
+        for reason, found in rows.items():
+            self._tell(np.array(found), f"a worker would reject: {reason},")
 
     def _tell(self, found: NDArray[np.intp], told: str) -> None:
         self.mask[found] = True

@@ -16,9 +16,8 @@ Floats = NDArray[np.float64]
 
 HALF = 0.5
 SAMPLE = 1000  # cells that tell most columns of text without a look at the others
-MISSING = (
-    r"(?i)^(n/?a|na[nt]|null|none|<na>|[+-]?inf(inity)?)?$"  # where numbers or times are wanted
-)
+# No value, where numbers or times are wanted.
+MISSING = r"(?i)^(n/?a|na[nt]|null|none|<na>|[+-]?inf(inity)?)?$"
 EXPONENT = "([eE][+-]?[0-9]+)?"
 NUMBER = rf"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+){EXPONENT}$"
 # What a number gives back as it was written: unlike 00501, +49170 or 4929123412341234.

@@ -11,7 +11,7 @@ from pyarrow import types
 from streams.cli import cells
 from streams.cli.bad_rows import BadRows, Bools
 from streams.cli.cells import Column, Floats
-from streams.cli.options import Columns
+from streams.cli.options import Columns, note
 from streams.runtime.errors import ConfigurationError
 
 DECLARED = "a number, true or false, as declared in --monitors"
@@ -31,6 +31,10 @@ def ids(table: pa.Table, name: str | None, first_ms: int, bad: BadRows) -> Colum
         found = _text(pc.if_else(_is_whole(column), column, pa.scalar(None, kind)), name)
     else:
         found = _text(column, name)
+        if pc.all(pc.match_substring_regex(found, r"^[0-9]+\.0$")).as_py():
+            note(
+                f"column {name!r}: ids are sent as written, with the .0 that pandas adds to numbers"
+            )
     bad.add(is_null(found), name, "an id, as text or as a whole number below 2^53", column)
     return found
 
@@ -93,9 +97,12 @@ def features(table: pa.Table, columns: Columns, bad: BadRows) -> tuple[pa.Table,
         declared = columns.types[name].type if name in columns.types else None
         if declared == "ignore":
             continue
-        kind = _column(table, name).type
+        column = _column(table, name)
+        if name in columns.roles and _is_text(column.type):  # named as a feature as well
+            column = cells.inferred(column, name)
+        kind = column.type
         if declared == "categorical" or (declared is None and _is_text(kind)):
-            found = found.append_column(name, _text(_column(table, name), name))
+            found = found.append_column(name, _text(column, name))
         elif declared is not None or _is_number(kind):
             found = found.append_column(name, numbers(table, name, DECLARED, bad))
         elif columns.features is None:

@@ -69,7 +69,8 @@ class Traffic:
         columns: Columns,
         model: str,
         version: str = "",
-        now_ms: float = 0.0,
+        *,
+        now_ms: float,
         rate: float = 0.0,
     ) -> None:
         if columns.label and not columns.prediction:
@@ -228,7 +229,8 @@ def read_traffic(
         ``skip_bad`` is not set.
     """
     table = read_table(file, columns)
-    traffic = Traffic(table, columns, spec.model, version, 1000 * time.time(), rate)
+    now_ms = 1000 * time.time()
+    traffic = Traffic(table, columns, spec.model, version, now_ms=now_ms, rate=rate)
     if traffic.left_out:
         note(f"left out, neither numbers nor text: {', '.join(traffic.left_out)}")
     if absent := sorted(columns.types.keys() - set(table.column_names)):

@@ -47,6 +47,13 @@ def test_an_id_is_the_text_that_people_would_write(values: Any, text: list[str])
     assert ids(values) == (text, [])
 
 
+def test_ids_with_the_decimal_that_pandas_adds_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ids(["17.0", "18.0"]) == (["17.0", "18.0"], [])
+    assert "column 'id': ids are sent as written, with the .0" in capsys.readouterr().err
+    assert ids(["17.0", "18.5"]) == (["17.0", "18.5"], [])
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     ("values", "got"),
     [
@@ -326,6 +333,13 @@ def test_columns_with_a_role_are_no_features() -> None:
         label_time="at",
     )
     assert found == {"x": [2]}
+
+
+def test_a_column_with_a_role_may_be_named_as_a_feature_as_well() -> None:
+    found, _, _ = features({"i": ["1", "x"], "p": ["0.5", ""]}, id="i", features=["p", "i"])
+    assert found == {"p": ["0.5", None], "i": ["1", "x"]}
+    found, _, _ = features({"p": ["0.5", ""]}, prediction="p", features=["p"])
+    assert found == {"p": [0.5, None]}
 
 
 def test_a_feature_that_is_named_must_be_one() -> None:
