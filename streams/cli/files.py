@@ -69,11 +69,25 @@ def _read_csv(path: Path, head: bytes, said: Collection[str]) -> pa.Table:
         strings_can_be_null=True,
     )
     table = csv.read_csv(path, read_options=read, parse_options=parse, convert_options=as_written)
+    _check_quotes(path, table)
     table = table.rename_columns([name.strip() for name in table.column_names])
     for place, name in enumerate(table.column_names):
         if name not in said:
             table = table.set_column(place, name, inferred(table.column(place), name))
     return table
+
+
+def _check_quotes(path: Path, table: pa.Table) -> None:
+    """Raise ConfigurationError if a quoted cell never ends: Arrow takes all that follows for it."""
+    last = table[max(0, table.num_rows - 1) :].to_pylist()
+    if any("\n" in (cell or "") for row in last for cell in row.values()):
+        with pa.input_stream(str(path)) as file:
+            quotes = sum(part.count(b'"') for part in iter(lambda: file.read(BLOCK_BYTES), b""))
+        if quotes % 2:
+            told = (
+                f"expected each quoted cell to end, got one in row {table.num_rows:,} that does not"
+            )
+            raise ConfigurationError(f"{path}: {told}")
 
 
 def _without_index(table: pa.Table, columns: Columns) -> pa.Table:

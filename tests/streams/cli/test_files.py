@@ -118,6 +118,13 @@ def test_a_quoted_newline_may_come_anywhere_in_a_large_file(read: Read) -> None:
     assert sum(found["x"]) == 300_000
 
 
+def test_a_quoted_cell_that_never_ends_swallows_no_rows(read: Read) -> None:
+    with pytest.raises(ConfigurationError, match="got one in row 2 that does not"):
+        read('x,c\n1,a\n2,"b\n3,c\n4,d\n')
+    assert read('x,c\n1,5" pipe\n2,b\n')["c"] == ['5" pipe', "b"]
+    assert read('x,c\n1,a\n2,"b\nc"')["c"] == ["a", "b\nc"]
+
+
 def test_a_column_that_looks_like_numbers_and_is_text_is_told_with_its_first_odd_cell(
     read: Read, capsys: pytest.CaptureFixture[str]
 ) -> None:
