@@ -1,5 +1,6 @@
 """What could not be read: as it came, with the reason, for the topic ``rejected``."""
 
+import re
 from dataclasses import dataclass
 
 from schemas import rejected
@@ -13,6 +14,7 @@ MAX_REASON = 2000  # characters: it may quote what came
 # What decoding raises on hostile input: deep nesting ends in RecursionError, a time that no
 # calendar has in OverflowError.
 FAULTS = (ValueError, RecursionError, OverflowError)
+_NOT_JSON = re.compile(rb"[:,\[]\s*-?(NaN|Infinity)\b").search  # as Python's own json writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,8 @@ def present(value: bytes | None) -> bytes:
 def rejection(record: Record, fault: BaseException, of: tuple[str, str] = ("", "")) -> Rejection:
     """Return the rejection of a whole record for a decoding fault."""
     reason = "nested too deeply" if isinstance(fault, RecursionError) else str(fault)
+    if reason.startswith("JSON is malformed") and _NOT_JSON(record.value or b""):
+        reason += "; JSON has no NaN and no Infinity: send null"
     return Rejection(record, reason, type(fault).__name__, of=of)
 
 

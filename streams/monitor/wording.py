@@ -4,7 +4,10 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from math import isnan
 
+from msgspec.structs import replace
+
 from schemas.alerts import Alert, Figure, SeriesAlarm
+from schemas.references import version_name
 
 DAY_MS = 86_400_000
 WHOLE = 1000  # from here on a number is told without decimals
@@ -190,3 +193,13 @@ def sentence(alert: Alert) -> str:
         return alert.title
     mark = " [provisional: short reference]" if alert.provisional else ""
     return f"{news(alert)}.{mark} {alert.advice}"
+
+
+def log_line(alert: Alert) -> str:
+    """Return an alert as one line of a log, which holds no values of rows: no categories."""
+    told = alert.title
+    if alert.status != "resolved" and any(a.statistic == "unseen" for a in alert.series):
+        series = [a if a.statistic != "unseen" else replace(a, examples=[]) for a in alert.series]
+        name = version_name(alert.model, alert.version)
+        told = title(name, series, alert.context, alert.since_ms)
+    return f"{alert.severity} {alert.status}: {told}"

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-import msgspec
-
 from schemas.references import version_name
 from streams.monitor.control import control_digest
 from streams.monitor.poison import FoldError
 from streams.monitor.records import SOURCES, Output, Record, Source
+from streams.monitor.retraining import read_alert
 from streams.monitor.snapshot import Snapshot
+from streams.monitor.wording import log_line
 from streams.runtime.control import ControlTables
 from streams.runtime.cores import Core
 from streams.runtime.outbox import Outbox
@@ -33,18 +33,11 @@ POLL_S = 0.1
 log = logging.getLogger(__name__)
 
 
-class _Told(msgspec.Struct):
-    title: str
-
-
-_TOLD = msgspec.json.Decoder(_Told)
-
-
 def log_alerts(outputs: Iterable[Output]) -> None:
     """Say what is being told, for those who read the log first."""
     for output in outputs:
         if output.topic == "alerts":
-            log.warning("%s", _TOLD.decode(output.value or b"").title)
+            log.warning("%s", log_line(read_alert(output.value)))
 
 
 @dataclass(frozen=True, slots=True)

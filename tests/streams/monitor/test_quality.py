@@ -39,6 +39,7 @@ def test_two_of_five_rows_rejected_are_told_within_a_hundred_rows_with_the_reaso
         "40% of rows in predictions could not be read, mostly: JSON is malformed" in told["title"]
     )
     assert (told["evidence"]["first_offset"], told["evidence"]["last_offset"]) == (1000, 1099)
+    assert "; JSON has no NaN and no Infinity: send null." in told["title"] + "."
     assert told["series"][0]["value"] == {"reference": 0.0, "current": 0.4}
 
 

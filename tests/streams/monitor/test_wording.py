@@ -76,3 +76,13 @@ def test_an_incident_that_goes_on_tells_what_is_new_and_not_what_was_told() -> N
 def test_an_incident_that_begins_tells_its_title() -> None:
     begun = msgspec.structs.replace(ALERT, status="firing")
     assert wording.sentence(begun) == f"{begun.title}. Look."
+
+
+def test_a_line_of_the_log_names_no_categories() -> None:
+    unseen = msgspec.structs.replace(alarm("unseen", "dest"), examples=["Secret Street 5"])
+    series = [alarm("rank", "a"), unseen]
+    title = wording.title("m@1", series, {}, ALERT.since_ms)
+    alert = msgspec.structs.replace(ALERT, series=series, title=title)
+    assert "Secret Street 5" in alert.title
+    assert wording.log_line(alert) == "warning ongoing: " + title.replace(" (Secret Street 5)", "")
+    assert wording.log_line(ALERT) == f"warning ongoing: {ALERT.title}"
