@@ -1,29 +1,40 @@
 """The Kafka clients a worker has besides Faust's."""
 
-from collections.abc import Iterable
+import contextlib
+import math
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaTimeoutError
 
 from schemas.topics import OUTPUT_BYTES
+
+Ask = Callable[[Iterable[TopicPartition]], Awaitable[dict[TopicPartition, int]]]
 
 BATCH_BYTES = 512 * 1024
 LINGER_MS = 5
 FETCH_WAIT_MS = 20
+REQUEST_TIMEOUT_MS = 40_000  # then it is sent again
 # What a transaction aborted never was. All readers are alike in it, so all know the same ends: the
 # last stable offset, before the first record of a transaction that is still open.
 ISOLATION = "read_committed"
 
 
 def new_producer(brokers: str) -> AIOKafkaProducer:
-    """Return a producer that keeps the order and repeats nothing."""
-    return AIOKafkaProducer(
+    """Return a producer that keeps the order, repeats nothing and waits for brokers."""
+    producer = AIOKafkaProducer(
         bootstrap_servers=brokers,
         enable_idempotence=True,
         acks="all",
         linger_ms=LINGER_MS,
         max_batch_size=BATCH_BYTES,
         max_request_size=OUTPUT_BYTES,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
+    # It repeats requests for as long as it takes, but would give up a batch that has waited for
+    # longer than a request may take when a broker comes back and has no leaders yet.
+    producer._message_accumulator._batch_ttl = math.inf  # noqa: SLF001 (no setting for it alone)
+    return producer
 
 
 def new_reader(brokers: str) -> AIOKafkaConsumer:
@@ -33,6 +44,7 @@ def new_reader(brokers: str) -> AIOKafkaConsumer:
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         isolation_level=ISOLATION,
+        request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
 
 
@@ -48,7 +60,7 @@ def new_restoring_reader(brokers: str) -> AIOKafkaConsumer:
 
 
 class LogEnds:
-    """Asks the brokers where logs begin and end.
+    """Asks the brokers where logs begin and end; waits for as long as none answers.
 
     It has a connection of its own: brokers answer in order, and on a consumer's connection a fetch
     that waits for data (Faust lets it wait 1.5 s) would come first.
@@ -63,13 +75,18 @@ class LogEnds:
 
     async def starts(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the first offset there is in each partition."""
-        found: dict[TopicPartition, int] = await self._started().beginning_offsets(partitions)
-        return found
+        return await self._answered(self._started().beginning_offsets, partitions)
 
     async def ends(self, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offset behind the last record of each partition that may be read now."""
-        found: dict[TopicPartition, int] = await self._started().end_offsets(partitions)
-        return found
+        return await self._answered(self._started().end_offsets, partitions)
+
+    async def _answered(
+        self, ask: Ask, partitions: Iterable[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        while True:
+            with contextlib.suppress(KafkaTimeoutError):
+                return await ask(partitions)
 
     def _started(self) -> AIOKafkaConsumer:
         if self._client is None:

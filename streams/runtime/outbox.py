@@ -1,9 +1,12 @@
 """What the worker publishes: in the order the core gave it, every record accounted for."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
+
+from aiokafka.errors import KafkaTimeoutError
 
 from streams.monitor.records import Output
 
@@ -117,7 +120,11 @@ class Outbox:
     ) -> "asyncio.Future[Any]":
         if self._producer is None:
             raise RuntimeError("the outbox must be started before anything is sent")
-        return await self._producer.send(self._topics[topic], value, key, partition, None, headers)
+        while True:
+            with contextlib.suppress(KafkaTimeoutError):  # no room for it: it has not been taken
+                return await self._producer.send(
+                    self._topics[topic], value, key, partition, None, headers
+                )
 
     def _acknowledged(self, sent: "asyncio.Future[Any]") -> None:
         self._unacknowledged.discard(sent)

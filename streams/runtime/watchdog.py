@@ -16,6 +16,7 @@ from streams.runtime.errors import StalledError
 Key = TypeVar("Key", bound=Hashable)
 TICK_S = 5.0
 ASTRAY = -1  # position of what is assigned or held, but not both: behind any end
+ANSWER_WITHIN_S = 20.0
 END_WITHIN_S = 15.0  # after a stall was found; then by force
 
 log = logging.getLogger(__name__)
@@ -103,9 +104,10 @@ class Watchdog(Generic[Key]):
     async def _observe(self) -> tuple[Mapping[Key, int], Mapping[Key, int]]:
         positions = self._positions()
         try:
-            return positions, await self._ends(positions)
-        except KafkaError as error:  # brokers that do not answer are no reason to end
-            log.warning("Brokers do not tell where the logs end: %s", error)
+            async with asyncio.timeout(min(ANSWER_WITHIN_S, self._limit_s)):
+                return positions, await self._ends(positions)
+        except (TimeoutError, KafkaError) as error:  # no answer is no reason to end
+            log.warning("Brokers do not tell where the logs end: %s", error or "no answer")
             return {}, {}
 
     async def _end(self, stalled: list[Key]) -> None:

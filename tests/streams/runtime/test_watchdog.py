@@ -1,9 +1,15 @@
+import asyncio
+import faulthandler
+from collections.abc import Mapping
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.topics import TopicNames
+from streams.runtime import watchdog
 from streams.runtime.settings import Settings
-from streams.runtime.watchdog import Progress, compared
+from streams.runtime.watchdog import Progress, Watchdog, compared
 
 
 def test_a_source_that_moves_or_has_nothing_to_read_is_not_stalled() -> None:
@@ -50,3 +56,24 @@ def test_a_group_is_named_after_the_prefix_that_all_topics_share() -> None:
     assert group(topics=TopicNames.prefixed("eu.fraud.")) == "eu.fraud"
     assert group(topics=TopicNames.prefixed("eu.", {"labels": "truth"})) == "tidegauge"
     assert group(group="mine") == "mine"
+
+
+async def test_brokers_that_never_answer_are_not_taken_for_a_worker_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    armed: list[float] = []
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda s, exit: armed.append(s))
+    monkeypatch.setattr(watchdog, "ANSWER_WITHIN_S", 0.01)
+    monkeypatch.setattr(watchdog, "TICK_S", 0.01)
+
+    async def never(positions: Mapping[str, int]) -> Mapping[str, int]:
+        return await asyncio.Future()
+
+    async def crash(error: BaseException) -> None:
+        raise AssertionError(error)
+
+    watching = asyncio.create_task(Watchdog(60, lambda: {"labels": 1}, never, crash).run())
+    async with asyncio.timeout(10):
+        while len(armed) < 3:  # each time it puts off the end by force
+            await asyncio.sleep(0.01)
+    watching.cancel()
