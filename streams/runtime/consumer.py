@@ -132,14 +132,15 @@ class Consumer(driver.Consumer):
 
         Giving up loses nothing: the next owner starts at the last snapshot.
         """
+        confirmed = False
         try:
             async with asyncio.timeout(LEAVE_WITHIN_S):
                 confirmed = await self.ledger.release()
         except TimeoutError:
             log.warning("Left without a checkpoint: not confirmed in %.0f s", LEAVE_WITHIN_S)
-            confirmed = False
-        if self.app.should_stop and not confirmed:
-            cast("MonitorApp", self.app).is_checkpointed = False
+        finally:
+            if self.app.should_stop and not confirmed:
+                cast("MonitorApp", self.app).is_checkpointed = False
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to where the restored states go on; what is committed is only for people to see."""

@@ -112,12 +112,12 @@ class LimitedWorker(Worker):
 
     async def stop(self) -> None:
         """Stop, or end the process."""
-        if not self.should_stop:
+        if self._limit.ident is None:  # the first to say so
             self._limit.start()
         await super().stop()
 
     def _end(self) -> None:
-        code = self._monitor.exit_code
+        code = self._monitor.exit_code or int(not self._shutdown_immediately)  # 0 after a signal
         log.error("Ended by force with exit code %d: the brokers do not answer", code)
         os._exit(code)
 

@@ -1,9 +1,15 @@
+import asyncio
 import logging
+import os
 
 import pytest
+from faust.worker import Worker
 
-from streams.runtime.errors import StateError
-from streams.runtime.worker import LogFormat, Repeats
+from streams.runtime import worker as module
+from streams.runtime.app import create_app
+from streams.runtime.errors import InstanceTakenError, StateError
+from streams.runtime.settings import Settings
+from streams.runtime.worker import LimitedWorker, LogFormat, Repeats
 
 
 def record(name: str, message: str, error: Exception | None = None) -> logging.LogRecord:
@@ -44,3 +50,40 @@ def test_where_there_is_no_error_to_show_none_is_shown() -> None:
     crashed = record("mode", "Crashed")
     crashed.exc_info = (None, None, None)  # mode logs a crash like this outside an except
     assert LogFormat("%(message)s").format(crashed) == "Crashed"
+
+
+@pytest.mark.parametrize(
+    ("crash", "signalled", "code"),
+    [
+        (None, True, 0),
+        (None, False, 1),  # it did not even start
+        (StateError("torn"), False, 1),
+        (InstanceTakenError("taken"), False, 2),
+        (InstanceTakenError("taken"), True, 2),
+    ],
+)
+async def test_a_worker_whose_clients_do_not_stop_is_ended_with_the_code_it_would_have_had(
+    crash: Exception | None, signalled: bool, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exits: list[int] = []
+    monkeypatch.setattr(os, "_exit", exits.append)
+    monkeypatch.setattr(module, "END_WITHIN_S", 0.0)
+
+    async def hang(self: Worker) -> None:
+        await asyncio.Future()
+
+    monkeypatch.setattr(Worker, "stop", hang)
+    app = create_app(Settings(brokers="127.0.0.1:1"), 1)
+    worker = LimitedWorker(app, asyncio.get_running_loop())
+    app.beacon.reattach(worker.beacon)  # as at the start: a crash is the worker's, too
+    if crash is not None:
+        await app.crash(crash)
+        await app.crash(ValueError("follows from it"))
+    worker._shutdown_immediately = signalled  # noqa: SLF001 (Faust's mark of a signal)
+    stopping = [asyncio.create_task(worker.stop()) for _ in range(2)]
+    async with asyncio.timeout(10):
+        while not exits:
+            await asyncio.sleep(0.01)
+    assert exits == [code]
+    for task in stopping:
+        task.cancel()
