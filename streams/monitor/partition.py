@@ -274,10 +274,10 @@ class Partition:
 
     # --- control -------------------------------------------------------------------------------
 
-    def gap(self, source: Source, first: int) -> Output:
-        """Return the journal entry that records were deleted unread; go on at offset ``first``."""
-        position, self.next_offset[source] = self.next_offset[source], first
-        return self.writer.gap(source, position, first - 1)
+    def gap(self, source: Source, first: int, last: int) -> Output:
+        """Return the journal entry that these offsets were deleted unread; go on behind them."""
+        self.next_offset[source] = last + 1
+        return self.writer.gap(source, first, last)
 
     def known(self) -> dict[Key, str]:
         """Return the digest of spec and reference of each model version met so far."""

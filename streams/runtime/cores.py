@@ -43,8 +43,8 @@ class Core(Protocol):
     def apply_change(self, output: Output) -> None:
         """Let a control change take effect that the brokers have."""
 
-    def gap(self, source: Source, first: int) -> Output:
-        """Return the journal entry that records were deleted unread; go on at ``first``."""
+    def gap(self, source: Source, first: int, last: int) -> Output:
+        """Return the journal entry that these offsets were deleted unread; go on behind them."""
 
     def poison(self, fault: FoldError) -> Output:
         """Return the journal entry that says what could not be folded."""

@@ -207,7 +207,8 @@ class Ledger:
         first = min(start, follows)  # offsets behind the start are unused: compacted, or markers
         if fetch.flow is self.flow and lost(position, first):
             log.error(LOST, f"{source} partition {slot.number}", position, first - 1)
-            await self._outbox.deliver(slot.number, slot.core.gap(source, first))
+            gap = slot.core.gap(source, position, first - 1)
+            await self._outbox.deliver(slot.number, gap)
 
     async def _adopt_changes(self, slot: Slot) -> None:
         """Journal what has changed for the model versions the partition knows."""

@@ -102,6 +102,11 @@ def guard(coordinator: Any, instance: str | None, crash: Crash) -> None:
             await asyncio.shield(coordinator._closing)  # do not join again meanwhile
             raise KafkaError(str(error))
 
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            crash(MembershipError(f"this worker has left the group: {error}"))
+
     coordinator._push_error_to_user = push_error
+    coordinator._coordination_task.add_done_callback(ended)
     if instance is not None:
         coordinator._send_req = send_request

@@ -89,8 +89,9 @@ class Restorer:
         if core.epoch > 1:  # there was an owner before, who may have told all there is
             core.changes_from({s: (await self._logs(s).bounds())[1] for s in ROW_SOURCES})
         for source, first in starts.items():
-            if lost(core.next_offset[source], first):
-                await self._outbox.deliver(self._number, core.gap(source, first))
+            if lost(position := core.next_offset[source], first):
+                gap = core.gap(source, position, first - 1)
+                await self._outbox.deliver(self._number, gap)
         for source in REBUILT:
             async for records in self._read(
                 source, core.rebuild_from[source], core.next_offset[source]

@@ -11,7 +11,7 @@ from tests.streams.monitor.logs import NOON_MS, row
 def log_with_a_gap() -> tuple[OfflineLog, bytes]:
     log = OfflineLog()
     log.append("predictions", b"m", row("m", "r0", NOON_MS, {"a": 1.0}, 0.5))
-    entry = log.partition.gap("predictions", 1_200).value or b""
+    entry = log.partition.gap("predictions", 1, 1_199).value or b""
     return log, entry
 
 

@@ -192,9 +192,9 @@ class CountingCore:
     def apply_change(self, output: Output) -> None:
         self.digests["m"] = (output.value or b"").decode()
 
-    def gap(self, source: Source, first: int) -> Output:
-        position, self.next_offset[source] = self.next_offset[source], first
-        return Output("outcomes", None, b"gap %d to %d" % (position, first - 1))
+    def gap(self, source: Source, first: int, last: int) -> Output:
+        self.next_offset[source] = last + 1
+        return Output("outcomes", None, b"gap %d to %d" % (first, last))
 
     def poison(self, fault: FoldError) -> Output:
         return Output("outcomes", None, b"poison %d to %d" % (fault.first, fault.last))
