@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -10,10 +11,12 @@ import pytest
 from schemas.alerts import Alert
 from schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
 from schemas.references import Reference
-from schemas.topics import TopicNames
+from schemas.topics import PARTITIONS, TopicNames
 from schemas.windows import WindowReport
-from streams.monitor.offline import learn_reference
-from tests.end_to_end.workers import Group, Sender, bodies, group
+from streams.monitor.offline import LoggedRecord, learn_reference
+from streams.monitor.partition import Partition, PartitionSettings
+from streams.monitor.records import SOURCES
+from tests.end_to_end.workers import Group, Sender, bodies, by_id, everything, group
 from tests.streams.monitor.logs import NOON_MS, row
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
@@ -174,3 +177,58 @@ def without_values(reference: Reference) -> bytes:
     """Return a reference that has the right shape and says nothing."""
     empty = {"rows": -1, "first_ts_ms": -1, "numeric": {}, "series": {}}
     return msgspec.json.encode({**msgspec.to_builtins(reference), **empty, "model": ""})
+
+
+def test_specs_that_change_while_workers_are_killed_give_what_the_logs_say(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    chance = random.Random(20261126)
+    with group(brokers, prefix, tmp_path) as workers:
+        stage = Stage(workers)
+        newest = spec("fraud", 20)
+        stage.sender.apply(topics, newest)
+        for turn in range(18):
+            stage.send("fraud", chance.randint(20, 120), shift=turn / 10)
+            if turn % 3 == 0:
+                workers.until_ready(stage.worker)
+                stage.worker.kill()
+            if chance.random() < 0.7:  # also while no worker is there
+                newest = spec("fraud", chance.choice([15, 20, 30, 40]))
+                stage.sender.apply(topics, newest)
+            if turn % 3 == 0:
+                stage.send("fraud", chance.randint(0, 60))
+                stage.worker = workers.start("only")
+        workers.until_ready(stage.worker)
+        workers.until_settled()
+        # a worker that restarts may fold rows before it has heard of the last spec
+        stage.until_reported("fraud", lambda report: report.rows == newest.windows.rows, rows=100)
+        workers.until_settled()
+        stage.leave()
+        found = by_id(everything(brokers, topics.windows))
+        names = topics.by_topic()
+        logs = {source: own_log(brokers, names[source]) for source in SOURCES}
+    partition = Partition(0, PartitionSettings(workers.sources, PARTITIONS))
+    partition.read_journal(logs["outcomes"])
+    folded = partition.fold("predictions", logs["predictions"])
+    expected = {
+        (dict(output.headers)["ce_id"] or b"").decode(): output.value
+        for output in folded.outputs
+        if output.topic == "windows"
+    }
+    assert len(expected) > 20
+    assert {id_: message.value for id_, message in found.items()} == expected
+    reports = sorted(
+        (msgspec.json.decode(m.value or b"", type=WindowReport) for m in found.values()),
+        key=lambda report: report.first_offset,
+    )
+    assert all(one.last_offset < other.first_offset for one, other in pairwise(reports))
+    assert reports[-1].rows == newest.windows.rows
+
+
+def own_log(brokers: str, topic: str) -> list[LoggedRecord]:
+    """Return what partition 0 of a topic holds."""
+    return [
+        LoggedRecord(message.offset, NOON_MS, message.key, message.value, message.headers)
+        for message in everything(brokers, topic)
+        if message.partition == 0
+    ]

@@ -7,9 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas.monitors import EffectSpec, MonitorSpec
+from streams.monitor.control import control
 from streams.monitor.offline import LoggedRecord
 from streams.monitor.partition import Partition
 from streams.monitor.records import Source
+from streams.monitor.rows import RowMonitors
 from streams.monitor.snapshot import RETRAINING, Snapshot
 from tests.streams.monitor.driver import FED_BACK, SETTINGS, Driver, pieces
 from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, label, row
@@ -130,3 +132,24 @@ def test_each_owner_writes_everything_once() -> None:
     restored = Partition.restore(0, SETTINGS, driver.partition.snapshot())
     assert len(restored.snapshot(only_moved=True).parts) == 5
     assert restored.snapshot(only_moved=True).parts == {}
+
+
+def test_rows_move_their_model_and_so_does_forgetting_how_they_were_read() -> None:
+    monitors = RowMonitors("predictions", "t", 0, 1)
+    for model in ("one", "two"):
+        monitors.schedule(0, (model, ""), control(model, None, None))
+    values = [
+        row(model, str(n), NOON_MS, {"a": 1.0}, 0.5) for n in range(101) for model in ("one", "two")
+    ]
+    monitors.fold([LoggedRecord(n, NOON_MS, b"m", value) for n, value in enumerate(values)])
+    for n in (202, 204):  # the second of two is read by the decoder of the first
+        monitors.moved.clear()
+        monitors.fold([LoggedRecord(n + k, NOON_MS, b"m", values[0]) for k in range(2)])
+        assert monitors.moved == {("one", "")}
+    columns = monitors.reader.columns["two", ""]
+    monitors.past = {("one", ""): [(50, columns)], ("two", ""): [(40, columns), (60, columns)]}
+    for before, moved in ((40, {("two", "")}), (50, {("one", "")}), (50, set())):
+        monitors.moved.clear()
+        monitors.forget(before)
+        assert monitors.moved == moved
+    assert monitors.past == {("two", ""): [(60, columns)]}
