@@ -2,11 +2,8 @@
 
 from msgspec.structs import replace
 
-from schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
-from schemas.cloudevents import stable_id
 from schemas.outcomes import Gap
-from streams.monitor.incidents import alert_output
-from streams.monitor.quality import LATEST_MS
+from streams.monitor.incidents import alert_output, log_alert
 from streams.monitor.records import Output
 
 ADVICE = (
@@ -27,49 +24,19 @@ def gap_alerts(gap: Gap, topic: str, partition: int, journaled_ms: int) -> list[
     journaled_ms
         The time of the journal's record, UTC milliseconds: there is no other.
     """
-    told_ms = min(max(journaled_ms, 0), LATEST_MS)
     records = gap.last_offset - gap.first_offset + 1
-    title = (
-        f"{topic}[{partition}]: up to {records:,} records, offsets {gap.first_offset} to "
-        f"{gap.last_offset}, were deleted before they were read"
-    )
-    alarm = SeriesAlarm(
-        series="gap",
-        feature=topic,
+    firing = log_alert(
         statistic="gap",
         detector="offsets",
-        direction="up",
-        effect=float(records),
-        gate=1.0,
-        value=Figure(reference=0.0, current=float(records)),
-        since_ms=told_ms,
-        told_ms=told_ms,
-        resolved_ms=told_ms,
-    )
-    firing = Alert(
-        incident=stable_id("gap", topic, partition, gap.first_offset, gap.last_offset),
-        revision=1,
-        status="firing",
-        kind="quality",
-        severity="critical",
-        provisional=False,
-        model="",
-        version="",
-        title=title,
+        title=f"{topic}[{partition}]: up to {records:,} records, offsets {gap.first_offset} to "
+        f"{gap.last_offset}, were deleted before they were read",
         advice=ADVICE,
-        since_ms=told_ms,
-        told_ms=told_ms,
-        series=[alarm],
-        evidence=Evidence(
-            topic=topic,
-            partition=partition,
-            first_offset=gap.first_offset,
-            last_offset=gap.last_offset,
-            windows=0,
-            rows=records,
-        ),
-        reference_windows=0,
+        topic=topic,
+        partition=partition,
+        offsets=(gap.first_offset, gap.last_offset),
+        journaled_ms=journaled_ms,
     )
-    over = replace(firing, revision=2, status="resolved", resolved_ms=told_ms)
-    source = f"/tidegauge/{topic}/{partition}"
-    return [alert_output(alert, source) for alert in (firing, over)]
+    ended = [replace(alarm, resolved_ms=firing.told_ms) for alarm in firing.series]
+    firing = replace(firing, series=ended)
+    over = replace(firing, revision=2, status="resolved", resolved_ms=firing.told_ms)
+    return [alert_output(alert, f"/tidegauge/{topic}/{partition}") for alert in (firing, over)]

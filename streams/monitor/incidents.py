@@ -18,6 +18,7 @@ from streams.monitor.windows import Window
 
 JOIN = 7  # windows after its latest alarm in which a further series joins an incident
 QUALITY = ("missing", "unseen", *NIL)
+LATEST_MS = 253_402_300_799_999  # the year 9999 ends
 LISTED = 50  # series of an incident in a message
 CRITICAL = 4.0  # gates: an effect this large is critical
 
@@ -211,6 +212,61 @@ class Incidents:
             kind == "drift" and severity == "critical" and "critical_drift" in policy.on
         )
         return milliseconds(policy.cooldown) if wanted else None
+
+
+def log_alert(
+    *,
+    statistic: Literal["gap", "poison"],
+    detector: str,
+    title: str,
+    advice: str,
+    topic: str,
+    partition: int,
+    offsets: tuple[int, int],
+    journaled_ms: int,
+) -> Alert:
+    """Return the alert that records of a log, first to last offset, are in no figure.
+
+    It is dated by the journal's record, UTC milliseconds: there is no other time.
+    """
+    told_ms, (first, last) = min(max(journaled_ms, 0), LATEST_MS), offsets
+    records = last - first + 1
+    alarm = SeriesAlarm(
+        series=statistic,
+        feature=topic,
+        statistic=statistic,
+        detector=detector,
+        direction="up",
+        effect=float(records),
+        gate=1.0,
+        value=Figure(reference=0.0, current=float(records)),
+        since_ms=told_ms,
+        told_ms=told_ms,
+    )
+    return Alert(
+        incident=stable_id(statistic, topic, partition, first, last),
+        revision=1,
+        status="firing",
+        kind="quality",
+        severity="critical",
+        provisional=False,
+        model="",
+        version="",
+        title=title,
+        advice=advice,
+        since_ms=told_ms,
+        told_ms=told_ms,
+        series=[alarm],
+        evidence=Evidence(
+            topic=topic,
+            partition=partition,
+            first_offset=first,
+            last_offset=last,
+            windows=0,
+            rows=records,
+        ),
+        reference_windows=0,
+    )
 
 
 def alert_output(alert: Alert, source: str) -> Output:

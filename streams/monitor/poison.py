@@ -7,11 +7,8 @@ by itself. That one is poison, for every owner to come; the rest goes on.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
-from schemas.cloudevents import stable_id
 from schemas.outcomes import Poison
-from streams.monitor.incidents import alert_output
-from streams.monitor.quality import LATEST_MS
+from streams.monitor.incidents import alert_output, log_alert
 from streams.monitor.records import Output, Record, Source
 from streams.monitor.rejections import Rejection
 
@@ -96,45 +93,16 @@ def refused(records: Iterable[Record], entry: Poison) -> list[Rejection]:
 
 def poison_alert(entry: Poison, topic: str, partition: int, journaled_ms: int) -> Output:
     """Return the alert of a poisonous record; it stays open, as somebody must mend the fault."""
-    told_ms = min(max(journaled_ms, 0), LATEST_MS)
-    records = entry.last_offset - entry.first_offset + 1
-    span = f"offset {entry.first_offset}" if records == 1 else (
-        f"offsets {entry.first_offset} to {entry.last_offset}"
-    )  # fmt: skip
-    alarm = SeriesAlarm(
-        series="poison",
-        feature=topic,
+    first, last = entry.first_offset, entry.last_offset
+    span = f"offset {first}" if first == last else f"offsets {first} to {last}"
+    alert = log_alert(
         statistic="poison",
         detector="fold",
-        direction="up",
-        effect=float(records),
-        gate=1.0,
-        value=Figure(reference=0.0, current=float(records)),
-        since_ms=told_ms,
-        told_ms=told_ms,
-    )
-    alert = Alert(
-        incident=stable_id("poison", topic, partition, entry.first_offset),
-        revision=1,
-        status="firing",
-        kind="quality",
-        severity="critical",
-        provisional=False,
-        model="",
-        version="",
         title=f"{topic}[{partition}]: {span} cannot be folded: {entry.error}",
         advice=ADVICE,
-        since_ms=told_ms,
-        told_ms=told_ms,
-        series=[alarm],
-        evidence=Evidence(
-            topic=topic,
-            partition=partition,
-            first_offset=entry.first_offset,
-            last_offset=entry.last_offset,
-            windows=0,
-            rows=records,
-        ),
-        reference_windows=0,
+        topic=topic,
+        partition=partition,
+        offsets=(first, last),
+        journaled_ms=journaled_ms,
     )
     return alert_output(alert, f"/tidegauge/{topic}/{partition}")

@@ -14,7 +14,7 @@ from schemas.monitors import BudgetSpec, MonitorSpec, RetrainingSpec
 from schemas.references import SeriesProfile
 from streams.monitor.block import Ints
 from streams.monitor.decoding import NOBODY, Key
-from streams.monitor.incidents import MonitorSource, Origin
+from streams.monitor.incidents import LATEST_MS, MonitorSource, Origin
 from streams.monitor.judge import Judge, JudgeState
 from streams.monitor.records import Output, Record
 from streams.monitor.rejections import Rejection
@@ -27,7 +27,6 @@ MAX_MODELS = 1000  # counted apart; those of further ones count as nobody's
 GATE = 0.2  # of MISSING_SD: two points of share
 REASONS = 20  # counted in a window; further ones are not told
 REASON_CHARS = 200
-LATEST_MS = 253_402_300_799_999  # the year 9999 ends
 
 T = TypeVar("T")
 

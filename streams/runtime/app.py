@@ -46,13 +46,13 @@ class MonitorApp(App):
     topic_names: Iterable[str]
     clients: contextlib.AsyncExitStack
     cause: BaseException | None = None  # of its end; the first, others often follow from it
-    is_checkpointed = True  # by the brokers' word
 
     @property
     def exit_code(self) -> int:
         """What the process should end with."""
         if self.cause is None:
-            return 0 if self.is_checkpointed else WorkerError.exit_code
+            consumer = cast(Consumer, self.consumer)
+            return 0 if consumer.is_checkpointed else WorkerError.exit_code
         return getattr(self.cause, "exit_code", WorkerError.exit_code)
 
     def _crash(self, reason: BaseException) -> None:

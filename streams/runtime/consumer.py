@@ -5,7 +5,7 @@ import contextlib
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError
@@ -17,9 +17,6 @@ from streams.monitor.records import Source
 from streams.runtime.clients import ISOLATION, LogEnds
 from streams.runtime.ledger import Fetch, Ledger
 from streams.runtime.membership import guard
-
-if TYPE_CHECKING:
-    from streams.runtime.app import MonitorApp
 
 LEAVE_WITHIN_S = 5.0
 DISCONNECT_WITHIN_S = 2.0
@@ -122,6 +119,7 @@ class Consumer(driver.Consumer):
     ledger: Ledger
     topics: Mapping[Source, str]
     log_ends: LogEnds
+    is_checkpointed = True  # at the worker's end, by the brokers' word
     _thread: ConsumerThread
 
     def _new_consumer_thread(self) -> ConsumerThread:
@@ -140,7 +138,7 @@ class Consumer(driver.Consumer):
             log.warning("Left without a checkpoint: not confirmed in %.0f s", LEAVE_WITHIN_S)
         finally:
             if self.app.should_stop and not confirmed:
-                cast("MonitorApp", self.app).is_checkpointed = False
+                self.is_checkpointed = False
 
     async def seek_to_committed(self) -> Mapping[TP, int]:
         """Seek to where the restored states go on; what is committed is only for people to see."""

@@ -1,8 +1,8 @@
 """The records of the compacted topic ``state``: headers, checksums, keys.
 
 A root and what it names carry the owner's epoch in their keys, so a former owner that has not
-noticed yet cannot make compaction remove ours. Under the key ``snapshot`` lies what earlier versions
-look for: their last snapshot, or the note that there is a newer one.
+noticed yet cannot make compaction remove ours. Under the key ``snapshot`` lies what earlier
+versions look for: their last snapshot, or the note that there is a newer one.
 """
 
 import struct

@@ -44,10 +44,10 @@ async def test_a_worker_is_checkpointed_at_its_end_only_by_the_brokers_word(
     monkeypatch.setattr(module, "LEAVE_WITHIN_S", 0.05)
     consumer: Any = object.__new__(Consumer)
     consumer.ledger = SimpleNamespace(release=release)
-    consumer.app = SimpleNamespace(should_stop=stops, is_checkpointed=True)
+    consumer.app = SimpleNamespace(should_stop=stops)
     if release is refused:
         with pytest.raises(ConnectionError):
             await consumer.wait_empty()
     else:
         await consumer.wait_empty()
-    assert consumer.app.is_checkpointed is checkpointed
+    assert consumer.is_checkpointed is checkpointed
