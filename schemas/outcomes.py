@@ -1,4 +1,4 @@
-"""The journal ``outcomes``: pairs of prediction and label, fences of owners, control changes, gaps.
+"""The journal ``outcomes``: pairs, counts of labels, fences of owners, control changes, gaps.
 
 It writes down what no input log holds: in which order two topics met, which worker owned the
 partition, at which offset a spec or a reference took effect, and what a log has lost.
@@ -34,6 +34,39 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True, tag="outcomes", tag_fi
         lengths = {len(column) for column in own if isinstance(column, list)}
         if len(lengths) != 1:
             raise ValueError(f"expected columns of equal length, got {sorted(lengths)}")
+
+
+class LabelCounts(msgspec.Struct, kw_only=True):
+    """What became of a model's labels; a label counts once in one of the first four after all."""
+
+    labels: Count = 0
+    paired: Count = 0  # with the prediction of one version at least
+    duplicate: Count = 0  # the id had a label already
+    beyond_horizon: Count = 0  # of every prediction with its id
+    unpaired: Count = 0  # found no prediction with its id
+    late: Count = 0  # of the unpaired: found it after all
+    forgotten: Count = 0  # labels without a prediction that are waited for no more
+    other_key: Count = 0  # whose record had another key than the model
+
+
+class LabelReport(msgspec.Struct, frozen=True, kw_only=True, tag="labels", tag_field="kind"):
+    """What became of a model's labels up to an offset, since the first one.
+
+    Written after every 100 labels or more, at the end of a record. One that does not reach beyond
+    the last one taken is a second report of the same labels.
+    """
+
+    epoch: Count
+    sequence: Count
+    model: Name
+    last_offset: Count  # of ``labels``
+    timestamp_ms: Millis  # latest of the records' own
+    counts: LabelCounts
+    predictions: bool  # whether this partition has had predictions of the model
+    id: str = ""  # of the latest label without a prediction
+    key: str = ""  # the latest that was not the model, cut
+    label_ts_ms: Millis = 0  # of the latest label beyond the horizon
+    prediction_ts_ms: Millis = 0  # and of its prediction
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True, tag="fence", tag_field="kind"):
@@ -92,4 +125,4 @@ class Poison(msgspec.Struct, frozen=True, kw_only=True, tag="poison", tag_field=
     error: Annotated[str, msgspec.Meta(max_length=500)]
 
 
-JournalEntry = Outcomes | Fence | ControlChange | Gap | Poison
+JournalEntry = Outcomes | LabelReport | Fence | ControlChange | Gap | Poison

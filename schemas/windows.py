@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from schemas.outcomes import LabelCounts
+
 WINDOW_TYPE = "io.tidegauge.window.closed.v1"
 
 
@@ -52,4 +54,5 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     series: dict[str, SeriesReport] = {}
     metrics: dict[str, float | None] = {}
     shortened: bool = False  # whether it was too large, and is without columns and series
+    labels: LabelCounts | None = None  # of outcomes: of the model, since the window before
     adwin: dict[str, float] = {}  # second opinion on the loss: windows kept, mean, alarms so far

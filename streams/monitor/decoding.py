@@ -41,6 +41,12 @@ class Head(msgspec.Struct, frozen=True):
     version: Version = ""
 
 
+class Shape(msgspec.Struct, frozen=True):
+    """What tells a frame from a row. Of no other field even the name is read."""
+
+    ids: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+
+
 class Kept(msgspec.Struct, frozen=True):
     """A record held until its model's types are known."""
 
@@ -67,7 +73,7 @@ class Intake(msgspec.Struct):
 HEAD = msgspec.json.Decoder(Head)
 _MODEL = re.compile(rb'"model"\s*:\s*"([ !#-\[\]-~]{1,200})"').search  # plain ASCII, no escapes
 _VERSION = re.compile(rb'"version"\s*:\s*"([ !#-\[\]-~]{0,100})"').search
-KEYS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_SHAPE = msgspec.json.Decoder(Shape)
 _ROW: dict[str, msgspec.json.Decoder[Any]] = {
     "predictions": msgspec.json.Decoder(Prediction),
     "features": msgspec.json.Decoder(Features),
@@ -89,6 +95,11 @@ _LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
     "predictions": msgspec.json.Decoder(_LooseFrame),
     "features": msgspec.json.Decoder(_LooseFeatureFrame),
 }
+
+
+def has_ids(value: bytes) -> bool:
+    """Return whether what is no row is meant as a frame."""
+    return _SHAPE.decode(value).ids is not msgspec.UNSET
 
 
 def check_lengths(rows: int, columns: dict[str, Sequence[Any] | None]) -> None:
@@ -254,8 +265,12 @@ class BatchReader:
         value = record.value or b""
         group = self._group(key)
         assert group is not None
-        if "ids" not in KEYS.decode(value):
+        try:
             row = group.read.row(value)
+        except FAULTS:
+            if not has_ids(value):
+                raise
+        else:
             check_ahead(row.ts_ms, record.timestamp)
             group.rows.append(row)
             group.offsets.append(record.offset)
@@ -312,8 +327,12 @@ class BatchReader:
     def _generic(self, record: Record | Kept) -> list[dict[str, Any]]:
         """Return the features of each row of a record whose columns are not known."""
         value = record.value or b""
-        if "ids" not in KEYS.decode(value):
+        try:
             row = _ROW[self.source].decode(value)
+        except FAULTS:
+            if not has_ids(value):
+                raise
+        else:
             if len(row.features) > MAX_FEATURES:
                 raise ValueError(f"expected at most {MAX_FEATURES} features - at `$.features`")
             check_ahead(row.ts_ms, record.timestamp)

@@ -1,34 +1,53 @@
 """Joins predictions and labels by id: either order, each pair once, within a horizon.
 
+The first prediction of an id and a version meets the first label of that id, whichever comes first.
 The store is a cache of what the logs hold; a restore rebuilds it by reading them again from
 ``rebuild_from``. What was already paired stands in the journal, whatever order a replay takes.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from itertools import islice, takewhile
+from typing import Protocol, TypeVar
 
 import msgspec
 
+from schemas.outcomes import LabelReport
+from streams.monitor.label_tally import BEYOND, REPORTED, Label, LabelRecord, LabelTally, Met
+from streams.monitor.watermark import STEPS, Watermark
+
 MAX_HELD = 1_000_000  # predictions and labels held in a partition; beyond, the oldest are forgotten
+MAX_STORES = 2000  # models of which anything is held
+SPARE = 64  # part of them that is forgotten at once
 MAX_MARKS = 64
 PAIRS_PER_RECORD = 4000  # some 400 kB of journal
 ID_BYTES_PER_RECORD = 500_000
+GRACE_MS = 86_400_000  # at least, by which rows may come out of order
+GRACE = 10  # part of the horizon, if that is more
 
-Prediction = tuple[str, int, float, int]  # version, ts_ms, score, offset
+Key = tuple[str, str]  # model, version
 
 
-class Label(NamedTuple):
-    """A label as it came."""
+class Prediction(msgspec.Struct, gc=False):
+    """What the join needs of a prediction."""
 
-    id: str
+    version: str
     ts_ms: int
-    value: float
+    score: float
     offset: int
 
 
-class Pair(NamedTuple):
+class Row(Protocol):
+    """Either of the two."""
+
+    offset: int
+
+
+AnyRow = TypeVar("AnyRow", Prediction, Label)
+
+
+class Pair(msgspec.Struct, gc=False):
     """A prediction that met its label."""
 
     id: str
@@ -47,29 +66,69 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
 
 
 class JoinCounts(msgspec.Struct):
-    """What the join did, and what it could not pair."""
+    """What the join did; what became of labels is counted by model."""
 
     pairs: int = 0
     duplicate_predictions: int = 0
-    duplicate_labels: int = 0
-    beyond_horizon: int = 0
-    forgotten: int = 0
+    forgotten: int = 0  # predictions: more were held than there is room for
+
+
+class StoreState(msgspec.Struct):
+    """What of a store the logs alone do not say, for the snapshot."""
+
+    predictions: Watermark
+    labels: Watermark
+    tally: LabelTally
 
 
 @dataclass(slots=True)
 class Store:
-    """Predictions and waiting labels of one model, each in the order of its log."""
+    """Predictions without a label and the known labels of one model, in the order of their logs."""
 
-    predictions: dict[str, Prediction] = field(default_factory=dict)
-    paired: set[str] = field(default_factory=set)
+    predictions: dict[str, dict[str, Prediction]] = field(default_factory=dict)  # by version
     labels: dict[str, Label] = field(default_factory=dict)
-    newest_offset: int = 0  # of a prediction
-    latest_prediction_ms: int = 0
-    latest_label_ms: int = 0
+    predictions_log: Watermark = field(default_factory=Watermark)
+    labels_log: Watermark = field(default_factory=Watermark)
+    tally: LabelTally = field(default_factory=LabelTally)
 
     def __len__(self) -> int:
-        """Return how many predictions and waiting labels are held."""
-        return len(self.predictions) + len(self.labels)
+        """Return how many predictions and labels are held."""
+        return sum(map(len, self.predictions.values())) + len(self.labels)
+
+    @property
+    def has_predictions(self) -> bool:
+        """Whether there ever was one."""
+        return self.predictions_log.first is not None
+
+    def forget(self, horizon_ms: int) -> None:
+        """Drop what can have no partner to come in either log.
+
+        Either log may run far ahead of the other while a worker catches up.
+        """
+        times = self.predictions_log.ts_ms, self.labels_log.ts_ms
+        before_ms = min(-1 if ts_ms is None else ts_ms for ts_ms in times) - kept_ms(horizon_ms)
+        if self.predictions_log.forget(before_ms) | self.labels_log.forget(before_ms):
+            self.drop()
+
+    def drop(self) -> None:
+        """Drop what is forgotten."""
+        for version, held in list(self.predictions.items()):
+            drop_before(held, self.predictions_log.forgotten)
+            if not held:
+                del self.predictions[version]
+        dropped = drop_before(self.labels, self.labels_log.forgotten)
+        self.tally.counts.forgotten += sum(not label.met for label in dropped)
+
+    def forget_oldest(self, surplus: int) -> None:
+        """Forget this many of whichever there are most, with those in the same record."""
+        fullest = max(self.predictions.values(), key=len, default={})
+        rows: Iterable[Row] = fullest.values()
+        log = self.predictions_log
+        if len(self.labels) > len(fullest):
+            rows, log = self.labels.values(), self.labels_log
+        for row in islice(rows, surplus):
+            log.forgotten = row.offset + 1
+        self.drop()
 
 
 class Join:
@@ -79,123 +138,181 @@ class Join:
         self.stores: defaultdict[str, Store] = defaultdict(Store)
         self.counts = JoinCounts()
         self.marks: list[Mark] = [Mark(0, 0, 0)]
-        self.journaled: set[tuple[str, str]] = set()  # pairs that the journal holds already
+        # Of the journal, by model and version: ids that were paired before the snapshot, and after.
+        self.settled: defaultdict[Key, set[str]] = defaultdict(set)
+        self.journaled: defaultdict[Key, set[str]] = defaultdict(set)
+        self.reported: dict[tuple[str, int], LabelReport] = {}  # by last offset
+        self._met: dict[Met, Met] = {}  # each once, as there is one a label
         self._held = 0
 
     def add_predictions(
-        self,
-        model: str,
-        arrived: Sequence[tuple[str, Prediction]],
-        horizon_ms: int,
-        in_label_order: bool = False,
+        self, model: str, arrived: Sequence[tuple[str, Prediction]], horizon_ms: int
     ) -> list[Pair]:
         """Take predictions by id, in the order of the log, whatever their versions.
 
         Return the pairs they make with labels that came before them, in the order of the
-        predictions; or of the labels, as if these had come later.
+        predictions of each version.
+        """
+        store, pairs = self.stores[model], list[Pair]()
+        before, log = len(store), store.predictions_log
+        for piece in log.pieces(arrived):
+            for version, own in by_version(piece).items():
+                pairs += self._take(model, version, own, horizon_ms)
+            low_ms = min(prediction.ts_ms for _, prediction in piece)
+            if log.see(piece[0][1].offset, low_ms, len(piece), kept_ms(horizon_ms) // STEPS):
+                store.forget(horizon_ms)
+        self._bound(len(store) - before)
+        return pairs
+
+    def add_released(
+        self, model: str, version: str, arrived: Sequence[tuple[str, Prediction]], horizon_ms: int
+    ) -> list[Pair]:
+        """Take predictions that were held until their types were known.
+
+        Return pairs in the order of the labels, as if these had come later. The log has long
+        gone on.
         """
         store = self.stores[model]
-        before = len(store)
-        fresh = dict(arrived)
-        if len(fresh) == len(arrived) and store.predictions.keys().isdisjoint(fresh):
-            store.predictions |= fresh
-        else:
-            self._add_first(store, arrived)
-        if arrived[0][1][3] < store.newest_offset:  # a version's first rows, until now untyped
-            store.predictions = dict(sorted(store.predictions.items(), key=lambda i: i[1][3]))
-        store.newest_offset = max(store.newest_offset, arrived[-1][1][3])
-        pairs: list[Pair] = []
-        if store.labels:
-            latest_ms = max(map(_ts_ms, arrived))
-            store.latest_prediction_ms = max(store.latest_prediction_ms, latest_ms)
-            found = fresh.keys() & store.labels.keys()
-            order = filter(found.__contains__, store.labels if in_label_order else fresh)
-            waiting = [store.labels.pop(id_) for id_ in list(order)]
-            pairs = self._pair_all(model, store, waiting, horizon_ms)
-        self._held += len(store) - before
-        self._bound(store, horizon_ms)
+        before, log = len(store), store.predictions_log
+        log.begin(arrived[0][1].offset)
+        kept = [item for item in arrived if item[1].offset >= log.forgotten]
+        pairs = self._take(model, version, kept, horizon_ms, in_label_order=True)
+        self._bound(len(store) - before)
         return pairs
 
-    def _add_first(self, store: Store, arrived: Sequence[tuple[str, Prediction]]) -> None:
-        """Add predictions of which some were delivered before: the first delivery stands."""
+    def _take(
+        self,
+        model: str,
+        version: str,
+        arrived: Sequence[tuple[str, Prediction]],
+        horizon_ms: int,
+        in_label_order: bool = False,
+    ) -> list[Pair]:
+        store = self.stores[model]
+        held, fresh = store.predictions.setdefault(version, {}), dict(arrived)
+        known = fresh.keys() & store.labels.keys()
+        if known or len(fresh) < len(arrived) or not held.keys().isdisjoint(fresh):
+            fresh = self._first(store, version, arrived)
+        held |= fresh
+        pairs: list[Pair] = []
+        for id_ in list(filter(known.__contains__, store.labels if in_label_order else fresh)):
+            label = store.labels[id_]
+            was = label.met
+            if id_ in fresh:
+                if pair := self._pair((model, version), held, label, horizon_ms):
+                    pairs.append(pair)
+                store.tally.reached(label, was)
+        return pairs
+
+    def _first(
+        self, store: Store, version: str, arrived: Sequence[tuple[str, Prediction]]
+    ) -> dict[str, Prediction]:
+        """Return what was not delivered before: the first delivery stands."""
+        held, fresh = store.predictions[version], dict[str, Prediction]()
         for id_, prediction in arrived:
-            if id_ in store.predictions:
+            label = store.labels.get(id_)
+            if id_ in held or id_ in fresh or (label is not None and version in label.met):
                 self.counts.duplicate_predictions += 1
             else:
-                store.predictions[id_] = prediction
+                fresh[id_] = prediction
+        return fresh
 
-    def add_labels(self, model: str, labels: Iterable[Label], horizon_ms: int) -> list[Pair]:
-        """Take labels; return the pairs they make. One without its prediction waits for it."""
-        store = self.stores[model]
-        before = len(store)
-        pairs = self._pair_all(model, store, labels, horizon_ms)
-        self._held += len(store) - before
-        self._bound(store, horizon_ms)
+    def add_labels(
+        self, model: str, records: Iterable[LabelRecord], horizon_ms: int
+    ) -> list[Pair | LabelReport]:
+        """Take labels; return the pairs they make, with reports of what became of all.
+
+        A label waits for predictions, and is known to those of further versions.
+        """
+        store, found = self.stores[model], list[Pair | LabelReport]()
+        before, tally = len(store), store.tally
+        step_ms = kept_ms(horizon_ms) // STEPS
+        for record in records:
+            tally.see(record)
+            for label in record.labels:
+                if label.id in store.labels and not self._supersedes(store, label, horizon_ms):
+                    tally.counts.duplicate += 1
+                    continue
+                store.labels[label.id] = label
+                found += self._meet(model, store, label, horizon_ms)
+                tally.arrived(label)
+            batch = tally.batch
+            if batch.labels >= REPORTED:
+                store.labels_log.see(batch.first_offset, batch.low_ms, batch.labels, step_ms)
+                store.forget(horizon_ms)
+                found += self._report(model, store)
+        self._bound(len(store) - before)
+        return found
+
+    def _supersedes(self, store: Store, label: Label, horizon_ms: int) -> bool:
+        """Return whether a label stands in the place of the first of its id.
+
+        It does where no prediction could have met both: one is of another time, or misdated.
+        """
+        known = store.labels[label.id]
+        if abs(label.ts_ms - known.ts_ms) <= 2 * horizon_ms:
+            return False
+        label.met = tuple(version for version in known.met if version is not None)
+        del store.labels[label.id]  # with its place in the order
+        return True
+
+    def _meet(self, model: str, store: Store, label: Label, horizon_ms: int) -> list[Pair]:
+        pairs: list[Pair] = []
+        for version, held in store.predictions.items():
+            if label.id in held and (pair := self._pair((model, version), held, label, horizon_ms)):
+                pairs.append(pair)
         return pairs
+
+    def _pair(
+        self, key: Key, held: dict[str, Prediction], label: Label, horizon_ms: int
+    ) -> Pair | None:
+        """Return the pair of a label and a prediction, unless it is too late or journaled."""
+        prediction = held[label.id]
+        if abs(label.ts_ms - prediction.ts_ms) > horizon_ms:
+            label.met = label.met or BEYOND
+            self.stores[key[0]].tally.beyond_ms = label.ts_ms, prediction.ts_ms
+            return None
+        del held[label.id]
+        met = (*label.met, key[1])
+        label.met = self._met.setdefault(met, met)
+        self.counts.pairs += 1
+        if self.journaled and label.id in self.journaled[key]:
+            self.journaled[key].discard(label.id)
+            return None
+        return Pair(label.id, prediction, label)
+
+    def _report(self, model: str, store: Store) -> list[LabelReport]:
+        """Return what became of a model's labels; what the journal says already stands."""
+        report = store.tally.report(model, store.has_predictions)
+        told = self.reported.pop((model, report.last_offset), None)
+        if told is None:
+            return [report]
+        store.tally.counts = msgspec.structs.replace(told.counts)
+        return []
 
     def unknown(self, model: str, ids: Iterable[str]) -> bool:
         """Return whether a label names a prediction that is not here."""
         store = self.stores.get(model)
-        return store is None or not all(id_ in store.predictions for id_ in ids)
+        if store is None:
+            return True
+        known: list[Container[str]] = [store.labels, *store.predictions.values()]
+        return not all(any(id_ in held for held in known) for id_ in ids)
 
-    def _pair_all(
-        self, model: str, store: Store, labels: Iterable[Label], horizon_ms: int
-    ) -> list[Pair]:
-        pairs, latest_ms = [], store.latest_label_ms
-        for label in labels:
-            latest_ms = max(latest_ms, label.ts_ms)
-            prediction = store.predictions.get(label.id)
-            if label.id in store.paired or label.id in store.labels:
-                self.counts.duplicate_labels += 1
-            elif (model, label.id) in self.journaled:
-                self.journaled.discard((model, label.id))
-                store.paired.add(label.id)
-                self.counts.pairs += 1
-            elif prediction is None:
-                store.labels[label.id] = label
-            elif abs(label.ts_ms - prediction[1]) > horizon_ms:
-                self.counts.beyond_horizon += 1
-            else:
-                store.paired.add(label.id)
-                self.counts.pairs += 1
-                pairs.append(Pair(label.id, prediction, label))
-        store.latest_label_ms = latest_ms
-        return pairs
-
-    def _bound(self, store: Store, horizon_ms: int) -> None:
-        """Forget what is beyond the horizon, then the oldest of whichever model holds most."""
-        self._forget(store, horizon_ms)
-        while (surplus := self._held - MAX_HELD) > 0:
+    def _bound(self, added: int) -> None:
+        """Forget the oldest of whichever model holds most, where there is no room for more."""
+        self._held += added
+        while self._held > MAX_HELD or len(self.stores) > MAX_STORES:
             model = max(self.stores, key=lambda name: len(self.stores[name]))
-            self._forget(self.stores[model], horizon_ms, surplus)
-            if not len(self.stores[model]):
+            if len(self.stores) > MAX_STORES:  # labels of models that have no predictions here
+                model = min(self.stores, key=lambda name: self.stores[name].has_predictions)
+            store = self.stores[model]
+            before, labels = len(store), len(store.labels)
+            store.forget_oldest(self._held - MAX_HELD + MAX_HELD // SPARE)
+            dropped = before - len(store)
+            self._held -= dropped
+            self.counts.forgotten += dropped - (labels - len(store.labels))
+            if not len(store):
                 del self.stores[model]
-
-    def _forget(self, store: Store, horizon_ms: int, surplus: int = 0) -> None:
-        """Drop what the other side has left behind the horizon, and the oldest of too many.
-
-        Labels may run far ahead of predictions, and the other way round, while a worker catches up.
-        """
-        oldest_ms = store.latest_label_ms - horizon_ms
-        old: list[str] = []  # gathered in one pass: a dict's front is slow to reach again and again
-        for id_, prediction in store.predictions.items():
-            if prediction[1] >= oldest_ms and len(old) >= surplus:
-                break
-            old.append(id_)
-        for id_ in old:
-            ts_ms = store.predictions.pop(id_)[1]
-            self.counts.forgotten += id_ not in store.paired and ts_ms >= oldest_ms
-        store.paired.difference_update(old)
-        oldest_ms = store.latest_prediction_ms - horizon_ms
-        stale: list[str] = []
-        for id_, label in store.labels.items():
-            if label.ts_ms >= oldest_ms and len(old) + len(stale) >= surplus:
-                break
-            stale.append(id_)
-        for id_ in stale:
-            del store.labels[id_]
-        self.counts.forgotten += len(stale)
-        self._held -= len(old) + len(stale)
 
     # --- snapshot and restore ------------------------------------------------------------------
 
@@ -205,16 +322,11 @@ class Join:
         ``oldest_untyped`` is the first prediction that waits for its model's types, and is not
         here yet; where there is none, the next one to come.
         """
-        kept = self.marks
-        oldest_prediction = min(
-            (next(iter(s.predictions.values()))[3] for s in self.stores.values() if s.predictions),
-            default=oldest_untyped,
-        )
-        oldest_prediction = min(oldest_prediction, oldest_untyped)
-        oldest_label = min(
-            (next(iter(s.labels.values())).offset for s in self.stores.values() if s.labels),
-            default=here.labels,
-        )
+        kept, stores = self.marks, self.stores.values()
+        predictions = [s.predictions_log.start for s in stores]
+        labels = [s.labels_log.start for s in stores]
+        oldest_prediction = min([oldest_untyped, *(at for at in predictions if at is not None)])
+        oldest_label = min([here.labels, *(at for at in labels if at is not None)])
         if here != kept[-1]:
             kept.append(here)
         while len(kept) > 1 and (
@@ -224,13 +336,82 @@ class Join:
         if len(kept) > MAX_MARKS:
             del kept[1:-1:2]
 
-    def recall(self, model: str, ids: Iterable[str]) -> None:
-        """Take the ids of pairs that the journal holds."""
-        self.journaled.update((model, id_) for id_ in ids)
+    def state(self, model: str) -> StoreState | None:
+        """Return what a snapshot needs of a model."""
+        if model not in self.stores:
+            return None
+        store = self.stores[model]
+        return StoreState(store.predictions_log, store.labels_log, store.tally)
+
+    def load(self, model: str, state: StoreState) -> None:
+        """Take back what a snapshot says of a model; its rows are read again."""
+        self.stores[model] = Store({}, {}, state.predictions, state.labels, state.tally)
+
+    def recall(self, key: Key, id_: str, settled: bool) -> None:
+        """Take a pair that the journal holds; it is ``settled`` if both sides are read again."""
+        (self.settled if settled else self.journaled)[key].add(id_)
+
+    def rebuild_predictions(self, model: str, arrived: Iterable[tuple[str, Prediction]]) -> None:
+        """Take predictions again that were here at the snapshot."""
+        store = self.stores[model]
+        before = len(store)
+        for id_, prediction in arrived:
+            settled = id_ in self.settled[model, prediction.version]
+            if prediction.offset >= store.predictions_log.forgotten and not settled:
+                store.predictions.setdefault(prediction.version, {}).setdefault(id_, prediction)
+        self._bound(len(store) - before)
+
+    def rebuild_labels(
+        self, model: str, records: Iterable[LabelRecord], horizon_ms: int
+    ) -> list[Pair]:
+        """Take labels again that were here at the snapshot.
+
+        Return the pairs that the journal does not hold: an owner wrote them that had lost the
+        partition.
+        """
+        store, pairs = self.stores[model], list[Pair]()
+        before, tally, counts = len(store), store.tally, msgspec.structs.replace(self.counts)
+        store.tally = LabelTally()  # all of it was counted when it came
+        settled = [(key[1], ids) for key, ids in self.settled.items() if key[0] == model]
+        for record in records:
+            for label in record.labels:
+                if record.offset < store.labels_log.forgotten:
+                    continue
+                met = tuple(version for version, ids in settled if label.id in ids)
+                label.met = self._met.setdefault(met, met)
+                if label.id not in store.labels or self._supersedes(store, label, horizon_ms):
+                    store.labels[label.id] = label
+                    pairs += self._meet(model, store, label, horizon_ms)
+        store.tally, self.counts = tally, counts
+        self._bound(len(store) - before)
+        return pairs
 
 
-def _ts_ms(arrived: tuple[str, Prediction]) -> int:
-    return arrived[1][1]
+def kept_ms(horizon_ms: int) -> int:
+    """Return for how long a row may find its partner, in event time of either log."""
+    return horizon_ms + max(GRACE_MS, horizon_ms // GRACE)
+
+
+def by_version(
+    arrived: Sequence[tuple[str, Prediction]],
+) -> dict[str, Sequence[tuple[str, Prediction]]]:
+    """Return predictions by version; mostly there is one."""
+    versions = {prediction.version for _, prediction in arrived}
+    if len(versions) == 1:
+        return {arrived[0][1].version: arrived}
+    return {
+        version: [item for item in arrived if item[1].version == version]
+        for version in sorted(versions)
+    }
+
+
+def drop_before(held: dict[str, AnyRow], offset: int) -> list[AnyRow]:
+    """Drop and return the rows before an offset; they lie in its order."""
+    # gathered in one pass: a dict's front is slow to reach again and again
+    old = list(takewhile(lambda item: item[1].offset < offset, held.items()))
+    for id_, _ in old:
+        del held[id_]
+    return [row for _, row in old]
 
 
 def records_of(pairs: list[Pair]) -> Iterable[list[Pair]]:

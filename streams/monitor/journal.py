@@ -5,7 +5,15 @@ from collections.abc import Iterable
 import msgspec
 
 from schemas.monitors import MonitorSpec
-from schemas.outcomes import ControlChange, Fence, Gap, JournalEntry, Outcomes, Poison
+from schemas.outcomes import (
+    ControlChange,
+    Fence,
+    Gap,
+    JournalEntry,
+    LabelReport,
+    Outcomes,
+    Poison,
+)
 from schemas.references import Reference
 from streams.monitor.join import Pair, records_of
 from streams.monitor.records import Output, Source
@@ -76,16 +84,29 @@ class JournalWriter(msgspec.Struct):
         )
         return Output("outcomes", None, msgspec.json.encode(entry))
 
-    def pairs(self, model: str, pairs: Iterable[Pair]) -> list[Output]:
-        """Return the entries for pairs of one model, in their order."""
+    def pairs(self, model: str, found: Iterable[Pair | LabelReport]) -> list[Output]:
+        """Return the entries for pairs of one model and reports of its labels, in their order."""
+        outputs, pairs = list[Output](), list[Pair]()
+        for one in found:
+            if isinstance(one, Pair):
+                pairs.append(one)
+            else:
+                outputs += [*self._pairs(model, pairs), self._report(one)]
+                pairs = []
+        return [*outputs, *self._pairs(model, pairs)]
+
+    def _pairs(self, model: str, pairs: list[Pair]) -> Iterable[Output]:
         by_version: dict[str, list[Pair]] = {}
         for pair in pairs:
-            by_version.setdefault(pair.prediction[0], []).append(pair)
-        return [
-            self._outcomes(model, version, piece)
-            for version, own in by_version.items()
-            for piece in records_of(own)
-        ]
+            by_version.setdefault(pair.prediction.version, []).append(pair)
+        for version, own in by_version.items():
+            for piece in records_of(own):
+                yield self._outcomes(model, version, piece)
+
+    def _report(self, report: LabelReport) -> Output:
+        self.sequence += 1
+        entry = msgspec.structs.replace(report, epoch=self.epoch, sequence=self.sequence)
+        return Output("outcomes", report.model.encode(), msgspec.json.encode(entry))
 
     def _outcomes(self, model: str, version: str, pairs: list[Pair]) -> Output:
         self.sequence += 1
@@ -96,10 +117,10 @@ class JournalWriter(msgspec.Struct):
             version=version,
             ids=[pair.id for pair in pairs],
             ts_ms=[pair.label.ts_ms for pair in pairs],
-            prediction_ts_ms=[pair.prediction[1] for pair in pairs],
-            predictions=[pair.prediction[2] for pair in pairs],
+            prediction_ts_ms=[pair.prediction.ts_ms for pair in pairs],
+            predictions=[pair.prediction.score for pair in pairs],
             labels=[pair.label.value for pair in pairs],
-            prediction_offsets=[pair.prediction[3] for pair in pairs],
+            prediction_offsets=[pair.prediction.offset for pair in pairs],
             label_offsets=[pair.label.offset for pair in pairs],
         )
         return Output("outcomes", model.encode(), msgspec.json.encode(entry))

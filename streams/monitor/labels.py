@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from schemas import events
-from streams.monitor.decoding import KEYS, check_ahead, check_lengths, named
-from streams.monitor.join import Label
+from streams.monitor.decoding import check_ahead, check_lengths, has_ids, named
+from streams.monitor.label_tally import Label, LabelRecord
 from streams.monitor.records import Record
 from streams.monitor.rejections import FAULTS, Rejection, present, rejection
 
@@ -24,48 +24,57 @@ _TYPED = msgspec.json.Decoder(events.LabelFrame)
 _ROW = msgspec.json.Decoder(events.Label)
 _FRAME = msgspec.json.Decoder(_LooseFrame)
 
-Labels = list[tuple[str, Label]]  # model, label
 
-
-def read_labels(records: Sequence[Record]) -> tuple[Labels, list[Rejection]]:
+def read_labels(records: Sequence[Record]) -> tuple[list[LabelRecord], list[Rejection]]:
     """Return the labels of a batch in the order of the log, and what could not be read."""
-    found: Labels = []
+    found: list[LabelRecord] = []
     rejections: list[Rejection] = []
     for record in records:
         try:
-            value = present(record.value)
-            if "ids" in KEYS.decode(value):
-                _read_frame(record, found, rejections)
-            else:
-                row = _ROW.decode(value)
-                check_ahead(row.ts_ms, record.timestamp)
-                row.model.encode()
-                found.append((row.model, Label(row.id, row.ts_ms, float(row.label), record.offset)))
+            model, labels = _read(record, rejections)
         except FAULTS as fault:
             rejections.append(rejection(record, fault, (named(record.value or b"")[0], "")))
+        else:
+            if labels:
+                at = record.offset, record.timestamp, record.key
+                found.append(LabelRecord(model, *at, labels))
     return found, rejections
 
 
-def _read_frame(record: Record, found: Labels, rejections: list[Rejection]) -> None:
+def _read(record: Record, rejections: list[Rejection]) -> tuple[str, list[Label]]:
+    value = present(record.value)
     try:
-        typed = _TYPED.decode(record.value or b"")
+        row = _ROW.decode(value)
+    except FAULTS:
+        if not has_ids(value):
+            raise
+        return _read_frame(record, value, rejections)
+    check_ahead(row.ts_ms, record.timestamp)
+    row.model.encode()
+    return row.model, [Label(row.id, row.ts_ms, float(row.label), record.offset)]
+
+
+def _read_frame(
+    record: Record, value: bytes, rejections: list[Rejection]
+) -> tuple[str, list[Label]]:
+    try:
+        typed = _TYPED.decode(value)
         check_lengths(len(typed.ids), {"ts_ms": typed.ts_ms, "labels": typed.labels})
         check_ahead(max(typed.ts_ms), record.timestamp)
         typed.model.encode()
     except FAULTS:
-        _salvage(record, found, rejections)
-    else:
-        values = map(float, typed.labels)
-        columns = zip(typed.ids, typed.ts_ms, values, repeat(record.offset))
-        found += zip(repeat(typed.model), map(Label._make, columns))
+        return _salvage(record, value, rejections)
+    values, offsets = map(float, typed.labels), repeat(record.offset)
+    return typed.model, list(map(Label, typed.ids, typed.ts_ms, values, offsets))
 
 
-def _salvage(record: Record, found: Labels, rejections: list[Rejection]) -> None:
+def _salvage(record: Record, value: bytes, rejections: list[Rejection]) -> tuple[str, list[Label]]:
     """Keep the good rows of a frame, reject the others as a frame of their own."""
-    frame = _FRAME.decode(record.value or b"")
+    frame = _FRAME.decode(value)
     frame.model.encode()
     check_lengths(len(frame.ids), {"ts_ms": frame.ts_ms, "labels": frame.labels})
-    bad, reason = [], ""
+    found: list[Label] = []
+    bad, reason = list[int](), ""
     for index, (id_, ts_ms, label) in enumerate(
         zip(frame.ids, frame.ts_ms, frame.labels, strict=True)
     ):
@@ -73,7 +82,7 @@ def _salvage(record: Record, found: Labels, rejections: list[Rejection]) -> None
         try:
             row = msgspec.convert(loose, events.Label)
             check_ahead(row.ts_ms, record.timestamp)
-            found.append((row.model, Label(row.id, row.ts_ms, float(row.label), record.offset)))
+            found.append(Label(row.id, row.ts_ms, float(row.label), record.offset))
         except FAULTS as fault:
             bad.append(index)
             reason = reason or str(fault)
@@ -84,8 +93,9 @@ def _salvage(record: Record, found: Labels, rejections: list[Rejection]) -> None
             "ts_ms": [frame.ts_ms[i] for i in bad],
             "labels": [frame.labels[i] for i in bad],
         }
-        value = msgspec.json.encode(kept)
+        mended = msgspec.json.encode(kept)
         whose, where = (frame.model, ""), f" in row {bad[0]} of the frame"
         rejections.append(
-            Rejection(record, reason, rows=len(bad), of=whose, where=where, value=value)
+            Rejection(record, reason, rows=len(bad), of=whose, where=where, value=mended)
         )
+    return frame.model, found

@@ -3,14 +3,22 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from typing import Literal
 
 import msgspec
 
 from schemas.alerts import Alert
 from schemas.monitors import MonitorSpec, milliseconds
-from schemas.outcomes import ControlChange, Fence, Gap, JournalEntry, Poison
+from schemas.outcomes import (
+    ControlChange,
+    Fence,
+    Gap,
+    JournalEntry,
+    LabelReport,
+    Outcomes,
+    Poison,
+)
 from schemas.references import Reference
 from streams.monitor.block import Block
 from streams.monitor.bounds import bounded
@@ -19,9 +27,11 @@ from streams.monitor.control import Control, control
 from streams.monitor.decoding import NOBODY, Key
 from streams.monitor.gaps import gap_alerts
 from streams.monitor.incidents import Origin
-from streams.monitor.join import Join, Label, Mark, Pair, Prediction
+from streams.monitor.join import Join, Mark, Pair, Prediction
 from streams.monitor.journal import JournalWriter, Position, read_entry
-from streams.monitor.labels import Labels, read_labels
+from streams.monitor.label_tally import LabelRecord
+from streams.monitor.label_watch import LabelWatch
+from streams.monitor.labels import read_labels
 from streams.monitor.layouts import read_snapshot
 from streams.monitor.performance import PerformanceMonitor
 from streams.monitor.poison import FoldError, Poisons, poison_alert, refused
@@ -44,6 +54,7 @@ from streams.monitor.trial import check_control
 
 Input = Literal["predictions", "features", "labels"]
 ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
+Arrived = tuple[str, Prediction]  # id
 INPUTS: tuple[Input, ...] = ("predictions", "features", "labels")
 
 
@@ -73,6 +84,7 @@ class Partition:
         self.writer = JournalWriter()
         self.outcome_controls: dict[Key, Control] = {}
         self.performance: dict[Key, PerformanceMonitor] = {}
+        self.label_watches: dict[str, LabelWatch] = {}
         self.readability: dict[Source, Readability] = {
             source: Readability(source, settings.topics[source], number) for source in INPUTS
         }
@@ -85,7 +97,7 @@ class Partition:
         self._digests: dict[Key, str] = {}
         self._spread: dict[Key, bool] = {}  # whether a version's first record had another key
         self._ahead_of: Sequence[Record] = ()  # a batch of labels, read but not folded
-        self._ahead: tuple[Labels, list[Rejection]] = ([], [])
+        self._ahead: tuple[list[LabelRecord], list[Rejection]] = ([], [])
         self._owed: list[tuple[str, list[Pair]]] = []  # found by a restore, not in the journal
 
     # --- folding -------------------------------------------------------------------------------
@@ -118,6 +130,7 @@ class Partition:
 
     def _fold(self, source: Source, fresh: Sequence[Record], poison: Poison | None) -> Folded:
         owed, self._owed = self._owed, []
+        self.join.settled.clear()
         outputs = [entry for model, pairs in owed for entry in self.writer.pairs(model, pairs)]
         rejections: list[Rejection] = []
         rows: dict[Key, list[Rows]] = {}
@@ -133,10 +146,11 @@ class Partition:
                 rows.setdefault(key, []).append(block)
         elif source == "labels":
             labels, rejections = self._read_labels(fresh)
-            self.tallies[source].observed += len(labels)
+            self.tallies[source].observed += sum(len(record.labels) for record in labels)
             outputs += self._fold_labels(labels)
             for model, own in _by_model(labels).items():
-                rows[model, ""] = [Listed(own, itemgetter(1), itemgetter(3))]  # ts_ms, offset
+                found = [label for record in own for label in record.labels]
+                rows[model, ""] = [Listed(found, attrgetter("ts_ms"), attrgetter("offset"))]
         else:
             outputs += self._fold_each(source, fresh, rejections)
         if unknown is not None:
@@ -169,29 +183,35 @@ class Partition:
         return folded
 
     def _join_predictions(
-        self, model: str, arrived: list[tuple[str, Prediction]], released: Mapping[Key, int]
+        self, model: str, arrived: list[Arrived], released: Mapping[Key, int]
     ) -> list[Output]:
         """Join predictions; those held until their types were known as if they had not been.
 
         Their labels may have come meanwhile; they pair in their own order, as they would have.
         """
-        horizon_ms, outputs = self._horizon(model), list[Output]()
+        self._moved.add((model, ""))
+        horizon_ms, found = self._horizon(model), list[Pair]()
         ends = {version: end for (name, version), end in released.items() if name == model}
-        held, rest = list[tuple[str, Prediction]](), arrived
-        if ends:
-            held = [item for item in arrived if item[1][3] <= ends.get(item[1][0], -1)]
-            rest = [item for item in arrived if item[1][3] > ends.get(item[1][0], -1)]
-        for part, in_label_order in ((held, True), (rest, False)):
-            if part:
-                pairs = self.join.add_predictions(model, part, horizon_ms, in_label_order)
-                outputs += self.writer.pairs(model, pairs)
-        return outputs
+        held: dict[str, list[Arrived]] = {version: [] for version in ends}
+        rest: list[Arrived] = arrived if not ends else []
+        for item in arrived if ends else ():
+            was_held = item[1].offset <= ends.get(item[1].version, -1)
+            (held[item[1].version] if was_held else rest).append(item)
+        for version, end in sorted(ends.items(), key=itemgetter(1)):
+            before = [item for item in rest if item[1].offset < end]
+            found += self.join.add_predictions(model, before, horizon_ms)
+            if held[version]:
+                found += self.join.add_released(model, version, held[version], horizon_ms)
+            rest = rest[len(before) :]
+        found += self.join.add_predictions(model, rest, horizon_ms)
+        return self.writer.pairs(model, found)
 
-    def _fold_labels(self, labels: Labels) -> list[Output]:
+    def _fold_labels(self, labels: list[LabelRecord]) -> list[Output]:
         outputs: list[Output] = []
         for model, own in _by_model(labels).items():
-            pairs = self.join.add_labels(model, own, self._horizon(model))
-            outputs += self.writer.pairs(model, pairs)
+            self._moved.add((model, ""))
+            found = self.join.add_labels(model, own, self._horizon(model))
+            outputs += self.writer.pairs(model, found)
         return outputs
 
     def _horizon(self, model: str) -> int:
@@ -226,6 +246,8 @@ class Partition:
         if isinstance(entry, Poison):
             topic = self.settings.topics[entry.source]
             return [poison_alert(entry, topic, self.number, timestamp)] if entry.alone else []
+        if isinstance(entry, LabelReport):
+            return self._fold_report(entry)
         key = (entry.model, entry.version)
         self._moved.add(key)
         if isinstance(entry, ControlChange):
@@ -235,6 +257,25 @@ class Partition:
             return self._watch_outcomes(key, held if held == new else new)  # a snapshot has it once
         self.tallies["outcomes"].observed += len(entry.ids)
         return self._performance(key).fold(entry)
+
+    def _fold_report(self, report: LabelReport) -> list[Output]:
+        model = report.model
+        watch = self._label_watch(model)
+        added = watch.take(report)
+        if added is None:
+            return []
+        self._moved.add((model, ""))
+        for key, monitor in self.performance.items():
+            if key[0] == model:
+                monitor.count(added)
+                self._moved.add(key)
+        return watch.judge(report)
+
+    def _label_watch(self, model: str) -> LabelWatch:
+        if model not in self.label_watches:
+            topic = self.settings.topics["labels"]
+            self.label_watches[model] = LabelWatch(model, topic, self.number)
+        return self.label_watches[model]
 
     def _watch_outcomes(self, key: Key, new: Control) -> list[Output]:
         self.outcome_controls[key] = new
@@ -262,11 +303,11 @@ class Partition:
             return False
         self._ahead_of = fresh
         return any(
-            self.join.unknown(model, (label.id for label in own))
-            for model, own in _by_model(labels).items()
+            self.join.unknown(record.model, (label.id for label in record.labels))
+            for record in labels
         )
 
-    def _read_labels(self, records: Sequence[Record]) -> tuple[Labels, list[Rejection]]:
+    def _read_labels(self, records: Sequence[Record]) -> tuple[list[LabelRecord], list[Rejection]]:
         """Return what ``awaits_predictions`` has just read of the same batch, or read it."""
         ahead = self._ahead if records is self._ahead_of else read_labels(records)
         self._ahead_of, self._ahead = (), ([], [])
@@ -354,10 +395,26 @@ class Partition:
                 continue
             if isinstance(entry, Poison):
                 self.poisons.take(entry)
-            elif not isinstance(entry, ControlChange):
-                self.join.recall(entry.model, entry.ids)
+            elif isinstance(entry, Outcomes):
+                self._recall(entry)
+            elif isinstance(entry, LabelReport):
+                if entry.last_offset >= self.next_offset["labels"]:
+                    self.join.reported[entry.model, entry.last_offset] = entry
             elif (entry.epoch, entry.sequence) > (self.writer.epoch, self.writer.sequence):
                 self._schedule(entry)
+
+    def _recall(self, entry: Outcomes) -> None:
+        """Let the join know pairs that stand in the journal.
+
+        They are settled where a snapshot has seen both sides: what waits for its types is not yet
+        with the join.
+        """
+        key, at = (entry.model, entry.version), self.next_offset
+        waits = key in self.rows["predictions"].reader.intakes
+        places = zip(entry.ids, entry.prediction_offsets, entry.label_offsets, strict=True)
+        for id_, prediction, label in places:
+            settled = prediction < at["predictions"] and label < at["labels"] and not waits
+            self.join.recall(key, id_, settled)
 
     def changes_from(self, ends: Mapping[RowSource, int]) -> None:
         """Let no control change hold for rows below ``ends``: a former owner may have told them."""
@@ -376,21 +433,16 @@ class Partition:
         A pair that is not in the journal was written by an owner that had lost the partition, and
         is void; it is written again with the next fold.
         """
-        counts = msgspec.structs.replace(self.join.counts)
         records = self.poisons.without(source, records)
         if source == "labels":
             labels, _ = read_labels(records)
             for model, own in _by_model(labels).items():
-                pairs = self.join.add_labels(model, own, self._horizon(model))
+                pairs = self.join.rebuild_labels(model, own, self._horizon(model))
                 self._owed += [(model, pairs)] if pairs else []
         else:
-            self._rebuild_predictions(records)
-        self.join.counts = counts
-
-    def _rebuild_predictions(self, records: Sequence[Record]) -> None:
-        for batch in self.rows["predictions"].again(records):
-            for model, arrived in predictions_by_model(batch.blocks).items():
-                self.join.add_predictions(model, arrived, self._horizon(model))
+            for batch in self.rows["predictions"].again(records):
+                for model, arrived in predictions_by_model(batch.blocks).items():
+                    self.join.rebuild_predictions(model, arrived)
 
     # --- snapshots -----------------------------------------------------------------------------
 
@@ -441,6 +493,7 @@ class Partition:
     def _keys(self) -> set[Key]:
         """Return the keys of all parts."""
         own = {*self._digests, *self._spread, *self.outcome_controls, *self.performance}
+        own |= {(model, "") for model in (*self.join.stores, *self.label_watches)}
         own |= {RETRAINING} if self.retraining.quiet_until_ms else set()
         return own.union(
             *(monitors.keys() for monitors in self.rows.values()),
@@ -457,6 +510,7 @@ class Partition:
 
         rows = {source: monitors.state(key, place) for source, monitors in self.rows.items()}
         outcome_control, performance = self.outcome_controls.get(key), self.performance.get(key)
+        labels = self.label_watches.get(key[0])
         outcome_place = None if outcome_control is None else place(outcome_control)
         return VersionState(
             key,
@@ -467,6 +521,8 @@ class Partition:
             outcome_place,
             None if performance is None else performance.state(),
             {source: own.state(key) for source, own in self.readability.items()},
+            None if key[1] else self.join.state(key[0]),
+            None if key[1] or labels is None else labels.state(),
         )
 
     @classmethod
@@ -502,31 +558,32 @@ class Partition:
             self._performance(key).load(part.performance)
         for topic, read in part.readability.items():
             self.readability[topic].load(key, read)
+        if part.join is not None:
+            self.join.load(key[0], part.join)
+        if part.labels is not None:
+            self._label_watch(key[0]).load(part.labels)
 
 
 def predictions_by_model(
     blocks: Sequence[tuple[Key, Block]],
-) -> dict[str, list[tuple[str, Prediction]]]:
-    """Return what the join needs of a batch, in the order of the log.
-
-    A batch has a block for each version, but of two versions' predictions with one id the first
-    stands, wherever the batch was cut.
-    """
-    found: dict[str, list[tuple[str, Prediction]]] = {}
+) -> dict[str, list[Arrived]]:
+    """Return what the join needs of a batch, in the order of the log."""
+    found: dict[str, list[Arrived]] = {}
     versions: dict[str, set[str]] = {}
     for (model, version), block in blocks:
         scores = block.numbers[:, -1].tolist()
-        rows = zip(repeat(version), block.ts_ms.tolist(), scores, block.offsets.tolist())
+        columns = block.ts_ms.tolist(), scores, block.offsets.tolist()
+        rows = map(Prediction, repeat(version), *columns)
         found.setdefault(model, []).extend(zip(block.ids, rows, strict=True))
         versions.setdefault(model, set()).add(version)
     for model, arrived in found.items():
         if len(versions[model]) > 1:
-            arrived.sort(key=lambda item: item[1][3])
+            arrived.sort(key=lambda item: item[1].offset)
     return found
 
 
-def _by_model(labels: Labels) -> dict[str, list[Label]]:
-    found: dict[str, list[Label]] = {}
-    for model, label in labels:
-        found.setdefault(model, []).append(label)
+def _by_model(labels: Sequence[LabelRecord]) -> dict[str, list[LabelRecord]]:
+    found: dict[str, list[LabelRecord]] = {}
+    for record in labels:
+        found.setdefault(record.model, []).append(record)
     return found

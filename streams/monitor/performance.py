@@ -7,7 +7,7 @@ import numpy as np
 
 from detectors.drift.adwin import ADWIN
 from detectors.statistics.columns import ColumnStatistics
-from schemas.outcomes import Outcomes
+from schemas.outcomes import LabelCounts, Outcomes
 from schemas.references import SeriesProfile
 from streams.monitor.block import Floats, Ints
 from streams.monitor.control import SHARES, Control
@@ -69,6 +69,7 @@ class PerformanceState(msgspec.Struct):
     judge: JudgeState | None
     adwin: bytes
     adwin_alarms: int
+    labels: LabelCounts = msgspec.field(default_factory=LabelCounts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +101,7 @@ class PerformanceMonitor:
         self._counts = Classification(control.spec.threshold)
         self._adwin = ADWIN(1, clock=1)
         self._adwin_alarms = 0
+        self.labels = LabelCounts()  # since the last window
         if self.profiles:
             self._watch()
 
@@ -127,6 +129,11 @@ class PerformanceMonitor:
             if closes:
                 outputs += self._close()
         return outputs
+
+    def count(self, labels: LabelCounts) -> None:
+        """Take what became of further labels of the model, for the report of the open window."""
+        for name in LabelCounts.__struct_fields__:
+            setattr(self.labels, name, getattr(self.labels, name) + getattr(labels, name))
 
     def _add(self, rows: _Rows, start: int, stop: int) -> None:
         spec = self.control.spec.windows
@@ -161,6 +168,7 @@ class PerformanceMonitor:
             if len(self.learned) >= self.control.spec.reference.windows:
                 self.profiles = self.learn()
                 self._watch()
+        self.labels = LabelCounts()
         self._statistics.reset()
         self._counts.reset()
         self.window = self.window.following()
@@ -200,6 +208,7 @@ class PerformanceMonitor:
             self.judge,
             evaluate(self.task, chosen, self._statistics, self._counts),
             self._second_opinion(),
+            self.labels,
         )
 
     def _second_opinion(self) -> dict[str, float]:
@@ -219,7 +228,7 @@ class PerformanceMonitor:
 
     def inherit(self, old: "PerformanceMonitor") -> None:
         """Go on with what was learned under an earlier spec, where that still holds."""
-        self.pairs = old.pairs
+        self.pairs, self.labels = old.pairs, old.labels
         published = old.control.reference is not None and old.control.reference.outcomes
         was, spec = old.control.spec, self.control.spec
         same = (was.windows, was.task) == (spec.windows, spec.task)
@@ -245,6 +254,7 @@ class PerformanceMonitor:
             self.judge.state() if self.judge else None,
             self._adwin.snapshot(),
             self._adwin_alarms,
+            self.labels,
         )
 
     def load(self, state: PerformanceState) -> None:
@@ -259,7 +269,7 @@ class PerformanceMonitor:
         self._statistics.restore(state.statistics)
         self._counts.counts = np.frombuffer(state.counts).reshape(-1, 2).copy()
         self._adwin.restore(state.adwin)
-        self._adwin_alarms = state.adwin_alarms
+        self._adwin_alarms, self.labels = state.adwin_alarms, state.labels
 
 
 def infer_task(labels: list[float], scores: list[float]) -> str:

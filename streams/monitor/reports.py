@@ -9,6 +9,7 @@ import numpy as np
 
 from detectors.statistics.columns import ColumnStatistics
 from schemas.cloudevents import headers, stable_id
+from schemas.outcomes import LabelCounts
 from schemas.windows import WINDOW_TYPE, ColumnReport, WindowReport
 from streams.monitor.incidents import Origin
 from streams.monitor.judge import Judge
@@ -52,6 +53,7 @@ def window_report(
     judge: Judge | None,
     metrics: Mapping[str, float | None] | None = None,
     adwin: Mapping[str, float] | None = None,
+    labels: LabelCounts | None = None,
 ) -> Output:
     """Return the report of a closed window; its id follows from the monitor and the window."""
     assert origin.source != "labels"  # their windows are those of outcomes
@@ -73,6 +75,7 @@ def window_report(
         series=judge.report() if judge is not None else {},
         metrics=dict(metrics or {}),
         adwin=dict(adwin or {}),
+        labels=labels,
     )
     source = f"/tidegauge/{origin.source}/{origin.partition}"
     head = headers(

@@ -10,8 +10,9 @@ from schemas.outcomes import Poison
 from streams.monitor.columns import RowSource
 from streams.monitor.control import Control
 from streams.monitor.decoding import Key
-from streams.monitor.join import JoinCounts, Mark
+from streams.monitor.join import JoinCounts, Mark, StoreState
 from streams.monitor.journal import JournalWriter, Position
+from streams.monitor.label_watch import LabelWatchState
 from streams.monitor.performance import PerformanceState
 from streams.monitor.quality import ReadState
 from streams.monitor.records import Source
@@ -62,6 +63,9 @@ class VersionState(msgspec.Struct, tag="version"):
     outcome_control: int | None
     performance: PerformanceState | None
     readability: dict[Source, ReadState | None] = {}
+    # Of all versions of the model, with that of no name:
+    join: StoreState | None = None
+    labels: LabelWatchState | None = None
 
 
 class RetrainingState(msgspec.Struct, tag="retraining"):

@@ -66,6 +66,22 @@ def percent(value: float | None) -> str:
     return f"{100 * value:.2g}%" if 0 < value < SMALL else f"{100 * value:.0f}%"
 
 
+def duration(ms: int) -> str:
+    """Return a length of time for people.
+
+    >>> duration(55 * 366 * DAY_MS), duration(120_000), duration(1)
+    ('55 years', '2 minutes', '1 ms')
+    """
+    units = {
+        "years": 365.25 * DAY_MS,
+        "days": DAY_MS,
+        "hours": DAY_MS / 24,
+        "minutes": DAY_MS / 1440,
+    }
+    told = next((unit for unit, length in units.items() if ms >= 2 * length), None)
+    return f"{ms / units[told]:.0f} {told}" if told else f"{ms:,} ms"
+
+
 def cut(text: str) -> str:
     """Return a name as a sentence can hold it.
 
@@ -85,6 +101,9 @@ def series_phrase(alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         "range": f"{percent(now)} of {name} lies far outside the range of the reference",
         "rejected": f"{percent(now)} of rows in {name} could not be read"
         + (f", mostly: {alarm.examples[0]}" if alarm.examples else ""),
+        "unpaired": f"{percent(now)} of the labels find no prediction"
+        + (f": {alarm.examples[0]}" if alarm.examples else ""),
+        "duplicate": f"{percent(now)} of the labels name an id that has a label already",
     }
     if alarm.statistic in shares:
         return shares[alarm.statistic]
@@ -135,6 +154,8 @@ def _figure(alarm: SeriesAlarm) -> str:
         "unseen": f"share of {alarm.feature} not in the reference",
         "range": f"share of {alarm.feature} out of range",
         "rejected": "share of records that could not be read",
+        "unpaired": "share of labels without a prediction",
+        "duplicate": "share of labels for an id that has one",
         "error": "label - score",
     }
     return shares.get(alarm.statistic, alarm.feature)
@@ -156,6 +177,10 @@ def advice(kind: str, alarms: list[SeriesAlarm], since_ms: int) -> str:
         "them, as the model has never seen any.",
         "range": f"Check the source and the unit of {feature}: such values were never seen "
         "in the reference, and scores made with them are suspect.",
+        "unpaired": first.examples[-1]
+        if first.examples
+        else "Compare the ids, keys and times of labels and predictions.",
+        "duplicate": "Send one label for each id: of several the first counts, and no other.",
         "rejected": "Read the reasons in the rejected topic, mend the producer, and send them "
         "again.",
     }

@@ -324,6 +324,8 @@ def comparable(snapshot: Snapshot) -> tuple[bytes, list[bytes]]:
             part.quiet_until_ms = dict(sorted(part.quiet_until_ms.items()))
             continue
         part.controls, part.outcome_control = [], None
+        for batch in [part.join.tally.batch, *part.join.tally.waiting] if part.join else ():
+            batch.timestamp = 0  # of the broker
         for rows in part.rows.values():
             rows.control, rows.changes = None, []
     return msgspec.msgpack.encode(root), sorted(msgspec.msgpack.encode(part) for part in parts)

@@ -9,31 +9,34 @@ class Event(NamedTuple):
     is_label: bool
     id: str
     ts_ms: int
-    offset: int
+    offset: int  # in its own log
+    version: str = ""  # of a prediction
 
 
-def pairs(events: list[Event], horizon_ms: int) -> list[tuple[str, int, int]]:
-    """Return id, offset of the prediction and of the label of each pair, in order of making.
+class Found(NamedTuple):
+    """A pair: version, id, offset of the prediction and of the label."""
 
-    The first prediction of an id stands; the first label within the horizon meets it. Of labels
-    that came before their prediction the first is kept.
+    version: str
+    id: str
+    prediction: int
+    label: int
+
+
+def pairs(events: list[Event], horizon_ms: int) -> set[Found]:
+    """Return the pairs of two logs, however these were read side by side.
+
+    The first prediction of a version and id meets the first label of the id, if they lie within
+    the horizon of each other.
     """
-    predictions: dict[str, Event] = {}
-    waiting: dict[str, Event] = {}
-    found: dict[str, tuple[str, int, int]] = {}
+    labels: dict[str, Event] = {}
+    predictions: dict[tuple[str, str], Event] = {}
     for event in events:
-        other = predictions.get(event.id) if event.is_label else waiting.get(event.id)
-        if event.is_label and event.id in found:
-            continue
-        if event.is_label and other is None:
-            waiting.setdefault(event.id, event)
-        elif not event.is_label and event.id in predictions:
-            continue
+        if event.is_label:
+            labels.setdefault(event.id, event)
         else:
-            if not event.is_label:
-                predictions[event.id] = event
-                waiting.pop(event.id, None)
-            if other is not None and abs(other.ts_ms - event.ts_ms) <= horizon_ms:
-                prediction, label = (other, event) if event.is_label else (event, other)
-                found[event.id] = (event.id, prediction.offset, label.offset)
-    return list(found.values())
+            predictions.setdefault((event.version, event.id), event)
+    return {
+        Found(version, id_, prediction.offset, labels[id_].offset)
+        for (version, id_), prediction in predictions.items()
+        if id_ in labels and abs(labels[id_].ts_ms - prediction.ts_ms) <= horizon_ms
+    }

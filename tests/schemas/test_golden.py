@@ -136,6 +136,7 @@ WINDOW_JSON = {
     },
     "metrics": {"accuracy": 0.75, "roc_auc": None},
     "shortened": False,
+    "labels": None,
     "adwin": {"windows": 8.0},
 }
 OUTCOMES = Outcomes(

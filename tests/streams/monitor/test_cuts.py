@@ -1,6 +1,7 @@
 """The same log gives the same verdicts and the same bytes, wherever its batches are cut."""
 
 import math
+import random
 from dataclasses import replace
 from functools import cache
 
@@ -21,11 +22,13 @@ from tests.streams.monitor.driver import (
     by_monitor,
     comparable,
     pairs,
+    pieces,
     published,
     rejected,
 )
-from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, frame, row
+from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, frame, label, row
 
+DAY_MS = 86_400_000
 SEEDS = (1, 2, 3)
 
 
@@ -49,7 +52,8 @@ def test_much_happens_in_the_busy_log(seed: int) -> None:
     assert published(outputs, "retraining")
     assert len(rejected(outputs)) > 15
     state = msgspec.msgpack.decode(whole(seed).partition.snapshot().root, type=RootState)
-    assert state.join.duplicate_labels and state.join.duplicate_predictions
+    assert state.join.duplicate_predictions
+    assert sum(store.tally.counts.duplicate for store in whole(seed).partition.join.stores.values())
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -71,6 +75,109 @@ def test_batches_of_one_record_give_the_same(seed: int) -> None:
     assert_equal(pairs(found.outputs), pairs(expected.outputs))
     same = comparable(found.partition.snapshot()) == comparable(expected.partition.snapshot())
     assert same
+
+
+# --- rows that nobody should send ------------------------------------------------------------------
+
+ODD = (
+    b'"\xff\xfe": 1',  # a name that is not UTF-8, of a field that nobody reads
+    b'"note": "\xff"',
+    b'"features": {"a": 1, "\xff": 2}',
+    b'"features": {"a": 1, "a": "x"}',
+    b'"features": {"a": 1e400}',
+    b'"features": {"a": 123456789012345678901234567890}',
+    b'"deep": ' + b"[" * 300 + b"]" * 300,
+    b'"deep": ' + b"[" * 100_000,
+    b'"id": "again", "id": "and again"',
+    b'"version": 7',
+    b'"ids": []',
+    b'"\\u0069ds": ["y"]',
+    b'"ids": ["y"], "ts_ms": [5], "predictions": [0.5], "labels": [1]',
+    b'"ids": ["y", "z"], "ts_ms": [5], "predictions": [0.5, 1], "labels": [1, 1]',
+    b'"prediction": -0.0, "label": -0.0',
+    b'"prediction": 1e100, "label": 1e101',
+    b'"ts_ms": 253402300800000',
+    b'"ts_ms": 5.0',
+    b'"pad": "' + b"x" * 300 + b'"',
+    b'"pad": "\\"ids\\"' + b"x" * 300 + b'"',
+    b'"pad": {"ids": "' + b"x" * 300 + b'"}',
+)
+
+
+def odd_rows(seed: int, source: Source) -> list[LoggedRecord]:
+    """Return good rows and frames among such as nobody should send."""
+    chance, found = random.Random(seed), list[LoggedRecord]()
+    for n in range(400):
+        ts_ms = NOON_MS + chance.randint(-DAY_MS, DAY_MS // 2)
+        name = str(chance.randint(0, 150))
+        value = label("m", name, ts_ms, 1.0)
+        if source == "predictions":
+            value = row("m", name, ts_ms, {"a": n % 7, "b": "x"}, 0.5, chance.choice(["", "2"]))
+        if n > 120 and chance.random() < 0.2:
+            value = frame([value] * chance.randint(1, 4))
+        if n > 110 and chance.random() < 0.5:
+            odd = chance.choice(ODD)
+            value = chance.choice([value[:-1] + b", " + odd + b"}", b"{" + odd + b", " + value[1:]])
+        if n > 110 and chance.random() < 0.1:
+            at = chance.randrange(len(value))
+            value = value[:at] + bytes([chance.randrange(256)]) + value[at + 1 :]
+        if chance.random() < 0.03:
+            value = chance.choice(
+                [b"{}", b"[]", b'{"ids": []}', b"{" * 5, value[: len(value) // 2]]
+            )
+        found.append(LoggedRecord(n, NOON_MS, b"m", value))
+    return found
+
+
+def odd(seed: int, cuts: list[int]) -> Driver:
+    """Return what came of odd rows in batches cut at these places."""
+    driver = Driver()
+    sources: tuple[Source, ...] = ("predictions", "labels")
+    for source in sources:
+        for batch in pieces(odd_rows(seed, source), cuts):
+            driver.fold(source, batch)
+        driver.feed_back(cuts)
+    return driver
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 9), cuts=st.lists(st.integers(0, 49), max_size=30))
+def test_where_batches_are_cut_does_not_decide_what_is_read_of_odd_rows(
+    seed: int, cuts: list[int]
+) -> None:
+    expected, found = odd(seed, []), odd(seed, cuts)
+    assert rejected(expected.outputs)
+    assert pairs(expected.outputs)
+    assert_equal({0: rejected(found.outputs)}, {0: rejected(expected.outputs)})
+    assert_equal(pairs(found.outputs), pairs(expected.outputs))
+    windows = [
+        {key: own for key, own in by_monitor(driver.outputs).items() if key[0] == "windows"}
+        for driver in (found, expected)
+    ]
+    assert_equal(*windows)
+    assert found.partition.join.state("m") == expected.partition.join.state("m")
+
+
+@pytest.mark.parametrize("source", ["predictions", "labels"])
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_row_is_read_alike_first_in_a_batch_and_after_others(
+    odd: bytes, source: Source
+) -> None:
+    good = [row("m", str(n), NOON_MS, {"a": n % 7}, 0.5) for n in range(120)]
+    value = label("m", "1", NOON_MS, 1.0) if source == "labels" else good[0]
+    value = value[:-1] + b", " + odd + b"}"
+    counts = []
+    for before in (0, 20):
+        driver = Driver()
+        driver.fold("predictions", [LoggedRecord(n, NOON_MS, b"m", v) for n, v in enumerate(good)])
+        batch = (good if source == "predictions" else [label("m", "0", NOON_MS, 1.0)] * 20)[:before]
+        first = driver.partition.next_offset[source]
+        values = [*batch, value]
+        driver.fold(
+            source, [LoggedRecord(first + n, NOON_MS, b"m", v) for n, v in enumerate(values)]
+        )
+        counts.append(driver.partition.tallies[source].rejected)
+    assert counts[0] == counts[1]
 
 
 def test_every_row_is_observed_rejected_or_waiting() -> None:

@@ -1,5 +1,6 @@
 """Each pair once: in either order, with duplicates on both sides, within the horizon."""
 
+import random
 from collections.abc import Iterator
 from itertools import groupby
 
@@ -8,29 +9,38 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas.outcomes import LabelReport
 from streams.monitor import join as module
 from streams.monitor.block import Block
-from streams.monitor.join import Join, Label, Mark, Pair
+from streams.monitor.join import GRACE_MS, Join, Mark, Pair, Prediction
+from streams.monitor.label_tally import Label, LabelRecord
 from streams.monitor.partition import predictions_by_model
+from streams.monitor.watermark import BLOCK
 from tests.oracles import join as oracle
-from tests.oracles.join import Event
+from tests.oracles.join import Event, Found
 
 EVER = 1 << 60
+DAY_MS = 86_400_000
 few = settings(derandomize=True, deadline=None, max_examples=200)
 ids = st.sampled_from("abcdefgh")
+versions = st.sampled_from(["1", "2"])
 
 
 def fold(join: Join, events: list[Event], horizon_ms: int, cuts: frozenset[int]) -> list[Pair]:
     """Fold events, side by side, in batches cut at these places."""
-    found: list[Pair] = []
+    found: list[Pair | LabelReport] = []
     for is_label, batch in batches(events, cuts):
         if is_label:
-            labels = [Label(e.id, e.ts_ms, 1.0, e.offset) for e in batch]
-            found += join.add_labels("m", labels, horizon_ms)
+            found += join.add_labels("m", map(label_record, batch), horizon_ms)
         else:
-            arrived = [(e.id, ("", e.ts_ms, 0.5, e.offset)) for e in batch]
+            arrived = [(e.id, Prediction(e.version, e.ts_ms, 0.5, e.offset)) for e in batch]
             found += join.add_predictions("m", arrived, horizon_ms)
-    return found
+    return [one for one in found if isinstance(one, Pair)]
+
+
+def label_record(event: Event, model: str = "m", at_ms: int = 0) -> LabelRecord:
+    label = Label(event.id, event.ts_ms, 1.0, event.offset)
+    return LabelRecord(model, event.offset, at_ms, model.encode(), [label])
 
 
 def batches(events: list[Event], cuts: frozenset[int]) -> Iterator[tuple[bool, list[Event]]]:
@@ -41,68 +51,74 @@ def batches(events: list[Event], cuts: frozenset[int]) -> Iterator[tuple[bool, l
         yield is_label, [event for _, event in own]
 
 
-def events_of(drawn: list[tuple[bool, str, int]]) -> list[Event]:
-    return [Event(is_label, id_, ts, n) for n, (is_label, id_, ts) in enumerate(drawn)]
+def found_of(pairs: list[Pair]) -> list[Found]:
+    return [Found(p.prediction.version, p.id, p.prediction.offset, p.label.offset) for p in pairs]
+
+
+def events_of(drawn: list[tuple[bool, str, int, str]]) -> list[Event]:
+    return [Event(is_label, id_, ts, n, v) for n, (is_label, id_, ts, v) in enumerate(drawn)]
+
+
+def waiting(join: Join) -> int:
+    return sum(not label.met for label in join.stores["m"].labels.values())
 
 
 @few
 @given(
-    drawn=st.lists(st.tuples(st.booleans(), ids, st.integers(0, 40)), max_size=40),
+    drawn=st.lists(st.tuples(st.booleans(), ids, st.integers(0, 40), versions), max_size=40),
     cuts=st.frozensets(st.integers(0, 40), max_size=6),
+    horizon=st.sampled_from([20, EVER]),
 )
 def test_pairs_are_those_of_the_definition(
-    drawn: list[tuple[bool, str, int]], cuts: frozenset[int]
+    drawn: list[tuple[bool, str, int, str]], cuts: frozenset[int], horizon: int
 ) -> None:
     events, join = events_of(drawn), Join()
-    found = fold(join, events, EVER, cuts)
-    expected = oracle.pairs(events, EVER)
-    made = [(pair.id, pair.prediction[3], pair.label.offset) for pair in found]
-    assert sorted(made) == sorted(expected)
-    assert join.counts.pairs == len(expected)
-    labels = sum(event.is_label for event in events)
-    waiting = len(join.stores["m"].labels)
-    assert labels == join.counts.pairs + join.counts.duplicate_labels + waiting
-    held = len(join.stores["m"].predictions)
-    assert len(events) - labels == held + join.counts.duplicate_predictions
+    found = found_of(fold(join, events, horizon, cuts))
+    expected = oracle.pairs(events, horizon)
+    assert len(found) == len(set(found)) == join.counts.pairs
+    assert set(found) == expected
+    counts = join.stores["m"].tally.counts
+    assert counts.labels == sum(event.is_label for event in events)
+    decided = counts.paired + counts.duplicate + counts.beyond_horizon
+    assert counts.labels == decided + waiting(join)
 
 
 @few
 @given(
-    drawn=st.lists(st.tuples(ids, st.integers(0, 40), st.integers(-12, 12)), max_size=20),
-    labels_first=st.booleans(),
+    drawn=st.lists(st.tuples(ids, versions, st.integers(0, 40)), max_size=20),
+    labels=st.lists(st.tuples(ids, st.integers(0, 40)), max_size=20),
+    order=st.randoms(use_true_random=False),
+    horizon=st.sampled_from([20, EVER]),
 )
-def test_a_label_beyond_the_horizon_does_not_count(
-    drawn: list[tuple[str, int, int]], labels_first: bool
+def test_how_the_two_logs_were_read_side_by_side_makes_no_difference(
+    drawn: list[tuple[str, str, int]],
+    labels: list[tuple[str, int]],
+    order: random.Random,
+    horizon: int,
 ) -> None:
-    once = {id_: (ts + 12, ts + 12 + delay) for id_, ts, delay in drawn}
-    sides = [
-        [Event(False, id_, at, n) for n, (id_, (at, _)) in enumerate(once.items())],
-        [Event(True, id_, at, n) for n, (id_, (_, at)) in enumerate(once.items())],
-    ]
-    events = sides[labels_first] + sides[not labels_first]
-    join = Join()
-    # side by side, so that nothing is forgotten in between
-    found = fold(join, events, 10, frozenset())
-    made = [(pair.id, pair.prediction[3], pair.label.offset) for pair in found]
-    expected = oracle.pairs(events, 10)
-    assert set(made) <= set(expected)
-    if not labels_first:
-        assert made == expected
-        assert join.counts.beyond_horizon == len(events) // 2 - len(made)
+    sides = [Event(False, id_, ts, n, version) for n, (id_, version, ts) in enumerate(drawn)]
+    others = [Event(True, id_, ts, n) for n, (id_, ts) in enumerate(labels)]
+    turns = [False] * len(sides) + [True] * len(others)
+    order.shuffle(turns)
+    one, other = iter(sides), iter(others)
+    events = [next(other) if is_label else next(one) for is_label in turns]
+    found = found_of(fold(Join(), events, horizon, frozenset()))
+    assert sorted(found) == sorted(oracle.pairs(events, horizon))
 
 
 def predictions(
-    join: Join, *names: str, ts_ms: int = 0, model: str = "m", at: int = 0
+    join: Join, *names: str, ts_ms: int = 0, model: str = "m", at: int = 0, version: str = ""
 ) -> list[str]:
-    rows = [(name, ("", ts_ms, 0.5, at + n)) for n, name in enumerate(names)]
+    rows = [(name, Prediction(version, ts_ms, 0.5, at + n)) for n, name in enumerate(names)]
     return [pair.id for pair in join.add_predictions(model, rows, EVER)]
 
 
 def labels(
-    join: Join, *names: str, ts_ms: int = 0, model: str = "m", horizon: int = EVER
+    join: Join, *names: str, ts_ms: int = 0, model: str = "m", horizon: int = EVER, at: int = 0
 ) -> list[str]:
-    rows = [Label(name, ts_ms, 1.0, n) for n, name in enumerate(names)]
-    return [pair.id for pair in join.add_labels(model, rows, horizon)]
+    rows = [Event(True, name, ts_ms, at + n) for n, name in enumerate(names)]
+    found = join.add_labels(model, (label_record(row, model) for row in rows), horizon)
+    return [one.id for one in found if isinstance(one, Pair)]
 
 
 def test_pairs_come_in_the_order_of_what_completes_them() -> None:
@@ -112,13 +128,39 @@ def test_pairs_come_in_the_order_of_what_completes_them() -> None:
     assert predictions(join, "z", "y", "x") == ["z", "x"]
 
 
+def test_a_label_pairs_in_every_version_that_scored_it_before_or_after() -> None:
+    join = Join()
+    predictions(join, "a", "b", version="1")
+    predictions(join, "a", version="2")
+    assert labels(join, "a", "b") == ["a", "a", "b"]
+    assert predictions(join, "b", version="2") == ["b"]
+    assert predictions(join, "a", "b", version="3") == ["a", "b"]
+    for version in "123":
+        assert predictions(join, "a", "b", version=version) == []
+    assert labels(join, "a", "b") == []
+    assert (join.counts.pairs, join.counts.duplicate_predictions) == (6, 6)
+
+
+def test_a_label_that_was_misdated_can_be_sent_again() -> None:
+    join = Join()
+    predictions(join, "a", "b", ts_ms=50 * DAY_MS)
+    assert labels(join, "a", "b", ts_ms=50 * DAY_MS // 1000, horizon=DAY_MS) == []
+    assert labels(join, "a", ts_ms=50 * DAY_MS, horizon=DAY_MS, at=2) == ["a"]
+    assert labels(join, "a", ts_ms=50 * DAY_MS, horizon=DAY_MS, at=3) == []
+    counts = join.stores["m"].tally.counts
+    assert (counts.labels, counts.paired, counts.beyond_horizon, counts.duplicate) == (4, 1, 2, 1)
+
+
 def test_a_pair_that_the_journal_holds_is_not_made_again() -> None:
     join = Join()
-    join.recall("m", ["a", "b"])
+    for name in "ab":
+        join.recall(("m", ""), name, settled=False)
     predictions(join, "a", "b", "c")
-    assert labels(join, "a", "c") == ["c"]
+    predictions(join, "a", version="2")
+    assert labels(join, "a", "c") == ["a", "c"]  # of version 2, and of the other
     assert labels(join, "a", "b", "c") == []
-    assert (join.counts.pairs, join.counts.duplicate_labels) == (3, 2)
+    assert join.counts.pairs == 4
+    assert join.stores["m"].tally.counts.duplicate == 2
 
 
 def test_models_do_not_share_ids() -> None:
@@ -128,28 +170,119 @@ def test_models_do_not_share_ids() -> None:
     assert labels(join, "a", model="one") == ["a"]
 
 
-def test_what_labels_have_left_behind_the_horizon_is_forgotten() -> None:
-    join = Join()
-    predictions(join, "old", ts_ms=0)
-    predictions(join, "new", ts_ms=200)
-    labels(join, "?", ts_ms=205, horizon=100)
-    assert list(join.stores["m"].predictions) == ["new"]
-    assert join.counts.forgotten == 0  # its label can no longer come: nothing is lost
+# --- forgetting ---------------------------------------------------------------------------------
 
 
-def test_labels_wait_for_predictions_that_are_far_behind() -> None:
+def flow(
+    join: Join, days: range, labelled: bool = True, ahead: int = 0, horizon: int = 5 * DAY_MS
+) -> list[str]:
+    """Let a block of predictions and one of labels come each day; return the ids of the pairs."""
+    found: list[Pair | LabelReport] = []
+    for day in days:
+        names = [f"{day}-{n}" for n in range(BLOCK)]
+        at, ts_ms = day * BLOCK, day * DAY_MS
+        rows = [(name, Prediction("", ts_ms, 0.5, at + n)) for n, name in enumerate(names)]
+        found += join.add_predictions("m", rows, horizon)
+        if labelled:
+            own = [Event(True, x, ts_ms + ahead, at + n) for n, x in enumerate(names)]
+            found += join.add_labels("m", map(label_record, own), horizon)
+    return [one.id for one in found if isinstance(one, Pair)]
+
+
+def test_what_both_logs_have_left_behind_is_forgotten() -> None:
     join = Join()
-    labels(join, "a", ts_ms=1_000, horizon=10)
-    labels(join, "b", ts_ms=9_000, horizon=10)
-    rows = [("a", ("", 995, 0.5, 0))]
-    assert [pair.id for pair in join.add_predictions("m", rows, 10)] == ["a"]
+    flow(join, range(40))
+    store = join.stores["m"]
+    assert len(store) <= 8 * BLOCK  # a horizon of five days, one of grace, and the open steps
+    assert store.predictions_log.forgotten == store.labels_log.forgotten >= 32 * BLOCK
+    assert join.counts.forgotten == store.tally.counts.forgotten == 0  # nothing is lost
+    assert labels(join, "0-0", at=1 << 20) == []
+
+
+@pytest.mark.parametrize("far", [DAY_MS, 40 * DAY_MS, 253_402_300_799_999])
+def test_no_single_clock_makes_the_join_forget(far: int) -> None:
+    join = Join()
+    flow(join, range(3), labelled=False)
+    wrong = [Event(True, "wrong", 2 * DAY_MS + far, 0)] * 20
+    join.add_labels("m", map(label_record, wrong), 5 * DAY_MS)
+    rows = [(f"w{n}", Prediction("", far, 0.5, 3 * BLOCK + n)) for n in range(20)]
+    join.add_predictions("m", rows, 5 * DAY_MS)
+    assert len(flow(join, range(3, 9))) == 6 * BLOCK
+    names = [f"{day}-{n}" for day in range(3) for n in range(BLOCK)]
+    late = [Event(True, name, 3 * DAY_MS, 1000 + n) for n, name in enumerate(names)]
+    found = join.add_labels("m", map(label_record, late), 5 * DAY_MS)
+    assert sum(isinstance(one, Pair) for one in found) == 3 * BLOCK
+
+
+def test_a_wrong_clock_is_forgotten_with_the_rows_around_it() -> None:
+    join = Join()
+    flow(join, range(2))
+    predictions(join, "wrong", ts_ms=253_402_300_799_999, at=2 * BLOCK - 1)
+    labels(join, "wrong label", ts_ms=253_402_300_799_999, at=2 * BLOCK - 1)
+    flow(join, range(2, 40))
+    assert len(join.stores["m"]) <= 9 * BLOCK
+
+
+@pytest.mark.parametrize("labels_first", [True, False])
+def test_one_log_may_be_read_far_ahead_of_the_other(labels_first: bool) -> None:
+    sides = [
+        [Event(is_label, f"{n}", n * DAY_MS // BLOCK, n) for n in range(90 * BLOCK)]
+        for is_label in (labels_first, not labels_first)
+    ]
+    found = fold(Join(), sides[0] + sides[1], 5 * DAY_MS, frozenset())
+    assert len(found) == 90 * BLOCK
+
+
+def test_a_file_that_is_replayed_as_another_version_pairs_again() -> None:
+    join, horizon = Join(), 5 * DAY_MS
+    for version, start in (("1", 0), ("2", 60 * BLOCK)):
+        made = 0
+        for day in range(60):
+            at = start + day * BLOCK
+            names = [f"{day}-{n}" for n in range(BLOCK)]
+            rows = [
+                (x, Prediction(version, day * DAY_MS, 0.5, at + n)) for n, x in enumerate(names)
+            ]
+            made += len(join.add_predictions("m", rows, horizon))
+            own = [Event(True, x, day * DAY_MS, at + n) for n, x in enumerate(names)]
+            found = join.add_labels("m", map(label_record, own), horizon)
+            made += sum(isinstance(one, Pair) for one in found)
+        assert made == 60 * BLOCK
+
+
+@settings(few, max_examples=30)
+@given(
+    late=st.lists(st.tuples(st.integers(0, 1999), st.integers(0, GRACE_MS // 2)), max_size=60),
+    seed=st.integers(0, 99),
+    cuts=st.frozensets(st.integers(0, 4000), max_size=12),
+)
+def test_labels_out_of_order_pair_while_the_logs_forget(
+    late: list[tuple[int, int]], seed: int, cuts: frozenset[int]
+) -> None:
+    order = random.Random(seed)
+    horizon, step = DAY_MS, DAY_MS // 100
+    sides = [Event(False, f"{n}", n * step, n, f"{n % 2}") for n in range(2000)]
+    at = {n: n * step + horizon for n in range(2000)} | {n: n * step for n, _ in late}
+    moved = dict(late)
+    by_arrival = sorted(range(2000), key=lambda n: at[n] + moved.get(n, 0))
+    others = [Event(True, f"{n}", at[n], place) for place, n in enumerate(by_arrival)]
+    events: list[Event] = []
+    one, other = iter(sides), iter(others)
+    for _ in range(40):  # the logs are read side by side, by fits and starts
+        turns = [False] * 50 + [True] * 50
+        order.shuffle(turns)
+        events += [next(other) if is_label else next(one) for is_label in turns]
+    join = Join()
+    found = found_of(fold(join, events, horizon, cuts))
+    assert set(found) == oracle.pairs(events, horizon)
+    assert join.stores["m"].predictions_log.forgotten > 1000
 
 
 def test_the_store_is_bounded_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_HELD", 5)
     join = Join()
     predictions(join, *"abcdefgh")
-    assert list(join.stores["m"].predictions) == list("defgh")
+    assert list(join.stores["m"].predictions[""]) == list("defgh")
     assert join.counts.forgotten == 3
     assert labels(join, "c", "d") == ["d"]
     assert sum(len(store) for store in join.stores.values()) <= 5
@@ -180,11 +313,11 @@ def test_labels_of_ever_new_models_take_no_more_than_their_bound(
 
 @few
 @given(
-    drawn=st.lists(st.tuples(st.booleans(), ids, st.integers(0, 3)), max_size=60),
+    drawn=st.lists(st.tuples(st.booleans(), ids, st.integers(0, 3), versions), max_size=60),
     bound=st.integers(1, 6),
 )
 def test_what_is_held_never_exceeds_the_bound_and_pairs_stay_true(
-    drawn: list[tuple[bool, str, int]], bound: int
+    drawn: list[tuple[bool, str, int, str]], bound: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "MAX_HELD", bound)
@@ -195,14 +328,14 @@ def test_what_is_held_never_exceeds_the_bound_and_pairs_stay_true(
             assert sum(len(store) for store in join.stores.values()) <= bound
 
 
-def test_a_version_whose_first_rows_come_late_keeps_the_order_of_the_log() -> None:
+def test_versions_are_held_apart_and_each_in_the_order_of_the_log() -> None:
     join = Join()
-    predictions(join, "b", "c", at=10)
-    predictions(join, "a", at=3)
-    assert list(join.stores["m"].predictions) == ["a", "b", "c"]
+    predictions(join, "b", "c", at=10, version="1")
+    released = [("a", Prediction("2", 0, 0.5, 3))]
+    assert join.add_released("m", "2", released, EVER) == []
     join.mark(Mark(5, 0, 0), oldest_untyped=5)
     join.mark(Mark(20, 0, 0), oldest_untyped=20)
-    assert join.marks[0].predictions == 0
+    assert join.marks[0].predictions == 0  # the first of all lies at 3
 
 
 def test_marks_are_bounded_and_the_first_one_stays() -> None:
@@ -223,7 +356,7 @@ def test_blocks_of_several_versions_are_joined_in_the_order_of_the_log() -> None
     found = predictions_by_model(
         [(("m", "2"), block([1, 4], "ac")), (("m", "1"), block([2, 3], "ab"))]
     )
-    assert [(id_, row[0], row[3]) for id_, row in found["m"]] == [
+    assert [(id_, row.version, row.offset) for id_, row in found["m"]] == [
         ("a", "2", 1),
         ("a", "1", 2),
         ("b", "1", 3),
