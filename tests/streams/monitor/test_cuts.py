@@ -77,7 +77,7 @@ def test_batches_of_one_record_give_the_same(seed: int) -> None:
     assert same
 
 
-# --- rows that nobody should send ------------------------------------------------------------------
+# --- rows that nobody should send -----------------------------------------------------------------
 
 ODD = (
     b'"\xff\xfe": 1',  # a name that is not UTF-8, of a field that nobody reads
