@@ -122,8 +122,7 @@ async def _assemble(log: Log, record: Record, litter: set[bytes]) -> Loaded:
     records = await _read(log, [p for part in root.parts for p in (*part.whole, *part.difference)])
     bodies = [_body(part, records, f"{where} part {i}") for i, part in enumerate(root.parts)]
     size = sum(len(found.value or b"") for found in (record, *records.values()))
-    note = set() if root.noted else {SNAPSHOT_KEY}
-    litter = litter - {SNAPSHOT_KEY} | decoded.keys | note
+    litter = litter - {SNAPSHOT_KEY} | decoded.keys | set(root.litter)
     return Loaded(Snapshot(root.state, dict(enumerate(bodies))), size, litter)
 
 

@@ -50,7 +50,7 @@ class Root(msgspec.Struct, array_like=True):
 
     state: bytes
     parts: list[PartPlaces]
-    noted: bool  # whether a version before this one finds a note of it
+    litter: list[bytes]  # keys of former owners that are not removed yet
 
 
 def compress(body: bytes, base: bytes | None = None) -> bytes:
@@ -140,7 +140,7 @@ class SnapshotWriter:
         written = [self._write_part(key, body) for key, body in snapshot.parts.items()]
         self._parts |= zip(snapshot.parts, await asyncio.gather(*written), strict=True)
         places = [part.places for part in self._parts.values()]
-        root = Root(snapshot.root, places, SNAPSHOT_KEY not in self._litter)
+        root = Root(snapshot.root, places, sorted(self._litter))
         body = compress(msgspec.msgpack.encode(root))
         value, _ = encode(ROOT, self._epoch, self._numbers.used, body)
         await self._append(root_key(self._epoch), value)

@@ -118,6 +118,17 @@ async def test_a_new_owner_removes_the_records_of_the_one_before() -> None:
     assert await loaded(log) == (b"small again", [b"part"])
 
 
+async def test_what_an_owner_could_not_remove_any_more_the_next_one_removes() -> None:
+    log = MemoryLog()
+    for epoch in range(1, 5):
+        await writer(log, epoch, (await load(log)).litter).write(of(b"state", MODEL, b"part"))
+        if epoch < 4:  # it dies before it has removed anything
+            log.end = keys(log).index(root_key(epoch)) + 1
+            log.records = log.records[: log.end]
+    log.compact()
+    assert keys(log) == [part_key(4, 0), part_key(4, 1), root_key(4), SNAPSHOT_KEY]
+
+
 async def test_a_former_owner_that_goes_on_cannot_remove_our_records() -> None:
     log = MemoryLog()
     old, new = writer(log, epoch=1), writer(log, epoch=2)
