@@ -15,12 +15,8 @@ from kafka.errors import (
 )
 
 from schemas.topics import INPUT_BYTES, OUTPUT_BYTES
-from streams.runtime.errors import (
-    BrokerUnreachableError,
-    ConfigurationError,
-    TopicMissingError,
-    WorkerError,
-)
+from streams.runtime.errors import ConfigurationError, TopicMissingError, WorkerError
+from streams.runtime.unreachable import unreachable
 
 BOOTSTRAP_MS = 8_000
 ACKNOWLEDGED_WITHIN_MS = 30_000
@@ -36,10 +32,7 @@ def answering(brokers: str) -> Iterator[None]:
     try:
         yield
     except (KafkaTimeoutError, KafkaConnectionError) as error:
-        raise BrokerUnreachableError(
-            f"no Kafka broker answers at {brokers}: check --brokers or TIDEGAUGE_BROKERS, or start "
-            "one with `tidegauge broker`"
-        ) from error
+        raise unreachable(brokers) from error
     except UnknownTopicOrPartitionError as error:
         raise TopicMissingError(f"a topic is missing: {NO_TOPICS}") from error
     except MessageSizeTooLargeError as error:

@@ -29,13 +29,14 @@ def create(
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
     partitions: Annotated[
-        int,
+        int | None,
         typer.Option(
             min=1,
             envvar="TIDEGAUGE_PARTITIONS",
-            help="Of each topic; as many workers can share the work.",
+            help="Of each topic; as many workers can share the work. Default: as many as those "
+            f"that exist have, or {PARTITIONS}.",
         ),
-    ] = PARTITIONS,
+    ] = None,
     replication: Annotated[
         int,
         typer.Option(
@@ -45,19 +46,21 @@ def create(
         ),
     ] = -1,
     keep: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--retention",
             parser=retention,
             envvar="TIDEGAUGE_RETENTION",
             metavar="DURATION",
-            help="How long rows are kept: 12h, 7d, or forever.",
+            help="How long rows are kept: 12h, 7d, or forever. Default: 7d, and whatever topics "
+            "have that exist.",
         ),
-    ] = "7d",  # type: ignore[assignment] # typer parses a default as it parses what is given
+    ] = None,
 ) -> None:
     """Create the topics that are missing; those that exist are looked at and left alone.
 
-    Exits with 2 if one exists that does not fit, with 1 if one could not be created.
+    Exits with 2 if one exists that does not fit, with 1 if one could not be created. Where those
+    that exist have other partition counts than asked for, nothing is created.
     """
     from streams.cli.clients import answering
     from streams.runtime.topics import create_topics

@@ -10,11 +10,8 @@ from typing import TypeVar
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
-from streams.runtime.errors import (
-    BrokerUnreachableError,
-    ConfigurationError,
-    TopicMissingError,
-)
+from streams.runtime.errors import ConfigurationError, TopicMissingError
+from streams.runtime.unreachable import unreachable
 
 ANSWER_WITHIN_S = 8.0
 LOOK_AGAIN_S = 0.5
@@ -100,10 +97,7 @@ async def _partition_counts(brokers: str) -> dict[str, int]:
             await client.bootstrap()
             metadata = await client.fetch_all_metadata()
     except (TimeoutError, KafkaError, OSError) as error:
-        raise BrokerUnreachableError(
-            f"no Kafka broker answers at {brokers}: check the address, or start one with "
-            "`tidegauge broker`"
-        ) from error
+        raise unreachable(brokers) from error
     finally:
         await client.close()
         noise.setLevel(before)

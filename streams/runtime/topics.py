@@ -1,7 +1,7 @@
 """Creates the topics, and says of those that exist whether they will do."""
 
-import socket
-from collections.abc import Collection, Iterator, Mapping
+import contextlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -12,17 +12,20 @@ from kafka.errors import KafkaError, for_code
 from schemas.topics import (
     FOREVER_MS,
     INPUT_RETENTION_MS,
+    INPUTS,
+    JOURNAL,
+    ONE_PARTITION,
     PARTITIONS,
     TopicNames,
     configuration,
     partition_count,
 )
-from streams.runtime.errors import BrokerUnreachableError, ConfigurationError
+from streams.runtime.errors import ConfigurationError
+from streams.runtime.unreachable import listens, unreachable
 
 BROKER_DEFAULT = -1
 BOOTSTRAP_MS = 10_000
-CONNECT_S = 5.0
-POLICY = "cleanup.policy"
+POLICY, RETENTION = "cleanup.policy", "retention.ms"
 
 
 class TopicResult(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,9 +39,9 @@ class TopicResult(msgspec.Struct, frozen=True, kw_only=True):
 def create_topics(
     brokers: str,
     names: TopicNames,
-    partitions: int = PARTITIONS,
+    partitions: int | None = None,
     replication: int = BROKER_DEFAULT,
-    retention_ms: int = INPUT_RETENTION_MS,
+    retention_ms: int | None = None,
 ) -> list[TopicResult]:
     """Create the topics that are missing; say of the others whether they fit.
 
@@ -51,12 +54,13 @@ def create_topics(
     names
         What the topics are called.
     partitions
-        Of every topic but ``monitors`` and ``references``; >= 1.
+        Of every topic but ``monitors`` and ``references``; >= 1. None: as many as those that exist
+        have, or 4.
     replication
         Copies of each partition; >= 1, or -1 for the brokers' default.
     retention_ms
         How long the inputs are kept, by the time their records carry; > 0, or -1 for ever, which
-        replays of old rows need.
+        replays of old rows need. None: 7 days, and those that exist may have any.
 
     Returns
     -------
@@ -66,49 +70,57 @@ def create_topics(
     Raises
     ------
     ConfigurationError
-        If a number is out of range, or an address is none.
+        If a number is out of range, an address is none, or topics that exist have other partition
+        counts than asked for or than each other. Nothing is created then.
     BrokerUnreachableError
         If no broker answers.
     """
-    _check("partitions", partitions, partitions >= 1, ">= 1")
+    if partitions is not None:
+        _check("partitions", partitions, partitions >= 1, ">= 1")
     fits = replication >= 1 or replication == BROKER_DEFAULT
     _check("replication", replication, fits, ">= 1, or -1 for the brokers' default")
-    fits = retention_ms > 0 or retention_ms == FOREVER_MS
-    _check("retention_ms", retention_ms, fits, "> 0, or -1 for ever")
-    wanted = {
-        name: {
-            "num_partitions": partition_count(topic, partitions),
-            "replication_factor": replication,
-            "configs": configuration(topic, retention_ms),
+    if retention_ms is not None:
+        fits = retention_ms > 0 or retention_ms == FOREVER_MS
+        _check("retention_ms", retention_ms, fits, "> 0, or -1 for ever")
+    topics = names.by_topic()
+    with contextlib.closing(_connect(brokers)) as admin:
+        found = _partition_counts(admin, topics.values())
+        shared = {n: found[n] for t, n in topics.items() if n in found and t not in ONE_PARTITION}
+        count = _agreed(shared, partitions)
+        kept_ms = INPUT_RETENTION_MS if retention_ms is None else retention_ms
+        wanted = {
+            name: {
+                "num_partitions": partition_count(topic, count),
+                "replication_factor": replication,
+                "configs": configuration(topic, kept_ms),
+            }
+            for topic, name in topics.items()
         }
-        for topic, name in names.by_topic().items()
-    }
-    admin = _connect(brokers)
-    try:
-        return list(_settle(admin, wanted))
-    finally:
-        admin.close()
+        told = set() if retention_ms is None else {*INPUTS, *JOURNAL}  # whose retention was named
+        asked = {n: (POLICY, RETENTION) if t in told else (POLICY,) for t, n in topics.items()}
+        return list(_settle(admin, brokers, wanted, asked))
+
+
+def _agreed(found: Mapping[str, int], partitions: int | None) -> int:
+    """Return the count for all topics that have one in common, or refuse before any is made."""
+    counts = set(found.values())
+    if len(counts) > 1 or (partitions is not None and counts - {partitions}):
+        asked = "equal partition counts" if partitions is None else f"{partitions} partitions"
+        told = ", ".join(f"{name} {count}" for name, count in found.items())
+        raise ConfigurationError(
+            f"expected topics with {asked}, got {told}; nothing was created: leave --partitions "
+            "out where all that exist have as many, delete those that may go, or map to others"
+        )
+    return partitions or (counts.pop() if counts else PARTITIONS)
 
 
 def _connect(brokers: str) -> Any:
-    unreachable = f"no broker answers at {brokers}: is it running, is TIDEGAUGE_BROKERS right?"
-    if not any(map(_listens, brokers.split(","))):  # kafka-python would try for BOOTSTRAP_MS
-        raise BrokerUnreachableError(unreachable)
+    if not any(map(listens, brokers.split(","))):  # kafka-python would try for BOOTSTRAP_MS
+        raise unreachable(brokers)
     try:
         return KafkaAdminClient(bootstrap_servers=brokers, bootstrap_timeout_ms=BOOTSTRAP_MS)
     except KafkaError as error:
-        raise BrokerUnreachableError(f"{unreachable} ({error})") from error
-
-
-def _listens(address: str) -> bool:
-    host, _, port = address.strip().rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
-    except ValueError as error:
-        raise ConfigurationError(f"brokers must be host:port, got {address!r}") from error
-    except OSError:
-        return False
-    return True
+        raise unreachable(brokers) from error
 
 
 def _check(name: str, value: int, fits: bool, rule: str) -> None:
@@ -116,19 +128,21 @@ def _check(name: str, value: int, fits: bool, rule: str) -> None:
         raise ConfigurationError(f"{name} must be {rule}, got {value}")
 
 
-def _settle(admin: Any, wanted: Mapping[str, Any]) -> Iterator[TopicResult]:
+def _settle(
+    admin: Any, brokers: str, wanted: Mapping[str, Any], asked: Mapping[str, Sequence[str]]
+) -> Iterator[TopicResult]:
     """Create what can be created, compare what was there; one result a topic."""
     answer = admin.create_topics(dict(wanted), raise_errors=False)
     refusals = {topic["name"]: topic for topic in answer["topics"] if topic["error_code"]}
     admin.wait_for_topics([name for name in wanted if name not in refusals])
     # Whatever the refusal said (no right to create, say): a topic that is there is looked at.
     counts = _partition_counts(admin, refusals)
-    policies = _cleanup_policies(admin, counts)
+    settings = _settings(admin, {name: asked[name] for name in counts})
     for name, options in wanted.items():
         if name not in refusals:
             yield TopicResult(topic=name, outcome="created")
         elif name in counts:
-            yield _compare(name, options, counts[name], policies[name])
+            yield _compare(name, options, counts[name], settings[name], brokers)
         else:
             refusal = refusals[name]
             reason = f"{for_code(refusal['error_code']).__name__}: {refusal['error_message']}"
@@ -143,28 +157,34 @@ def _partition_counts(admin: Any, names: Collection[str]) -> dict[str, int]:
     return {topic["name"]: len(topic["partitions"]) for topic in found if not topic["error_code"]}
 
 
-def _cleanup_policies(admin: Any, names: Collection[str]) -> dict[str, str]:
-    """Return each topic's cleanup policy, "" where we may not read it."""
-    if not names:
+def _settings(admin: Any, asked: Mapping[str, Sequence[str]]) -> dict[str, dict[str, str]]:
+    """Return the settings asked for of each topic, without those we may not read."""
+    if not asked:
         return {}
-    asked = [ConfigResource("topic", name, [POLICY]) for name in names]
-    found = admin.describe_configs(asked, config_filter="all")["topic"]
-    return {name: found[name].get(POLICY, {}).get("value", "") for name in names}
+    resources = [ConfigResource("topic", name, list(names)) for name, names in asked.items()]
+    found = admin.describe_configs(resources, config_filter="all")["topic"]
+    return {
+        name: {setting: there["value"] for setting, there in found[name].items()} for name in asked
+    }
 
 
-def _compare(name: str, options: Mapping[str, Any], count: int, policy: str) -> TopicResult:
+def _compare(
+    name: str, options: Mapping[str, Any], count: int, settings: Mapping[str, str], brokers: str
+) -> TopicResult:
     """Say whether an existing topic will do."""
     problems = []
     if count != options["num_partitions"]:
         problems.append(
-            f"expected {options['num_partitions']} partitions, got {count}: give --partitions the "
-            "number that all have, delete the topic if it may go, or map to another one"
+            f"expected {options['num_partitions']} partitions, got {count}: delete the topic if it "
+            "may go, or map to another one"
         )
-    expected = options["configs"][POLICY]
-    if policy not in (expected, ""):
-        problems.append(
-            f"expected {POLICY}={expected}, got {policy}: change it with kafka-configs.sh --alter "
-            f"--topic {name} --add-config {POLICY}={expected}"
-        )
+    for setting, got in settings.items():
+        expected = options["configs"][setting]
+        if got != expected:
+            problems.append(
+                f"expected {setting}={expected}, got {got}, which an existing topic keeps: change "
+                f"it with kafka-configs.sh --bootstrap-server {brokers} --alter --topic {name} "
+                f"--add-config {setting}={expected}"
+            )
     outcome: Literal["exists", "mismatch"] = "mismatch" if problems else "exists"
     return TopicResult(topic=name, outcome=outcome, problem="; ".join(problems))

@@ -123,9 +123,13 @@ def test_topics_are_created_and_then_found(brokers: str, prefix: str) -> None:
     second = run(brokers, prefix, "topics", "create", "--partitions", 2)
     assert second.exit_code == 0
     assert {line.split()[0] for line in second.output.splitlines()} == {"exists"}
-    third = run(brokers, prefix, "topics", "create")
+    third = run(brokers, prefix, "topics", "create", "--partitions", 4)
     assert third.exit_code == 2
-    assert f"mismatch  {prefix}labels: expected 4 partitions, got 2" in third.output
+    assert f"expected topics with 4 partitions, got {prefix}features 2, " in third.stderr
+    assert "Traceback" not in third.stderr
+    fourth = run(brokers, prefix, "topics", "create", "--retention", "7d")
+    assert fourth.exit_code == 2
+    assert f"mismatch  {prefix}labels: expected retention.ms=604800000, got -1" in fourth.output
 
 
 def test_topics_that_cannot_be_created_are_a_failure(brokers: str, prefix: str) -> None:
