@@ -5,16 +5,24 @@ import importlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
+from kafka.errors import KafkaError as AdminError
 
-from streams.runtime.errors import ConfigurationError, TopicMissingError
+from streams.monitor.records import SOURCES
+from streams.runtime.admin import admin_client
+from streams.runtime.errors import BrokerUnreachableError, ConfigurationError, TopicMissingError
+from streams.runtime.groups import members
 from streams.runtime.unreachable import unreachable
 
 ANSWER_WITHIN_S = 8.0
 LOOK_AGAIN_S = 0.5
+GONE_WITHIN_S = 15.0  # a killed worker of another group: its session and some
+ASK_EVERY_S = 3.0
+
+log = logging.getLogger(__name__)
 
 Found = TypeVar("Found")
 
@@ -84,6 +92,45 @@ async def check_topics(brokers: str, names: Mapping[str, str], equal: Iterable[s
         told = ", ".join(f"{name} {count}" for name, count in found.items())
         raise ConfigurationError(f"expected topics with equal partition counts, got {told}")
     return next(iter(found.values()))
+
+
+def check_group(brokers: str, group: str, names: Mapping[str, str]) -> None:
+    """Raise ConfigurationError if workers of two groups would write the same topics.
+
+    Each would tell everything, and overwrite what the other remembers. Members that were killed are
+    waited for until their session has ended. What we may not describe, we cannot see.
+    """
+    deadline = time.monotonic() + GONE_WITHIN_S
+    with admin_client(brokers) as admin:
+        while problem := _conflict(admin, group, names):
+            if time.monotonic() > deadline:
+                raise ConfigurationError(problem)
+            log.info("Waiting for %.0f s: %s", deadline - time.monotonic(), problem)
+            time.sleep(ASK_EVERY_S)
+
+
+def _conflict(admin: Any, group: str, names: Mapping[str, str]) -> str:
+    """Return what is wrong with the groups there are; empty where nothing is."""
+    try:
+        found = members(admin)
+    except AdminError as error:
+        log.warning("Cannot tell whether another group reads the same topics: %s", error)
+        return ""
+    written = {names["outcomes"], names["alerts"]}
+    for member in found:
+        where = f"{member.instance} at {member.host}"
+        if member.group == group and member.topics != {names[source] for source in SOURCES}:
+            return (
+                f"group {group} is taken: {where} reads {', '.join(sorted(member.topics))}; give "
+                "--group another name for these topics"
+            )
+        if member.group != group and written <= member.topics and member.client[:5] == "faust":
+            return (
+                f"expected one group of workers on these topics, got {member.group} besides "
+                f"{group}: {where} would tell every alert a second time; give both the same "
+                "--group, or each topics of its own (--prefix)"
+            )
+    return ""
 
 
 async def _partition_counts(brokers: str) -> dict[str, int]:

@@ -1,11 +1,14 @@
 """Everything a worker is told from outside; the command line fills it in."""
 
+import hashlib
 from pathlib import Path
 
 import msgspec
 
 from schemas.topics import TopicNames
 from streams.monitor.records import SOURCES, Source
+
+NO_PREFIX = "tidegauge"  # what groups are called where topics share none
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -18,8 +21,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     topics
         The topics' names.
     group
-        Consumer group; empty: the prefix that all topics share, so that two deployments have two
-        groups, or ``tidegauge`` if there is none.
+        Consumer group; empty: it follows from the topics' names, so that two deployments have two.
     instance
         Name of this worker within the group, for static membership: after a restart it gets its
         partitions back at once.
@@ -47,10 +49,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def group_id(self) -> str:
-        """Return the consumer group."""
-        prefixes = {name.removesuffix(topic) for topic, name in self.topics.by_topic().items()}
-        only = prefixes.pop() if len(prefixes) == 1 else ""
-        return self.group or only.rstrip("._-") or "tidegauge"
+        """Return the consumer group: as told, or the prefix of all topics, or a digest of them.
+
+        >>> Settings(brokers="").group_id
+        'tidegauge'
+        >>> topics = TopicNames.prefixed("eu.", {"predictions": "scores"})
+        >>> Settings(brokers="", topics=topics).group_id
+        'tidegauge-fe595056'
+        """
+        names = self.topics.by_topic()
+        prefixes = {name.removesuffix(topic) for topic, name in names.items()}
+        if len(prefixes) == 1:
+            default = prefixes.pop().rstrip("._-") or NO_PREFIX
+        else:
+            told = ",".join(f"{topic}={name}" for topic, name in sorted(names.items()))
+            default = f"{NO_PREFIX}-{hashlib.sha256(told.encode()).hexdigest()[:8]}"
+        return self.group or default
 
     @property
     def sources(self) -> dict[Source, str]:

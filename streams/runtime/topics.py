@@ -1,13 +1,11 @@
 """Creates the topics, and says of those that exist whether they will do."""
 
-import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import msgspec
-from kafka import KafkaAdminClient
 from kafka.admin import ConfigResource
-from kafka.errors import KafkaError, for_code
+from kafka.errors import for_code
 
 from schemas.topics import (
     FOREVER_MS,
@@ -20,11 +18,10 @@ from schemas.topics import (
     configuration,
     partition_count,
 )
+from streams.runtime.admin import admin_client
 from streams.runtime.errors import ConfigurationError
-from streams.runtime.unreachable import listens, unreachable
 
 BROKER_DEFAULT = -1
-BOOTSTRAP_MS = 10_000
 POLICY, RETENTION = "cleanup.policy", "retention.ms"
 
 
@@ -83,7 +80,7 @@ def create_topics(
         fits = retention_ms > 0 or retention_ms == FOREVER_MS
         _check("retention_ms", retention_ms, fits, "> 0, or -1 for ever")
     topics = names.by_topic()
-    with contextlib.closing(_connect(brokers)) as admin:
+    with admin_client(brokers) as admin:
         found = _partition_counts(admin, topics.values())
         shared = {n: found[n] for t, n in topics.items() if n in found and t not in ONE_PARTITION}
         count = _agreed(shared, partitions)
@@ -112,15 +109,6 @@ def _agreed(found: Mapping[str, int], partitions: int | None) -> int:
             "out where all that exist have as many, delete those that may go, or map to others"
         )
     return partitions or (counts.pop() if counts else PARTITIONS)
-
-
-def _connect(brokers: str) -> Any:
-    if not any(map(listens, brokers.split(","))):  # kafka-python would try for BOOTSTRAP_MS
-        raise unreachable(brokers)
-    try:
-        return KafkaAdminClient(bootstrap_servers=brokers, bootstrap_timeout_ms=BOOTSTRAP_MS)
-    except KafkaError as error:
-        raise unreachable(brokers) from error
 
 
 def _check(name: str, value: int, fits: bool, rule: str) -> None:

@@ -16,7 +16,12 @@ from schemas.topics import ONE_PARTITION
 from streams.runtime.app import MonitorApp, create_app
 from streams.runtime.cores import Cores
 from streams.runtime.errors import WorkerError
-from streams.runtime.preflight import check_installation, check_topics, when_there
+from streams.runtime.preflight import (
+    check_group,
+    check_installation,
+    check_topics,
+    when_there,
+)
 from streams.runtime.settings import Settings
 
 OURS = "streams."
@@ -148,6 +153,7 @@ def run_worker(settings: Settings, cores: Cores | None = None) -> int:
             settings.wait_s,
             log.warning,
         )
+        check_group(settings.brokers, settings.group_id, names)
     except WorkerError as error:
         log.error("%s", error)
         return error.exit_code

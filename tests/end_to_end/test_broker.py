@@ -189,7 +189,7 @@ def test_a_broker_with_a_directory_remembers_after_close(tmp_path: Path) -> None
 
 
 def test_no_broker_is_told_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.runtime.topics.BOOTSTRAP_MS", 500)
+    monkeypatch.setattr("streams.runtime.admin.BOOTSTRAP_MS", 500)
     with pytest.raises(BrokerUnreachableError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
         create_topics("127.0.0.1:1", TopicNames())
 

@@ -6,9 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.topics import TopicNames
 from streams.runtime import watchdog
-from streams.runtime.settings import Settings
 from streams.runtime.watchdog import Progress, Watchdog, compared
 
 
@@ -46,16 +44,6 @@ def test_stalled_is_exactly_lag_without_movement_for_the_limit(
         last = ticks[max(0, now - 3) : now + 1]
         still = now >= 3 and all(p == position and p < e for p, e in last)
         assert found == (["labels"] if still else [])
-
-
-def test_a_group_is_named_after_the_prefix_that_all_topics_share() -> None:
-    def group(**given: object) -> str:
-        return Settings(brokers="b:1", **given).group_id  # type: ignore[arg-type]  # as given
-
-    assert group() == "tidegauge"
-    assert group(topics=TopicNames.prefixed("eu.fraud.")) == "eu.fraud"
-    assert group(topics=TopicNames.prefixed("eu.", {"labels": "truth"})) == "tidegauge"
-    assert group(group="mine") == "mine"
 
 
 async def test_brokers_that_never_answer_are_not_taken_for_a_worker_that_hangs(
