@@ -211,15 +211,18 @@ def test_the_window_report_shown_is_real() -> None:
     assert close(example, real) == real
 
 
+def lines(topic: str, kind: Any) -> list[str]:
+    """Return what the command line prints of a topic."""
+    values = [value for name, _, value in story() if name == topic]
+    decoded = [(msgspec.json.decode(value, type=kind), value) for value in values]
+    return [click.unstyle(Event({}, body, value).text()) for body, value in decoded]
+
+
 def test_the_lines_shown_are_what_the_command_line_prints() -> None:
-    lines = [
-        click.unstyle(
-            Event({}, msgspec.json.decode(value, type=schemas.alerts.Alert), value).text()
-        )
-        for topic, _, value in story()
-        if topic == "alerts"
-    ]
-    assert claimed("text", "story").text.splitlines() == lines
+    shown = claimed("text", "story").text.splitlines()
+    assert shown == lines("alerts", schemas.alerts.Alert)
+    (window,) = claimed("text", "windows").text.splitlines()
+    assert window in lines("windows", schemas.windows.WindowReport)
 
 
 # --- what is rejected -----------------------------------------------------------------------------

@@ -2,13 +2,16 @@
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, Literal
+import time
+from collections import OrderedDict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
 
 from schemas.topics import PREFIX
-from streams.cli.events import NoEventError, read_event
+from streams.cli.events import NoEventError, OutputTopic, Told, read_event
 from streams.cli.options import (
     BROKERS,
     WAIT,
@@ -16,17 +19,35 @@ from streams.cli.options import (
     MapTopic,
     Prefix,
     Wait,
+    duration,
     examples,
     topic_names,
 )
+from streams.runtime.errors import ConfigurationError
 
 EPILOG = examples(
     "tidegauge alerts                         all there are",
     "tidegauge alerts --follow --since now    from now on, until Ctrl-C",
+    "tidegauge alerts --since 2h --topic windows --model fraud",
     "tidegauge alerts --json | jq .data.title",
-    "tidegauge alerts --topic retraining --follow --json | ./retrain.sh",
+    "tidegauge alerts --topic retraining --follow --json --group retrain | ./retrain.sh",
 )
-POLL_MS = 500
+KNOWN = 10_000  # ids of the latest events, to know them when they come again
+
+
+def moment_ms(text: str) -> int:
+    """Return UTC milliseconds, or Kafka's word for the beginning or the end."""
+    from streams.cli.reading import EARLIEST_MS, LATEST_MS
+
+    if text in ("beginning", "now"):
+        return EARLIEST_MS if text == "beginning" else LATEST_MS
+    if text[:4].isdigit() and text[4:5] == "-":
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError as error:
+            raise typer.BadParameter(f"{error}, such as 2026-11-01T00:00Z") from error
+        return int(1000 * (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+    return int(1000 * time.time()) - duration(text)
 
 
 def alerts(  # noqa: PLR0913, PLR0917 - an option is a parameter
@@ -45,48 +66,69 @@ def alerts(  # noqa: PLR0913, PLR0917 - an option is a parameter
         ),
     ] = False,
     since: Annotated[
-        Literal["beginning", "now"],
-        typer.Option(envvar="TIDEGAUGE_SINCE", help="Where to start in the topic."),
-    ] = "beginning",
+        int,
+        typer.Option(
+            parser=moment_ms,
+            envvar="TIDEGAUGE_SINCE",
+            metavar="WHEN",
+            help="What was written since then: beginning, now, 2h (ago), 2026-11-01T00:00Z.",
+        ),
+    ] = "beginning",  # type: ignore[assignment] # typer parses a default as it parses what is given
+    reader_group: Annotated[
+        str,
+        typer.Option(
+            "--group",
+            "-g",
+            envvar="TIDEGAUGE_ALERTS_GROUP",
+            metavar="NAME",
+            help="Go on where the last reader of this name stopped; --since is for its first "
+            "start. One reader a name.",
+        ),
+    ] = "",
     model: Annotated[
         str | None,
         typer.Option("--model", "-m", envvar="TIDEGAUGE_MODEL", help="Of this model only."),
     ] = None,
     topic: Annotated[
-        Literal["alerts", "retraining"],
-        typer.Option(envvar="TIDEGAUGE_ALERTS_TOPIC", help="Alerts, or requests to retrain."),
+        OutputTopic,
+        typer.Option(
+            envvar="TIDEGAUGE_ALERTS_TOPIC",
+            help="Alerts, requests to retrain, reports of closed windows, or what was rejected.",
+        ),
     ] = "alerts",
     brokers: Brokers = BROKERS,
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
     wait: Wait = WAIT,  # type: ignore[assignment] # typer parses a default as what is given
 ) -> None:
-    """Print alerts, or requests to retrain.
+    """Print alerts, requests to retrain, window reports, or what was rejected and why.
 
-    A line each: what moved, since when, from what to what, and what to do. A message that is no
-    alert is skipped, and named on standard error.
+    A line each: what moved, since when, from what to what, and what to do. What comes again, with
+    the same id, is told once. A message that is none is skipped, and named on standard error.
     """
     from streams.cli.clients import partition_counts, reading
+    from streams.cli.reading import Reader
     from streams.runtime.preflight import when_there
+    from streams.runtime.settings import Settings
 
-    name = topic_names(prefix, map_topic).by_topic()[topic]
+    names = topic_names(prefix, map_topic)
+    if reader_group == Settings(brokers=brokers, topics=names).group_id:
+        raise ConfigurationError(f"group {reader_group} is the workers' own: name another")
+    name = names.by_topic()[topic]
     count = when_there(
         lambda: partition_counts(brokers, [name])[name],
         wait / 1000,
         lambda why: typer.echo(f"tidegauge: {why}", err=True),
     )
     try:
-        with reading(brokers) as consumer:
-            for record in _records(consumer, name, range(count), since == "now", follow):
-                try:
-                    event = read_event(topic, record)
-                except NoEventError as error:
-                    place = f"{record.topic}[{record.partition}] offset {record.offset}"
-                    typer.echo(f"tidegauge: skipped {place}: {error}", err=True)
-                    continue
-                if model in (None, event.body.model):
+        with reading(brokers, reader_group) as consumer:
+            reader = Reader(consumer, name, range(count), since, reader_group)
+            for event in _events(reader, topic, follow):
+                if model in (None, event.model):
                     typer.echo(event.json() if as_json else event.text())
                     sys.stdout.flush()
+                    reader.commit()
+            reader.commit()
     except BrokenPipeError:  # the reader of a pipe has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
@@ -94,25 +136,31 @@ def alerts(  # noqa: PLR0913, PLR0917 - an option is a parameter
             raise
 
 
-def _records(
-    consumer: Any, name: str, partitions: Sequence[int], only_new: bool, follow: bool
-) -> Iterator[Any]:
-    """Yield what is there, in order of time, and then what comes."""
-    from kafka import TopicPartition
+def _events(reader: Any, topic: OutputTopic, follow: bool) -> Iterator[Told]:
+    """Yield each event once, and only then move the reader's place beyond it."""
+    known: OrderedDict[str, None] = OrderedDict()
+    for record in _records(reader, follow):
+        try:
+            event = read_event(topic, record)
+        except NoEventError as error:
+            if not reader.is_old(record):
+                place = f"{record.topic}[{record.partition}] offset {record.offset}"
+                typer.echo(f"tidegauge: skipped {place}: {error}", err=True)
+                reader.pass_by(record)
+            continue
+        is_new = event.id not in known
+        known[event.id] = None
+        known.move_to_end(event.id)
+        if len(known) > KNOWN:
+            known.popitem(last=False)
+        if reader.is_old(record):
+            continue
+        reader.pass_by(record)
+        if is_new:
+            yield event
 
-    wanted = [TopicPartition(name, number) for number in partitions]
-    consumer.assign(wanted)
-    ends = consumer.end_offsets(wanted)
-    if only_new:
-        for tp, end in ends.items():
-            consumer.seek(tp, end)
-    else:
-        consumer.seek_to_beginning()
-        found: list[Any] = []
-        while any(consumer.position(tp) < end for tp, end in ends.items()):
-            for records in consumer.poll(timeout_ms=POLL_MS).values():
-                found += records
-        yield from sorted(found, key=lambda record: record.timestamp)
-    while follow:
-        for records in consumer.poll(timeout_ms=POLL_MS).values():
-            yield from records
+
+def _records(reader: Any, follow: bool) -> Iterator[Any]:
+    yield from reader.backlog()
+    if follow:
+        yield from reader.coming()

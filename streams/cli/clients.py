@@ -124,14 +124,15 @@ def sending(brokers: str, names: Iterable[str]) -> Iterator[Sender]:
 
 
 @contextlib.contextmanager
-def reading(brokers: str) -> Iterator[Any]:
-    """Yield a consumer without a group and without partitions; it commits nothing."""
+def reading(brokers: str, group: str = "") -> Iterator[Any]:
+    """Yield a consumer without partitions; it commits what it is told to, and never by itself."""
     with (
         answering(brokers),
         contextlib.closing(
             KafkaConsumer(
                 bootstrap_servers=brokers,
                 bootstrap_timeout_ms=BOOTSTRAP_MS,
+                group_id=group or None,
                 allow_auto_create_topics=False,
                 auto_offset_reset="earliest",
                 enable_auto_commit=False,

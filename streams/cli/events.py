@@ -1,34 +1,68 @@
-"""Alerts and retraining events as read from their topics: a sentence for people, JSON for pipes."""
+"""What the output topics hold: a sentence for people, JSON for pipes."""
 
-from typing import Any, Literal
+import hashlib
+from typing import Any, Literal, Protocol
 
 import msgspec
 import orjson
 import typer
 
+from schemas import rejected
 from schemas.alerts import ALERT_TYPE, Alert
 from schemas.retraining import RETRAIN_TYPE, RetrainingRequest
+from schemas.windows import WINDOW_TYPE, WindowReport
 from streams.monitor import wording
 from streams.monitor.records import Record
 
+OutputTopic = Literal["alerts", "retraining", "windows", "rejected"]
 KINDS: dict[str, tuple[str, Any]] = {
     "alerts": (ALERT_TYPE, Alert),
     "retraining": (RETRAIN_TYPE, RetrainingRequest),
+    "windows": (WINDOW_TYPE, WindowReport),
 }
 COLOURS = {"warning": "yellow", "critical": "red", "resolved": "green"}
 ATTRIBUTE = "ce_"
+ORIGIN = ("topic", "partition", "offset")
 
 
 class NoEventError(ValueError):
     """A record is not what its topic is for."""
 
 
+class Told(Protocol):
+    """One message of an output topic."""
+
+    @property
+    def id(self) -> str:
+        """What a second delivery has in common with the first."""
+
+    @property
+    def model(self) -> str:
+        """Whose it is; empty where nobody knows."""
+
+    def json(self) -> str:
+        """Return it as JSON in one line."""
+
+    def text(self) -> str:
+        """Return it in one line, as a sentence for people."""
+
+
 class Event(msgspec.Struct, frozen=True):
     """A CloudEvent: its attributes, its body, and the body's bytes as they came."""
 
     attributes: dict[str, str]
-    body: Alert | RetrainingRequest
+    body: Alert | RetrainingRequest | WindowReport
     value: bytes
+
+    @property
+    def id(self) -> str:
+        """The event's id; a digest of its content, where it came without."""
+        return self.attributes.get("id") or hashlib.sha256(self.value).hexdigest()
+
+    @property
+    def model(self) -> str:
+        """Whose it is."""
+        return self.body.model
 
     def json(self) -> str:
         """Return it in one line, in CloudEvents' structured mode."""
@@ -38,6 +72,8 @@ class Event(msgspec.Struct, frozen=True):
     def text(self) -> str:
         """Return it in one line, as a sentence for people."""
         body = self.body
+        if isinstance(body, WindowReport):
+            return f"{wording.moment(body.last_ts_ms):21} {one_line(_window(body))}"
         if isinstance(body, RetrainingRequest):
             span = f"{wording.moment(body.train_from_ms)} to {wording.moment(body.train_to_ms)}"
             told = f"retrain {body.model} on rows from {span}, as {body.reason}"
@@ -47,16 +83,41 @@ class Event(msgspec.Struct, frozen=True):
         return f"{wording.moment(body.told_ms):21} {state} {one_line(wording.sentence(body))}"
 
 
-def read_event(topic: Literal["alerts", "retraining"], record: Record) -> Event:
-    """Return the CloudEvent that a record of the topic holds, in binary mode.
+class DeadLetter(msgspec.Struct, frozen=True):
+    """What could not be read: where it came from, and why not. Its content is not shown."""
+
+    model: str  # the key it came with
+    rejected_ms: int
+    fields: dict[str, str]  # topic, partition, offset, error, reason
+
+    @property
+    def id(self) -> str:
+        """Its origin; a frame may be rejected for several reasons."""
+        return "\n".join(self.fields.values())
+
+    def json(self) -> str:
+        """Return it in one line."""
+        return orjson.dumps({"key": self.model, **self.fields}).decode()
+
+    def text(self) -> str:
+        """Return it in one line."""
+        topic, partition, offset = (self.fields[name] for name in ORIGIN)
+        told = f"{topic}[{partition}] offset {offset}, key {self.model}: {self.fields['reason']}"
+        return f"{wording.moment(self.rejected_ms):21} {one_line(told)}"
+
+
+def read_event(topic: OutputTopic, record: Record) -> Told:
+    """Return what a record of the topic holds: a CloudEvent in binary mode, or a dead letter.
 
     Raises
     ------
     NoEventError
         If it is another type of event, none, or its body does not fit.
     """
-    type, body = KINDS[topic]
     headers = {name: value.decode(errors="replace") for name, value in record.headers if value}
+    if topic == "rejected":
+        return _dead_letter(record, headers)
+    type, body = KINDS[topic]
     came = headers.get(ATTRIBUTE + "type")
     if came != type:
         raise NoEventError(f"expected an event of type {type}, got {came or 'none'}")
@@ -73,6 +134,45 @@ def read_event(topic: Literal["alerts", "retraining"], record: Record) -> Event:
     if "content-type" in headers:
         attributes["datacontenttype"] = headers["content-type"]
     return Event(attributes, decoded, value)
+
+
+def _dead_letter(record: Record, headers: dict[str, str]) -> DeadLetter:
+    names = {name: name for name in ORIGIN}
+    names |= {"error": "exception.class.name", "reason": "exception.message"}
+    if missing := [n for n in names.values() if rejected.PREFIX + n not in headers]:
+        raise NoEventError(f"expected a header {rejected.PREFIX}{missing[0]}, got none")
+    fields = {name: headers[rejected.PREFIX + header] for name, header in names.items()}
+    return DeadLetter((record.key or b"").decode(errors="replace"), record.timestamp, fields)
+
+
+def _window(report: WindowReport) -> str:
+    """Return a window in words; its end stands before it."""
+    name = f"{report.model}@{report.version}" if report.version else report.model
+    rows = "labelled rows" if report.source == "outcomes" else "rows"
+    parts = [f"{report.rows:,} {rows} since {wording.moment(report.first_ts_ms)}"]
+    parts += [f"{report.late:,} of them late"] if report.late else []
+    for state in ("firing", "pending"):
+        found = [_series(name) for name, one in report.series.items() if one.state == state]
+        parts += [f"{state}: {', '.join(found)}"] if found else []
+    known = {name: value for name, value in report.metrics.items() if value is not None}
+    parts += [", ".join(f"{name} {wording.number(value)}" for name, value in known.items())]
+    head = f"{name} {report.source} window {report.window} ({report.state})"
+    return f"{head}: {'; '.join(filter(None, parts))}"
+
+
+def _series(name: str) -> str:
+    """Return a series in words.
+
+    >>> [_series(name) for name in ("rank(age)", "missing(age)", "loss", "error")]
+    ['level of age', 'missing age', 'loss', 'label - score']
+    """
+    statistic, _, feature = name.removesuffix(")").partition("(")
+    words = {"rank": "level of", "range": "range of", "missing": "missing", "unseen": "unseen"}
+    return (
+        f"{words.get(statistic, statistic)} {feature}"
+        if feature
+        else name.replace("error", "label - score")
+    )
 
 
 def one_line(text: str) -> str:

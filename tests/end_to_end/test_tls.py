@@ -61,7 +61,10 @@ def test_a_listener_that_speaks_tls_is_told_from_one_that_does_not(
     assert (speaks_tls(plain), speaks_tls(tls)) == (False, True)
 
 
-@pytest.mark.parametrize("arguments", [["alerts"], ["topics", "create"], ["worker"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["alerts", "--wait", "0s"], ["topics", "create"], ["worker", "--wait", "0s"], ["status"]],
+)
 def test_every_command_says_that_a_port_looks_like_tls(
     arguments: list[str], listeners: tuple[str, str]
 ) -> None:

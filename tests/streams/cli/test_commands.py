@@ -17,7 +17,9 @@ from typer.testing import CliRunner
 
 from schemas.topics import TopicNames
 from streams.cli import app
+from streams.cli.alerts import moment_ms
 from streams.cli.options import addresses, columns_of, duration, topic_names
+from streams.cli.reading import EARLIEST_MS, LATEST_MS
 from streams.cli.topics import retention
 from streams.runtime import errors, worker
 from streams.runtime.settings import Settings
@@ -197,6 +199,29 @@ def test_column_options_that_do_not_go_together_are_refused(given: dict[str, Any
 def test_a_label_delay_is_kept() -> None:
     named = {"prediction": "p", "label": "y", "label_delay_ms": 90_000}
     assert columns_of(**COLUMNS | named).label_delay_ms == 90_000
+
+
+def test_a_moment_is_a_date_an_age_or_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("streams.cli.alerts.time.time", lambda: 10_000.0)
+    assert [moment_ms(text) for text in ("beginning", "now")] == [EARLIEST_MS, LATEST_MS]
+    assert moment_ms("2h") == 10_000_000 - 7_200_000
+    november_ms = 1_793_491_200_000
+    for text in ("2026-11-01T00:00Z", "2026-11-01", "2026-11-01T00:00", "2026-11-01T01:00+01:00"):
+        assert moment_ms(text) == november_ms
+
+
+@pytest.mark.parametrize("text", ["yesterday", "2026-13-01", "2026-11-01T25:00Z", ""])
+def test_a_moment_nobody_understands_is_a_usage_error(text: str) -> None:
+    result = run(app, ["alerts", "--since", text])
+    assert result.exit_code == 2
+    assert "Invalid value for '--since'" in result.stderr
+
+
+@pytest.mark.parametrize(("prefix", "group"), [("eu.", "eu"), ("tidegauge.", "tidegauge")])
+def test_the_workers_group_is_not_for_readers(prefix: str, group: str) -> None:
+    result = run(app, ["alerts", "--prefix", prefix, "--group", group])
+    assert result.exit_code == 2
+    assert result.stderr == f"tidegauge: group {group} is the workers' own: name another\n"
 
 
 def test_features_are_split_at_commas() -> None:

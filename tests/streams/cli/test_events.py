@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -5,9 +6,10 @@ import orjson
 import pytest
 import typer
 
-from schemas import cloudevents
+from schemas import cloudevents, rejected
 from schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
 from schemas.retraining import RETRAIN_TYPE, RetrainingRequest
+from schemas.windows import WINDOW_TYPE, SeriesReport, WindowReport
 from streams.cli.events import NoEventError, read_event
 
 DAY_MS = 86_400_000
@@ -41,6 +43,7 @@ ALERT = Alert(
     evidence=Evidence(topic="t", partition=0, first_offset=1, last_offset=2, windows=1, rows=10),
     reference_windows=30,
 )
+ALERT_OF_ANOTHER = msgspec.structs.replace(ALERT, model="churn")
 REQUEST = RetrainingRequest(
     model="fraud",
     version="3",
@@ -54,10 +57,37 @@ REQUEST = RetrainingRequest(
 )
 
 
+WINDOW = WindowReport(
+    model="fraud",
+    version="3",
+    source="outcomes",
+    window=47,
+    state="provisional",
+    first_ts_ms=15_706 * DAY_MS,
+    last_ts_ms=15_707 * DAY_MS + 3_600_000,
+    first_offset=0,
+    last_offset=9,
+    rows=1000,
+    late=2,
+    observed=48_000,
+    columns={},
+    series={
+        "loss": SeriesReport(value=0.5, state="firing"),
+        "error": SeriesReport(value=0.1, state="pending"),
+        "range(amount)": SeriesReport(value=0.1, state="pending"),
+        "missing(amount)": SeriesReport(value=0.0, state="quiet"),
+    },
+    metrics={"roc_auc": 0.8125, "f1": None},
+)
+LETTER = rejected.headers(
+    topic="t", partition=3, offset=7, reason="Expected `int`, got `str` - at `$.ts_ms`", error="E"
+)
+
+
 @dataclass
 class Read:
     value: bytes | None
-    headers: list[tuple[str, bytes]] = field(default_factory=list)
+    headers: Sequence[tuple[str, bytes | None]] = field(default_factory=list)
     key: bytes | None = b"fraud"
     offset: int = 0
     timestamp: int = 0
@@ -86,6 +116,61 @@ def test_a_retraining_request_is_a_line_with_the_rows_to_train_on() -> None:
         "2 Jan 2013            retrain fraud on rows from 1 Jan 2013 to 2 Jan 2013, as "
         "fraud: since 1 Jan 2013 amount moved up"
     )
+
+
+def test_a_window_is_a_line_with_its_rows_what_stands_out_and_its_metrics() -> None:
+    line = read_event("windows", read(WINDOW, WINDOW_TYPE)).text()
+    assert line == (
+        "2 Jan 2013 01:00 UTC  fraud@3 outcomes window 47 (provisional): 1,000 labelled rows since "
+        "1 Jan 2013; 2 of them late; firing: loss; pending: label - score, range of amount; "
+        "roc_auc 0.812"
+    )
+
+
+def test_a_window_in_which_nothing_stands_out_is_short() -> None:
+    calm = msgspec.structs.replace(
+        WINDOW, version="", source="features", late=0, series={}, metrics={}
+    )
+    line = read_event("windows", read(calm, WINDOW_TYPE)).text()
+    assert line.endswith("fraud features window 47 (provisional): 1,000 rows since 1 Jan 2013")
+
+
+def test_a_dead_letter_is_a_line_with_its_origin_and_reason() -> None:
+    letter = read_event("rejected", Read(b"secret", LETTER, timestamp=15_706 * DAY_MS))
+    assert letter.text() == (
+        "1 Jan 2013            t[3] offset 7, key fraud: Expected `int`, got `str` - at `$.ts_ms`"
+    )
+    assert orjson.loads(letter.json()) == {
+        "key": "fraud",
+        "topic": "t",
+        "partition": "3",
+        "offset": "7",
+        "error": "E",
+        "reason": "Expected `int`, got `str` - at `$.ts_ms`",
+    }
+
+
+def test_a_dead_letter_that_was_sent_again_shows_its_latest_origin() -> None:
+    again = rejected.headers(topic="t", partition=3, offset=8, reason="r", error="E")
+    letter = read_event("rejected", Read(b"", [*LETTER, *again], key=None))
+    assert "offset 8" in letter.text()
+    assert letter.model == ""
+
+
+def test_what_is_no_dead_letter_says_why() -> None:
+    with pytest.raises(NoEventError, match=r"expected a header __connect\.errors\.topic, got none"):
+        read_event("rejected", Read(b""))
+
+
+def test_a_second_delivery_has_the_id_of_the_first() -> None:
+    first = read_event("alerts", read(ALERT))
+    assert first.id == "x"
+    letters = [read_event("rejected", Read(b"", LETTER, timestamp=at)).id for at in (1, 2)]
+    assert letters[0] == letters[1]
+    bare = [(name, value) for name, value in headers(ALERT_TYPE) if name != "ce_id"]
+    values = [msgspec.json.encode(a) for a in (ALERT, ALERT, ALERT_OF_ANOTHER)]
+    ids = [read_event("alerts", Read(value, bare)).id for value in values]
+    assert ids[0] == ids[1] != ids[2]
 
 
 def test_the_severity_has_a_colour_until_it_is_resolved() -> None:
