@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from streams.cli import alerts, apply, broker, demo, reference, replay, topics, worker
+from streams.cli import alerts, apply, broker, demo, reference, replay, status, topics, worker
 from streams.cli.options import examples
 from streams.runtime.errors import WorkerError
 
@@ -16,7 +16,8 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command."""
-        logging.getLogger("kafka").setLevel(logging.CRITICAL)  # we say it in one line
+        for library in ("kafka", "aiokafka"):
+            logging.getLogger(library).setLevel(logging.CRITICAL)  # we say it in one line
         try:
             return super().invoke(ctx)
         except WorkerError as error:
@@ -50,6 +51,7 @@ def _show_version(wanted: bool) -> None:
         "tidegauge worker                         watch every model that sends rows",
         "tidegauge replay rows.csv --model fraud --prediction-column score",
         "tidegauge alerts --follow                what it has to say",
+        "tidegauge status                         how every model stands",
     )
 )
 def tidegauge(
@@ -65,7 +67,8 @@ def tidegauge(
 
     Every option can be set as an environment variable instead, such as TIDEGAUGE_BROKERS.
 
-    Exit codes: 0 done, 1 failure, 2 usage or configuration, 3 no broker answers, 4 topic missing.
+    Exit codes: 0 done, 1 failure, 2 usage or configuration, 3 no broker answers, 4 topic missing;
+    of status 5 rows wait and nobody reads them, 6 an incident is open.
     """
 
 
@@ -75,6 +78,7 @@ app.command(epilog=worker.EPILOG)(worker.worker)
 app.command(epilog=apply.EPILOG)(apply.apply)
 app.command(epilog=replay.EPILOG)(replay.replay)
 app.command(epilog=alerts.EPILOG)(alerts.alerts)
+app.command(epilog=status.EPILOG)(status.status)
 app.add_typer(topics.app, name="topics")
 app.add_typer(reference.app, name="reference")
 

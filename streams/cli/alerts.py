@@ -4,13 +4,13 @@ import os
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from schemas.topics import PREFIX
+from schemas.topics import PREFIX, TopicNames
 from streams.cli.events import NoEventError, OutputTopic, Told, read_event
 from streams.cli.options import (
     BROKERS,
@@ -23,7 +23,7 @@ from streams.cli.options import (
     examples,
     topic_names,
 )
-from streams.runtime.errors import ConfigurationError
+from streams.runtime.errors import ConfigurationError, WorkerError
 
 EPILOG = examples(
     "tidegauge alerts                         all there are",
@@ -123,12 +123,16 @@ def alerts(  # noqa: PLR0913, PLR0917 - an option is a parameter
     try:
         with reading(brokers, reader_group) as consumer:
             reader = Reader(consumer, name, range(count), since, reader_group)
-            for event in _events(reader, topic, follow):
-                if model in (None, event.model):
-                    typer.echo(event.json() if as_json else event.text())
-                    sys.stdout.flush()
-                    reader.commit()
+            events = _Events(reader, topic)
+            found = False
+            for event in events.of(reader.backlog()):
+                found |= _tell(event, model, as_json, reader)
             reader.commit()
+            if model is not None and not found:
+                _tell_if_unknown(model, brokers, names)
+            if follow:
+                for event in events.of(reader.coming()):
+                    _tell(event, model, as_json, reader)
     except BrokenPipeError:  # the reader of a pipe has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
@@ -136,31 +140,60 @@ def alerts(  # noqa: PLR0913, PLR0917 - an option is a parameter
             raise
 
 
-def _events(reader: Any, topic: OutputTopic, follow: bool) -> Iterator[Told]:
-    """Yield each event once, and only then move the reader's place beyond it."""
-    known: OrderedDict[str, None] = OrderedDict()
-    for record in _records(reader, follow):
-        try:
-            event = read_event(topic, record)
-        except NoEventError as error:
-            if not reader.is_old(record):
-                place = f"{record.topic}[{record.partition}] offset {record.offset}"
-                typer.echo(f"tidegauge: skipped {place}: {error}", err=True)
-                reader.pass_by(record)
-            continue
-        is_new = event.id not in known
-        known[event.id] = None
-        known.move_to_end(event.id)
-        if len(known) > KNOWN:
-            known.popitem(last=False)
-        if reader.is_old(record):
-            continue
-        reader.pass_by(record)
-        if is_new:
-            yield event
+def _tell(event: Told, model: str | None, as_json: bool, reader: Any) -> bool:
+    """Print an event if it is of the model, and only then write down that it was."""
+    if model not in (None, event.model):
+        return False
+    typer.echo(event.json() if as_json else event.text())
+    sys.stdout.flush()
+    reader.commit()
+    return True
 
 
-def _records(reader: Any, follow: bool) -> Iterator[Any]:
-    yield from reader.backlog()
-    if follow:
-        yield from reader.coming()
+def _tell_if_unknown(model: str, brokers: str, names: TopicNames) -> None:
+    """Say so if no row of the model was ever seen: nothing will be told of a misspelt one."""
+    from streams.cli.clients import partition_counts
+    from streams.cli.standing import unknown
+    from streams.runtime.overview import known_models
+    from streams.runtime.settings import Settings
+
+    settings = Settings(brokers=brokers, topics=names)
+    try:
+        partitions = partition_counts(brokers, [names.state])[names.state]
+        known = known_models(settings, partitions)
+    except WorkerError as error:  # who may read alerts need not be allowed to read the state
+        typer.echo(f"tidegauge: cannot tell which models there are: {error}", err=True)
+        return
+    if model not in known:
+        typer.echo(f"tidegauge: {unknown(model, known)}", err=True)
+
+
+class _Events:
+    """Makes events of records, each once, and moves the reader's place beyond them."""
+
+    def __init__(self, reader: Any, topic: OutputTopic) -> None:
+        self._reader, self._topic = reader, topic
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def of(self, records: Iterable[Any]) -> Iterator[Told]:
+        """Yield the events that are new; what is none is named on standard error."""
+        for record in records:
+            is_old = self._reader.is_old(record)
+            self._reader.pass_by(record)
+            try:
+                event = read_event(self._topic, record)
+            except NoEventError as error:
+                if not is_old:
+                    place = f"{record.topic}[{record.partition}] offset {record.offset}"
+                    typer.echo(f"tidegauge: skipped {place}: {error}", err=True)
+                continue
+            if self._is_first(event.id) and not is_old:
+                yield event
+
+    def _is_first(self, id: str) -> bool:
+        first = id not in self._known
+        self._known[id] = None
+        self._known.move_to_end(id)
+        if len(self._known) > KNOWN:
+            self._known.popitem(last=False)
+        return first

@@ -103,8 +103,9 @@ class Reader:
         return bool(record.offset < self._next[TopicPartition(record.topic, record.partition)])
 
     def pass_by(self, record: Any) -> None:
-        """Move the place beyond a record."""
-        self._next[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        """Move the place beyond a record, never back."""
+        tp = TopicPartition(record.topic, record.partition)
+        self._next[tp] = max(self._next[tp], record.offset + 1)
 
     def commit(self) -> None:
         """Write the group's place down, if there is a group.

@@ -111,7 +111,7 @@ class Incidents:
         return outputs
 
     def _join(self, fired: list[SeriesAlarm], window: Window) -> Incident:
-        alarms = {alarm.series: alarm for alarm in _by_size(fired)}
+        alarms = {alarm.series: alarm for alarm in by_size(fired)}
         for incident in self.open:
             if window.index - incident.latest <= JOIN or self._same(incident, fired):
                 incident.alarms |= alarms
@@ -153,7 +153,7 @@ class Incidents:
         ending: Literal["calm", "superseded"] = "calm",
     ) -> Output:
         incident.revision += 1
-        origin, alarms = self.origin, _by_size(list(incident.alarms.values()))
+        origin, alarms = self.origin, by_size(list(incident.alarms.values()))
         name = origin.name
         over, figures = status == "resolved", context(incident.since_ms)
         critical = any(abs(a.effect) >= CRITICAL * a.gate for a in alarms)
@@ -281,7 +281,8 @@ def alert_output(alert: Alert, source: str) -> Output:
     return Output("alerts", alert.model.encode(), msgspec.json.encode(alert), head)
 
 
-def _by_size(alarms: list[SeriesAlarm]) -> list[SeriesAlarm]:
+def by_size(alarms: list[SeriesAlarm]) -> list[SeriesAlarm]:
+    """Return the alarms, the largest effect first."""
     return sorted(alarms, key=lambda a: (-abs(a.effect) / (a.gate or 1.0), a.series))
 
 

@@ -167,6 +167,16 @@ class Readable:
         self._reasons: Counter[str] = Counter()
         self._shares = Shares(origin, ("rejected",))
 
+    @property
+    def judge(self) -> Judge | None:
+        """What judges the share; None while nothing was wrong."""
+        return self._shares.judge
+
+    @property
+    def main_reason(self) -> str:
+        """The main one of the open window's rejections, or of the last window that had any."""
+        return self._reasons.most_common(1)[0][0] if self._reasons else self.reason
+
     def fold(self, rows: Rows) -> list[Output]:
         """Take further rows; return the alerts that they give rise to."""
         outputs: list[Output] = []

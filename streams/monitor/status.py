@@ -1,0 +1,284 @@
+"""How the model versions of a partition stand: what was read, how far they are, what is open."""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import msgspec
+
+from streams.monitor import wording
+from streams.monitor.columns import MAX_WATCHED, RowSource
+from streams.monitor.decoding import INTAKE_ROWS, NOBODY, Key
+from streams.monitor.drift import DriftMonitor
+from streams.monitor.incidents import MonitorSource, by_size
+from streams.monitor.judge import Judge
+from streams.monitor.learning import MAX_CATEGORIES
+from streams.monitor.partition import Partition
+from streams.monitor.performance import INTAKE_PAIRS, PerformanceMonitor
+from streams.monitor.reports import state_of
+from streams.monitor.series import PROMISED_WINDOWS
+from streams.monitor.windows import Window
+
+State = Literal["typing", "learning", "blatant", "provisional", "watching"]
+
+
+class OpenIncident(msgspec.Struct, frozen=True, kw_only=True):
+    """An incident that is not over."""
+
+    id: str
+    kind: str
+    since_ms: int
+    title: str
+
+
+class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a model version is in one of the topics that are watched."""
+
+    source: MonitorSource
+    rows: int  # so far; of outcomes: pairs of prediction and label
+    windows: int  # closed
+    state: State
+    gathered: int  # rows while typing, else windows of the reference
+    needed: int  # until it goes on to the next state; 0: it does not by itself
+    open_rows: int  # in the open window
+    newest_ms: int | None  # event time of the newest row of the open or the last window
+    incidents: list[OpenIncident] = []
+    watched: list[str] = []  # features
+    is_learned: bool = True  # whether what is watched follows from its rows, not from a reference
+    not_watched: dict[str, str] = {}  # why, by feature
+
+
+class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """How one model version stands."""
+
+    model: str
+    version: str
+    partitions: list[int]
+    streams: list[StreamStatus]
+    rejected: int = 0  # rows and labels
+    read: int = 0  # rows and labels, rejected ones included
+    reason: str = ""  # the main one of the latest rejections
+    incidents: list[OpenIncident] = []  # of rows that cannot be read
+
+    @property
+    def key(self) -> Key:
+        """Return model and version."""
+        return self.model, self.version
+
+    @property
+    def name(self) -> str:
+        """Return what people call it."""
+        return f"{self.model}@{self.version}" if self.version else self.model
+
+    @property
+    def open(self) -> list[OpenIncident]:
+        """Return all its open incidents."""
+        return [*self.incidents, *(one for stream in self.streams for one in stream.incidents)]
+
+
+def model_statuses(partition: Partition) -> list[ModelStatus]:
+    """Return how each model version of a partition stands, sorted by name."""
+    reading = partition.readability
+    keys = {key for monitors in partition.rows.values() for key in monitors.controls}
+    keys |= {key for source in partition.rows for key in reading[source].models}
+    keys |= partition.performance.keys()
+    models = {model for model, _ in keys}  # labels seldom name a version: they belong to all
+    keys |= {key for key in reading["labels"].models if key[0] not in models}
+    return [_model(partition, key) for key in sorted(keys - {NOBODY})]
+
+
+class Unattributed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a partition counts without regard to models."""
+
+    rejected: int  # records that do not say whose they are
+    reason: str
+    labels: dict[str, int]  # read, and what became of them by reason
+
+
+def unattributed(partition: Partition) -> Unattributed:
+    """Return what a partition counts without regard to models."""
+    nobodys = [own.models[NOBODY] for own in partition.readability.values() if NOBODY in own.models]
+    worst = max(nobodys, key=lambda own: own.rejected, default=None)
+    counts: dict[str, int] = msgspec.to_builtins(partition.join.counts)
+    return Unattributed(
+        rejected=sum(own.rejected for own in nobodys),
+        reason=worst.main_reason if worst else "",
+        labels={"read": partition.tallies["labels"].observed, **counts},
+    )
+
+
+def merge(statuses: Iterable[ModelStatus]) -> list[ModelStatus]:
+    """Return one status a model version, of those in several partitions.
+
+    Rows and incidents are added; for the rest the partition that has most rows stands.
+    """
+    found: dict[Key, list[ModelStatus]] = {}
+    for status in statuses:
+        found.setdefault(status.key, []).append(status)
+    return [_merged(parts) for _, parts in sorted(found.items())]
+
+
+def _merged(parts: list[ModelStatus]) -> ModelStatus:
+    if len(parts) == 1:
+        return parts[0]
+    streams: dict[str, list[StreamStatus]] = {}
+    for part in parts:
+        for stream in part.streams:
+            streams.setdefault(stream.source, []).append(stream)
+    return ModelStatus(
+        model=parts[0].model,
+        version=parts[0].version,
+        partitions=sorted(number for part in parts for number in part.partitions),
+        streams=[_merged_stream(own) for own in streams.values()],
+        rejected=sum(part.rejected for part in parts),
+        read=sum(part.read for part in parts),
+        reason=max(parts, key=lambda part: part.rejected).reason,
+        incidents=[one for part in parts for one in part.incidents],
+    )
+
+
+def _merged_stream(parts: list[StreamStatus]) -> StreamStatus:
+    newest = [part.newest_ms for part in parts if part.newest_ms is not None]
+    return msgspec.structs.replace(
+        max(parts, key=lambda part: part.rows),
+        rows=sum(part.rows for part in parts),
+        windows=sum(part.windows for part in parts),
+        newest_ms=max(newest, default=None),
+        incidents=[one for part in parts for one in part.incidents],
+    )
+
+
+def _model(partition: Partition, key: Key) -> ModelStatus:
+    streams = [_rows(partition, source, key) for source in partition.rows]
+    outcomes = partition.performance.get(key)
+    streams += [None if outcomes is None else _outcomes(outcomes)]
+    reading = [
+        own
+        for source, read in partition.readability.items()
+        for of, own in read.models.items()
+        if of == key or (source == "labels" and of[0] == key[0])
+    ]
+    bad = [own for own in reading if own.rejected]
+    return ModelStatus(
+        model=key[0],
+        version=key[1],
+        partitions=[partition.number],
+        streams=[stream for stream in streams if stream is not None],
+        rejected=sum(own.rejected for own in reading),
+        read=sum(own.rows for own in reading),
+        reason=max(bad, key=lambda own: own.rejected).main_reason if bad else "",
+        incidents=[one for own in reading for one in _open(own.judge)],
+    )
+
+
+def _rows(partition: Partition, source: RowSource, key: Key) -> StreamStatus | None:
+    own = partition.rows[source]
+    monitor, intake = own.monitors.get(key), own.reader.intakes.get(key)
+    if monitor is not None:
+        return _inputs(source, monitor)
+    if intake is None:
+        return None
+    return StreamStatus(
+        source=source,
+        rows=intake.rows,
+        windows=0,
+        state="typing",
+        gathered=intake.rows,
+        needed=INTAKE_ROWS,
+        open_rows=0,
+        newest_ms=None,
+    )
+
+
+def _inputs(source: RowSource, monitor: DriftMonitor) -> StreamStatus:
+    learner, needed = monitor.learner, monitor.control.spec.reference.windows
+    gathered = len(learner.windows) if learner is not None else _reference(monitor.judge)
+    columns = monitor.columns
+    return StreamStatus(
+        source=source,
+        rows=monitor.observed,
+        windows=monitor.window.index,
+        state="learning" if learner is not None else _state(monitor.judge),
+        gathered=gathered,
+        needed=needed if learner is not None else 0,
+        open_rows=monitor.window.rows,
+        newest_ms=_newest(monitor.window),
+        incidents=_open(monitor.judge),
+        watched=[*columns.numeric, *columns.categorical],
+        is_learned=monitor.control.reference is None or monitor.control.learned,
+        not_watched=_not_watched(monitor),
+    )
+
+
+def _outcomes(monitor: PerformanceMonitor) -> StreamStatus:
+    judge, held = monitor.judge, len(monitor.pairs.labels)
+    state: State = _state(judge) if judge is not None else "learning" if monitor.task else "typing"
+    stages = {
+        "typing": (held, INTAKE_PAIRS),
+        "learning": (len(monitor.learned), monitor.control.spec.reference.windows),
+    }
+    gathered, needed = stages.get(state, (_reference(judge), 0))
+    return StreamStatus(
+        source="outcomes",
+        rows=monitor.observed + held,
+        windows=monitor.window.index,
+        state=state,
+        gathered=gathered,
+        needed=needed,
+        open_rows=monitor.window.rows,
+        newest_ms=_newest(monitor.window),
+        incidents=_open(judge),
+    )
+
+
+def _state(judge: Judge | None) -> State:
+    found = state_of(judge)
+    return "blatant" if found == "learning" else found  # it does not learn: its reference is short
+
+
+def _reference(judge: Judge | None) -> int:
+    return judge.reference_windows if judge is not None else 0
+
+
+def _newest(window: Window) -> int | None:
+    return window.last_ts_ms if window.rows or window.index else None
+
+
+def _open(judge: Judge | None) -> list[OpenIncident]:
+    if judge is None:
+        return []
+    name = judge.incidents.origin.name
+    return [
+        OpenIncident(
+            id=incident.id,
+            kind=incident.kind,
+            since_ms=incident.since_ms,
+            title=wording.title(
+                name,
+                by_size(list(incident.alarms.values())),
+                judge.watch.context(incident.since_ms),
+                incident.since_ms,
+            ),
+        )
+        for incident in judge.incidents.open
+    ]
+
+
+def _not_watched(monitor: DriftMonitor) -> dict[str, str]:
+    """Return why features of the spec or the reference are not watched, or only in part."""
+    declared, columns = monitor.control.spec.features, monitor.columns
+    found = {name: "the spec ignores it" for name, f in declared.items() if f.type == "ignore"}
+    if len(columns.numeric) + len(columns.categorical) >= MAX_WATCHED:
+        found["…"] = f"only the first {MAX_WATCHED} features are watched"
+    if monitor.judge is None:
+        return found
+    series = {one.name: one for one in monitor.judge.watch.series}
+    for name in columns.categorical:
+        if f"unseen({name})" not in series:
+            found[name] = f"more than {MAX_CATEGORIES:,} values, or none: only gaps are watched"
+    for name in columns.numeric:
+        own = series.get(f"rank({name})")
+        if own is None:
+            found[name] = "no value in the reference: only gaps are watched"
+        elif not own.decides and monitor.judge.reference_windows >= PROMISED_WINDOWS:
+            found[name] = "its reference is worth too few windows: only blatant faults are told"
+    return found

@@ -1,0 +1,170 @@
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+import pytest
+
+from schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
+from streams.monitor.offline import OfflineLog
+from streams.monitor.partition import Partition, PartitionSettings
+from streams.monitor.records import SOURCES
+from streams.monitor.status import ModelStatus, StreamStatus, merge, model_statuses, unattributed
+
+SPEC = MonitorSpec(
+    model="fraud",
+    windows=WindowSpec(rows=100),
+    reference=ReferenceSpec(windows=40),
+    features={"secret": FeatureSpec(type="ignore")},
+)
+
+
+def log() -> OfflineLog:
+    settings = PartitionSettings({source: source for source in SOURCES}, 1)
+    return OfflineLog({"fraud": SPEC}, partition=Partition(0, settings))
+
+
+def rows(log: OfflineLog, numbers: Sequence[int], factor: float = 1.0, version: str = "3") -> None:
+    """Append rows as a frame; the amount is what moves."""
+    frame = {
+        "model": "fraud",
+        "version": version,
+        "ids": [f"{version}-{number}" for number in numbers],
+        "ts_ms": [1000 * number for number in numbers],
+        "predictions": [(number * 7 % 10) / 10 for number in numbers],
+        "features": {
+            "amount": [factor * (100 + number * 13 % 97) for number in numbers],
+            "zip": [f"z{number}" for number in numbers],
+            "secret": ["x" for _ in numbers],
+        },
+    }
+    log.append("predictions", b"fraud", json.dumps(frame).encode())
+
+
+def labels(log: OfflineLog, numbers: Sequence[int], version: str = "3") -> None:
+    frame = {
+        "model": "fraud",
+        "ids": [f"{version}-{number}" for number in numbers],
+        "ts_ms": [1000 * number for number in numbers],
+        "labels": [number * 7 % 10 > 4 for number in numbers],
+    }
+    log.append("labels", b"fraud", json.dumps(frame).encode())
+
+
+def only(log: OfflineLog) -> ModelStatus:
+    (found,) = model_statuses(log.partition)
+    return found
+
+
+def stream(log: OfflineLog, source: str = "predictions") -> StreamStatus:
+    (found,) = [one for one in only(log).streams if one.source == source]
+    return found
+
+
+def stage(found: StreamStatus) -> tuple[Any, ...]:
+    return found.state, found.gathered, found.needed
+
+
+def test_a_model_goes_from_its_first_rows_over_learning_to_judging() -> None:
+    given = log()
+    rows(given, range(60))
+    assert stage(stream(given)) == ("typing", 60, 100)
+    rows(given, range(60, 1250))
+    found = stream(given)
+    assert stage(found) == ("learning", 12, 40)
+    assert (found.rows, found.windows, found.open_rows) == (1250, 12, 50)
+    assert found.newest_ms == 1_249_000
+    assert found.watched == ["amount", "zip"]
+    rows(given, range(1250, 4000))
+    assert stage(stream(given)) == ("provisional", 40, 0)
+
+
+def test_pairs_are_a_stream_of_their_own() -> None:
+    given = log()
+    rows(given, range(300))
+    labels(given, range(60))
+    assert stage(stream(given, "outcomes")) == ("typing", 60, 100)
+    labels(given, range(60, 300))
+    found = stream(given, "outcomes")
+    assert stage(found) == ("learning", 3, 40)
+    assert (found.rows, found.windows, found.open_rows) == (300, 3, 0)
+
+
+def test_an_open_incident_has_the_words_of_its_alert() -> None:
+    given = log()
+    rows(given, range(4000))
+    assert only(given).open == []
+    rows(given, range(4000, 6000), factor=3.0)
+    alerts = [json.loads(o.value or b"") for o in given.outputs if o.topic == "alerts"]
+    told = {(alert["incident"], alert["since_ms"]) for alert in alerts}
+    found = only(given).open
+    assert found
+    assert {(one.id, one.since_ms) for one in found} == told
+    assert all("amount" in one.title and one.title.startswith("fraud@3: since") for one in found)
+
+
+def test_features_that_are_not_watched_are_named_with_the_reason() -> None:
+    given = log()
+    rows(given, range(4100))
+    assert stream(given).not_watched == {
+        "secret": "the spec ignores it",
+        "zip": "more than 1,000 values, or none: only gaps are watched",
+    }
+
+
+def test_rejected_rows_are_counted_with_the_main_reason() -> None:
+    given = log()
+    rows(given, range(200))
+    for number in range(100):
+        row = {"model": "fraud", "version": "3", "id": f"b{number}", "ts_ms": "x", "prediction": 1}
+        given.append("predictions", b"fraud", json.dumps(row).encode())
+    found = only(given)
+    assert (found.rejected, found.read) == (100, 300)
+    assert found.reason == "Expected `int`, got `str` - at `$.ts_ms`"
+    assert [one.kind for one in found.incidents] == ["quality"]
+
+
+def test_labels_of_a_model_without_predictions_stand_alone_and_others_with_their_model() -> None:
+    given = log()
+    labels(given, range(10))
+    alone = only(given)
+    assert (alone.name, alone.streams, alone.read) == ("fraud", [], 10)
+    rows(given, range(100))
+    assert only(given).name == "fraud@3"
+    assert only(given).read == 110
+
+
+def test_what_belongs_to_no_model_is_counted_for_the_partition() -> None:
+    given = log()
+    rows(given, range(100))
+    labels(given, range(50, 150))
+    given.append("predictions", b"?", b"nonsense")
+    found = unattributed(given.partition)
+    assert (found.rejected, found.reason) == (1, "JSON is malformed: invalid character (byte 4)")
+    assert found.labels["read"] == 100
+    assert found.labels["pairs"] == 50
+
+
+def test_a_model_in_several_partitions_is_told_once() -> None:
+    first, second = log(), log()
+    rows(first, range(1000))
+    rows(second, range(300))
+    parts = [*model_statuses(first.partition), *model_statuses(second.partition)]
+    moved = msgspec.structs.replace(parts[1], partitions=[5])
+    (found,) = merge([parts[0], moved])
+    assert found.partitions == [0, 5]
+    (joined,) = found.streams
+    assert (joined.rows, joined.windows, joined.newest_ms) == (1300, 13, 999_000)
+    assert stage(joined) == stage(parts[0].streams[0])
+    assert found.read == 1300
+
+
+@pytest.mark.parametrize("count", [60, 1250, 4100])
+def test_a_restored_partition_says_the_same(count: int) -> None:
+    given = log()
+    rows(given, range(count))
+    labels(given, range(count // 2))
+    snapshot = given.partition.snapshot()
+    restored = Partition.restore(0, given.partition.settings, snapshot)
+    assert model_statuses(restored) == model_statuses(given.partition)
+    assert unattributed(restored) == unattributed(given.partition)
