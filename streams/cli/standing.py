@@ -1,6 +1,6 @@
 """How a deployment stands, in words."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -14,6 +14,8 @@ from streams.runtime.overview import LastWindow, Overview, PartitionOverview
 STALE_MS = 60_000  # a worker that folds anything writes its state six times as often
 NAMED = 10  # features, reasons, models that are named; of more there is the number
 WIDTH = 100  # of what goes to no terminal
+USUAL = 0.9  # share of labels that are paired, or it is shown
+SETTLED = ("paired", "duplicate", "beyond_horizon", "unpaired")
 PARTS = {"predictions": "predictions", "features": "features", "outcomes": "labelled"}
 
 
@@ -104,7 +106,7 @@ def table(found: Overview, now_ms: int, silent_ms: int) -> Any:
             one_line(status.name),
             f"{sum(stream.rows for stream in inputs):,}",
             "\n".join(short_stage(stream) for stream in inputs) or "nothing read",
-            short_stage(parts["outcomes"]) if "outcomes" in parts else "none yet",
+            "\n".join(_labelled(status, parts.get("outcomes"))),
             ("silent, " if silent else "") + (age(now_ms - latest) if latest else "unknown"),
             str(len(status.open)),
             percent(status.rejected / status.read) if status.rejected else "",
@@ -124,10 +126,32 @@ def block(found: Overview, status: ModelStatus, now_ms: int, silent_ms: int) -> 
     lines.append(f"  {'last row':13} {'silent since ' if silent else ''}{told}")
     opened = [f"since {moment(one.since_ms)}: {one.title}" for one in status.open]
     lines += _listed("open", opened or ["no incident"])
+    lines += _listed("labels", [", ".join(_fates(status.labels)) or "none read"])
     rejected = f"{status.rejected:,} of {status.read:,} rows"
     lines += _listed("rejected", [f"{rejected}: {status.reason}" if status.rejected else "no row"])
     lines += _listed("not watched", [f"{n}: {why}" for n, why in not_watched(found, status)])
     return [one_line(line) for line in lines]
+
+
+def _labelled(status: ModelStatus, outcomes: StreamStatus | None) -> Iterator[str]:
+    """Yield how far the outcomes are, and where too few labels meet their predictions."""
+    yield short_stage(outcomes) if outcomes else "none yet"
+    read, paired = (status.labels.get(name, 0) for name in ("labels", "paired"))
+    if paired < USUAL * read:
+        yield f"{paired:,} of {read:,} paired"
+
+
+def _fates(labels: Mapping[str, int]) -> list[str]:
+    """Return what became of labels; those that are neither paired nor given up still wait.
+
+    >>> _fates({"labels": 9, "paired": 5, "unpaired": 2, "late": 0, "other_key": 9})
+    ['9 read', '5 paired', '2 unpaired', '9 under another key than the model', '2 wait']
+    """
+    words = {"labels": "read", "other_key": "under another key than the model"}
+    settled = sum(labels.get(one, 0) for one in SETTLED)
+    counts = {words.get(name, name.replace("_", " ")): count for name, count in labels.items()}
+    counts["wait"] = labels.get("labels", 0) - settled
+    return [f"{count:,} {name}" for name, count in counts.items() if count > 0]
 
 
 def not_watched(found: Overview, status: ModelStatus) -> list[tuple[str, str]]:
@@ -152,16 +176,6 @@ def deployment(found: Overview) -> Iterator[str]:
         if partition.behind:
             yield f"partition {partition.number}: {_behind([partition])} not read yet"
     others = [partition.others for partition in found.partitions]
-    labels: dict[str, int] = {}
-    for own in others:
-        labels = {name: labels.get(name, 0) + count for name, count in own.labels.items()}
-    unpaired = {"not paired so far": max(0, labels["read"] - labels["pairs"])}
-    counts = [
-        f"{count:,} {name.replace('_', ' ')}"
-        for name, count in (labels | unpaired).items()
-        if count
-    ]
-    yield f"labels: {', '.join(counts) if labels['read'] else 'none read'}"
     worst = max(others, key=lambda own: own.rejected)
     if worst.rejected:
         total = sum(own.rejected for own in others)

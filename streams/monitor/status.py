@@ -1,5 +1,6 @@
 """How the model versions of a partition stand: what was read, how far they are, what is open."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
@@ -58,6 +59,7 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     read: int = 0  # rows and labels, rejected ones included
     reason: str = ""  # the main one of the latest rejections
     incidents: list[OpenIncident] = []  # of rows that cannot be read
+    labels: dict[str, int] = {}  # of the model, whatever the version: what became of them
 
     @property
     def key(self) -> Key:
@@ -91,18 +93,14 @@ class Unattributed(msgspec.Struct, frozen=True, kw_only=True):
 
     rejected: int  # records that do not say whose they are
     reason: str
-    labels: dict[str, int]  # read, and what became of them by reason
 
 
 def unattributed(partition: Partition) -> Unattributed:
     """Return what a partition counts without regard to models."""
     nobodys = [own.models[NOBODY] for own in partition.readability.values() if NOBODY in own.models]
     worst = max(nobodys, key=lambda own: own.rejected, default=None)
-    counts: dict[str, int] = msgspec.to_builtins(partition.join.counts)
     return Unattributed(
-        rejected=sum(own.rejected for own in nobodys),
-        reason=worst.main_reason if worst else "",
-        labels={"read": partition.tallies["labels"].observed, **counts},
+        rejected=sum(own.rejected for own in nobodys), reason=worst.main_reason if worst else ""
     )
 
 
@@ -133,6 +131,7 @@ def _merged(parts: list[ModelStatus]) -> ModelStatus:
         read=sum(part.read for part in parts),
         reason=max(parts, key=lambda part: part.rejected).reason,
         incidents=[one for part in parts for one in part.incidents],
+        labels=dict(sum((Counter(part.labels) for part in parts), Counter[str]())),
     )
 
 
@@ -167,7 +166,16 @@ def _model(partition: Partition, key: Key) -> ModelStatus:
         read=sum(own.rows for own in reading),
         reason=max(bad, key=lambda own: own.rejected).main_reason if bad else "",
         incidents=[one for own in reading for one in _open(own.judge)],
+        labels=_labels(partition, key[0]),
     )
+
+
+def _labels(partition: Partition, model: str) -> dict[str, int]:
+    """Return what became of a model's labels, by reason; they belong to all its versions."""
+    if model not in partition.join.stores:
+        return {}
+    counts: dict[str, int] = msgspec.to_builtins(partition.join.stores[model].tally.counts)
+    return counts if counts["labels"] else {}
 
 
 def _rows(partition: Partition, source: RowSource, key: Key) -> StreamStatus | None:

@@ -30,7 +30,14 @@ STREAM = StreamStatus(
     not_watched={"secret": "the spec ignores it"},
 )
 MODEL = ModelStatus(
-    model="fraud", version="3", partitions=[0], streams=[STREAM], rejected=5, read=500, reason="why"
+    model="fraud",
+    version="3",
+    partitions=[0],
+    streams=[STREAM],
+    rejected=5,
+    read=500,
+    reason="why",
+    labels={"labels": 2000, "paired": 508, "unpaired": 1400, "late": 0},
 )
 WINDOW = LastWindow(
     model="fraud",
@@ -41,7 +48,7 @@ WINDOW = LastWindow(
     last_ts_ms=NOW_MS - 3 * HOUR_MS,
     rows=1000,
 )
-NOTHING = Unattributed(rejected=0, reason="", labels={"read": 0, "pairs": 0})
+NOTHING = Unattributed(rejected=0, reason="")
 ONE = Member("g", "monitor-1", "10.0.0.5", "faust", frozenset(), {"tidegauge.labels": [0]})
 
 
@@ -105,6 +112,7 @@ def test_one_model_is_told_with_all_there_is_to_say() -> None:
         "                open window: 120 rows, up to 15 Jan 2027 06:00 UTC",
         "  last row      15 Jan 2027 08:00 UTC",
         "  open          since 15 Jan 2027 07:00 UTC: fraud@3: since then amount moved up",
+        "  labels        2,000 read, 508 paired, 1,400 unpaired, 92 wait",
         "  rejected      5 of 500 rows: why",
         "  not watched   secret: the spec ignores it",
         "                fresh\\n: it had no value in the first rows",
@@ -134,17 +142,17 @@ def test_the_table_fits_a_hundred_columns_however_long_names_are() -> None:
     lines = out.getvalue().splitlines()
     assert max(map(len, lines)) <= standing.WIDTH
     row = next(line for line in lines if "fraud@3" in line)
+    assert any("508 of 2,000 paired" in line for line in lines)
     for told in ("48,120", "learning, 12 of 30", "none yet", "silent, 2 h ago", "1%"):
         assert told in row
 
 
 def test_the_deployment_says_who_works_what_waits_and_what_belongs_to_no_model() -> None:
-    lost = Unattributed(rejected=3, reason="why", labels={"read": 2000, "pairs": 508, "late": 0})
+    lost = Unattributed(rejected=3, reason="why")
     found = overview(PartitionOverview(0, {"labels": 4}, NOW_MS, "monitor-1", lost), partition(1))
     assert list(standing.deployment(found)) == [
         "worker monitor-1 at 10.0.0.5 holds partitions 0",
         "partition 0: 4 records of labels not read yet",
-        "labels: 2,000 read, 508 pairs, 1,492 not paired so far",
         "rejected, of no model that could be told: 3 records; why",
     ]
 
@@ -177,7 +185,8 @@ def test_the_table_that_the_documentation_shows_is_what_is_printed() -> None:
 
     def model(name: str, version: str, *streams: StreamStatus, rejected: int = 0) -> ModelStatus:
         given = {"model": name, "version": version, "streams": list(streams)}
-        return msgspec.structs.replace(MODEL, **given, rejected=rejected, read=7000)
+        labels = MODEL.labels if version else {}
+        return msgspec.structs.replace(MODEL, **given, rejected=rejected, read=7000, labels=labels)
 
     models = [
         model("churn", "", stream("typing", 60, 60, 100)),
@@ -192,8 +201,7 @@ def test_the_table_that_the_documentation_shows_is_what_is_printed() -> None:
     ]
     ages_ms = {"churn": 12_000, "fraud": 75_000, "prices": 3 * HOUR_MS}
     heard = {one.key: Heard(NOW_MS - ages_ms[one.model]) for one in models}
-    labels = Unattributed(rejected=0, reason="", labels={"read": 2000, "pairs": 508})
-    parts = [PartitionOverview(0, {}, NOW_MS, "monitor-1", labels)]
+    parts = [PartitionOverview(0, {}, NOW_MS, "monitor-1", NOTHING)]
     worker = Member("g", "monitor-1", "10.0.0.5", "", frozenset(), {"labels": [0, 1, 2, 3]})
     found = Overview(models, {}, heard, parts, [worker])
     out = io.StringIO()

@@ -134,29 +134,39 @@ def test_labels_of_a_model_without_predictions_stand_alone_and_others_with_their
     assert only(given).read == 110
 
 
-def test_what_belongs_to_no_model_is_counted_for_the_partition() -> None:
+def test_records_of_no_model_are_counted_for_the_partition() -> None:
     given = log()
     rows(given, range(100))
-    labels(given, range(50, 150))
     given.append("predictions", b"?", b"nonsense")
     found = unattributed(given.partition)
     assert (found.rejected, found.reason) == (1, "JSON is malformed: invalid character (byte 4)")
-    assert found.labels["read"] == 100
-    assert found.labels["pairs"] == 50
+
+
+def test_what_became_of_labels_is_told_of_every_version() -> None:
+    given = log()
+    rows(given, range(100))
+    rows(given, range(100), version="4")
+    assert [one.labels for one in model_statuses(given.partition)] == [{}, {}]
+    labels(given, range(50, 150))
+    for status in model_statuses(given.partition):
+        assert (status.labels["labels"], status.labels["paired"]) == (100, 50)
 
 
 def test_a_model_in_several_partitions_is_told_once() -> None:
     first, second = log(), log()
     rows(first, range(1000))
     rows(second, range(300))
+    labels(first, range(20))
+    labels(second, range(10))
     parts = [*model_statuses(first.partition), *model_statuses(second.partition)]
     moved = msgspec.structs.replace(parts[1], partitions=[5])
     (found,) = merge([parts[0], moved])
     assert found.partitions == [0, 5]
-    (joined,) = found.streams
+    joined = found.streams[0]
     assert (joined.rows, joined.windows, joined.newest_ms) == (1300, 13, 999_000)
     assert stage(joined) == stage(parts[0].streams[0])
-    assert found.read == 1300
+    assert found.read == 1330
+    assert found.labels["paired"] == 30
 
 
 @pytest.mark.parametrize("count", [60, 1250, 4100])
