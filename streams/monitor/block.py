@@ -42,6 +42,10 @@ class Block:
         """Return the event times and the offsets of some of them."""
         return self.ts_ms[start:stop], self.offsets[start:stop]
 
+    def last_ms(self, default: int) -> int:
+        """Return the event time of the last row; blocks have one."""
+        return int(self.ts_ms[-1]) if len(self.ts_ms) else default
+
 
 class Waiting(msgspec.Struct, frozen=True):
     """Rows of a monitor that it cannot fold yet, as a snapshot holds them."""

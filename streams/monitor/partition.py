@@ -134,6 +134,7 @@ class Partition:
         outputs = [entry for model, pairs in owed for entry in self.writer.pairs(model, pairs)]
         rejections: list[Rejection] = []
         rows: dict[Key, list[Rows]] = {}
+        released: Mapping[Key, int] = {}
         unknown: Key | None = None
         read = len(fresh)
         if poison is not None:
@@ -142,6 +143,7 @@ class Partition:
             folded = self._fold_rows(source, fresh)
             rejections, read, unknown = folded.rejections, folded.read, folded.unknown
             outputs += folded.outputs
+            released = folded.released
             for key, block in folded.blocks:
                 rows.setdefault(key, []).append(block)
         elif source == "labels":
@@ -163,7 +165,7 @@ class Partition:
         topic = self.settings.topics[source]
         outputs += [letter(rejected, topic, self.number) for rejected in rejections]
         if source in self.readability:
-            outputs += self.readability[source].fold(rows, rejections, done)
+            outputs += self.readability[source].fold(rows, rejections, done, released)
         if done:
             self.next_offset[source] = done[-1].offset + 1
         return Folded(list(bounded(outputs)), fresh[read:], unknown)

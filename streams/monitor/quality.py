@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from schemas.monitors import BudgetSpec, MonitorSpec, RetrainingSpec
 from schemas.references import SeriesProfile
 from streams.monitor.block import Ints
-from streams.monitor.decoding import NOBODY, Key
+from streams.monitor.decoding import NOBODY, Kept, Key
 from streams.monitor.incidents import LATEST_MS, MonitorSource, Origin
 from streams.monitor.judge import Judge, JudgeState
 from streams.monitor.records import Output, Record
@@ -106,6 +106,7 @@ class ReadState(msgspec.Struct):
     hits: int
     reasons: dict[str, int]
     shares: SharesState
+    last_ms: int = 0
 
 
 class Rows(Protocol):
@@ -116,6 +117,9 @@ class Rows(Protocol):
 
     def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
         """Return the event times and the offsets of some of them."""
+
+    def last_ms(self, default: int) -> int:
+        """Return the event time of the last that could be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +141,10 @@ class Listed(Generic[T]):
             list(map(self.offset, some)), np.int64
         )
 
+    def last_ms(self, default: int) -> int:
+        """Return the event time of the last that could be read."""
+        return self.ts_ms(self.items[-1]) if self.items else default
+
 
 @dataclass(frozen=True, slots=True)
 class _Mixed:
@@ -155,6 +163,11 @@ class _Mixed:
         """Return the event times and the offsets of some of them."""
         return self.ts_ms[start:stop], self.offsets[start:stop]
 
+    def last_ms(self, default: int) -> int:
+        """Return the event time of the last that could be read."""
+        good = self.ts_ms[~self.bad]
+        return int(good[-1]) if len(good) else default
+
 
 class Readable:
     """Tells when rows of one model, or records of nobody in particular, cannot be read."""
@@ -163,6 +176,7 @@ class Readable:
         self.rows = self.rejected = 0  # ever
         self.reason = ""  # the main one of the last window that had any
         self.window = Window()
+        self.last_ms = 0  # event time of the last row that could be read; 0: none yet
         self._hits = 0  # in the open window
         self._reasons: Counter[str] = Counter()
         self._shares = Shares(origin, ("rejected",))
@@ -182,6 +196,7 @@ class Readable:
         outputs: list[Output] = []
         start, found = 0, len(rows)
         self.rows += found
+        self.last_ms = rows.last_ms(self.last_ms)
         mixed = rows if isinstance(rows, _Mixed) else None
         if mixed is None and self._shares.judge is None and not self._hits:
             start = self._skip(rows)
@@ -202,10 +217,8 @@ class Readable:
         whole = windows * BLOCK - filled
         if not windows:
             return 0
-        ((last_ms,), (last_offset,)) = (piece.tolist() for piece in rows.piece(whole - 1, whole))
-        self.window = Window(
-            self.window.index + windows, last_ts_ms=last_ms, last_offset=last_offset
-        )
+        last_offset = int(rows.piece(whole - 1, whole)[1][0])
+        self.window = Window(self.window.index + windows, last_offset=last_offset)
         return whole
 
     def _count(self, rows: _Mixed, start: int, stop: int) -> None:
@@ -222,7 +235,8 @@ class Readable:
         if self._reasons:
             self.reason = self._reasons.most_common(1)[0][0]
         outputs = self._shares.close(self.window, [self._hits], {"rejected": [self.reason]})
-        self.window = self.window.following()
+        # As ``_skip`` leaves it, whichever of the two the batches' cuts lead to.
+        self.window = Window(self.window.index + 1, last_offset=self.window.last_offset)
         self._hits, self._reasons = 0, Counter()
         return outputs
 
@@ -236,11 +250,13 @@ class Readable:
             self._hits,
             dict(self._reasons),
             self._shares.state(),
+            self.last_ms,
         )
 
     def load(self, state: ReadState) -> None:
         """Take back the state of the same model."""
         self.rows, self.rejected, self.reason = state.rows, state.rejected, state.reason
+        self.last_ms = state.last_ms
         self.window, self._hits = state.window, state.hits
         self._reasons = Counter(state.reasons)
         self._shares.load(state.shares)
@@ -263,6 +279,7 @@ class Readability:
         read: Mapping[Key, Sequence[Rows]],
         rejections: Sequence[Rejection],
         records: Sequence[Record],
+        released: Mapping[Key, int],
     ) -> list[Output]:
         """Count what a batch held.
 
@@ -274,6 +291,9 @@ class Readability:
             What was not.
         records
             All records of the batch.
+        released
+            Up to which offset a version's rows were held until their types were known. What was
+            rejected meanwhile was counted before them.
         """
         outputs: list[Output] = []
         refused: dict[Key, list[Rejection]] = {}
@@ -283,19 +303,20 @@ class Readability:
         nobody = refused.pop(NOBODY, [])
         for key in sorted(read.keys() | refused.keys(), key=partial(_first, read, refused)):
             if self._is_counted(key):  # in the order of the log, wherever it was cut
-                outputs += self._fold(key, read.get(key, ()), refused.get(key, []))
+                held = released.get(key, -1)
+                outputs += self._fold(key, read.get(key, ()), refused.get(key, []), held)
         lost = {rejected.record.offset for rejected in nobody}
         fine = [r for r in records if r.offset not in lost] if lost else records
         return outputs + self._fold(NOBODY, [Listed(fine, _dated, _offset)], nobody)
 
     def _fold(
-        self, key: Key, pieces: Sequence[Rows], rejections: Sequence[Rejection]
+        self, key: Key, pieces: Sequence[Rows], rejections: Sequence[Rejection], held: int = -1
     ) -> list[Output]:
         own = self._of(key)
         if key != NOBODY:
             self.moved.add(key)
         if rejections:
-            pieces = [_in_order(pieces, rejections, own.window.last_ts_ms)]
+            pieces = [_in_order(pieces, rejections, own.last_ms, held)]
         return [output for rows in pieces for output in own.fold(rows)]
 
     def _is_counted(self, key: Key) -> bool:
@@ -325,11 +346,13 @@ def _first(
     return min([*found, *(int(rows.piece(0, 1)[1][0]) for rows in read.get(key, ()))])
 
 
-def _in_order(pieces: Sequence[Rows], rejections: Sequence[Rejection], before_ms: int) -> _Mixed:
-    """Return good and bad rows in the order of the log.
+def _in_order(
+    pieces: Sequence[Rows], rejections: Sequence[Rejection], before_ms: int, held: int
+) -> _Mixed:
+    """Return good and bad rows in the order in which they were judged; see ``Readability.fold``.
 
-    A row that could not be read has no event time: it gets that of the row before it, or, where
-    there was none, that of its record.
+    A row that could not be read has no event time: it gets that of the good row before it, or,
+    where there was none, that of its record.
     """
     arrays = [rows.piece(0, len(rows)) for rows in pieces]
     nothing = np.empty(0, np.int64)
@@ -338,7 +361,11 @@ def _in_order(pieces: Sequence[Rows], rejections: Sequence[Rejection], before_ms
     counts = [rejected.rows for rejected in rejections]
     at = np.repeat([rejected.record.offset for rejected in rejections], counts)
     dated = np.repeat([_dated(rejected.record) for rejected in rejections], counts)
-    place = np.searchsorted(offsets, at, side="right")  # behind the good rows of its own frame
+    judged = np.repeat(
+        [held if isinstance(r.record, Kept) else r.record.offset for r in rejections], counts
+    )
+    # Behind the good rows of its own frame.
+    place = np.searchsorted(np.maximum(offsets, held), judged, side="right")
     before = np.concatenate([[before_ms], ts_ms])[place]
     return _Mixed(
         np.insert(ts_ms, place, np.where(before > 0, before, dated)),
