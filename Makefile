@@ -18,7 +18,7 @@ demo: $(READY) ## a year of real flights through Kafka: the drift that is there,
 test: $(READY) ## check, then every test and doctest, on a real Apache Kafka
 	@echo "style, types, layers, then every test on a real Apache Kafka: about 12 minutes on 2 cores"
 	@$(MAKE) --no-print-directory check
-	@REQUIRE_JIT=1 $(BIN)/python -m pytest
+	@REQUIRE_JIT=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(READY) ## style, types and layers, as CI runs them
 	@$(BIN)/ruff check
