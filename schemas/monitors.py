@@ -25,6 +25,8 @@ def milliseconds(duration: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+LEAST_COUNT = 1e-9  # of false alarms
+
 SeriesName = Annotated[
     str, msgspec.Meta(pattern=r"^(loss|error|(rank|range|missing|unseen)\(.+\))\Z", max_length=2100)
 ]
@@ -50,6 +52,11 @@ class BudgetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     count: Positive = 1.0
     windows: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 90
+
+    def __post_init__(self) -> None:
+        """A threshold is the logarithm of ``windows`` over ``count``: it must be a number."""
+        if self.count < LEAST_COUNT:
+            raise ValueError(f"count: expected {LEAST_COUNT} or more, got {self.count}")
 
 
 class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -36,7 +36,7 @@ def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpe
     >>> infer([{"amount": 1.5, "country": "DE"}, {"amount": None, "country": "FR"}], {})
     Columns(numeric=('amount',), categorical=('country',))
     """
-    kinds: dict[str, Counter[bool]] = {name: Counter() for name in declared}
+    kinds: dict[str, Counter[bool]] = {name: Counter() for name in declared if name != "score"}
     for row in rows:
         for name, value in row.items():
             if value is not None and name != "score":  # the model's own, in reports and series

@@ -317,7 +317,8 @@ class BatchReader:
         held = Kept(record.offset, record.timestamp, record.key, record.value, list(record.headers))
         intake.records.append(held)
         intake.rows += len(rows)
-        intake.size += len(record.value or b"")
+        intake.size += len(record.value or b"") + len(record.key or b"")
+        intake.size += sum(len(name) + len(value or b"") for name, value in held.headers)
         if not intake.full:
             return
         rows = [row for kept in intake.records for row in self._generic(kept)]

@@ -129,7 +129,8 @@ class DriftMonitor:
         if self.learner is not None:
             missing = [found.missing / self.window.rows for found in self.categories]
             self.learner.close(self.window, self._statistics, missing)
-            if len(self.learner.windows) >= self.control.spec.reference.windows:
+            enough = len(self.learner.windows) >= self.control.spec.reference.windows
+            if enough or self.learner.is_full:
                 self.reference = self.learn()
                 self._watch(self.reference)
         self._statistics.reset()

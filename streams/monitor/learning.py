@@ -16,6 +16,7 @@ from streams.monitor.windows import Window
 SAMPLE = 2000  # rows of a window kept for its quantiles
 QUANTILES = 65  # a window is summed up by
 POINTS = 201  # of a profile
+MAX_BYTES = 64 * 1_048_576  # of windows that are gathered; with more the reference is complete
 MAX_CATEGORIES = 1000  # a feature with more is an identifier: its unseen values say nothing
 
 
@@ -80,6 +81,12 @@ class Learner:
         self.sample = Sample(rows=[])
         self.windows: list[Learned] = []
         self.counts: list[dict[str, int]] = [{} for _ in categorical]
+        self._size = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether what was gathered takes as much memory as it may."""
+        return self._size >= MAX_BYTES
 
     def count(self, column: int, value: str, times: int) -> None:
         """Count a category seen so many times."""
@@ -92,6 +99,7 @@ class Learner:
         s = statistics
         moments = np.stack([s.count, s.missing, s.mean, s.sd**2, s.low, s.high])
         quantiles = self.sample.quantiles(len(self.names))
+        self._size += quantiles.nbytes + moments.nbytes
         self.windows.append(
             Learned(
                 window.rows,
@@ -155,6 +163,7 @@ class Learner:
     def load(self, state: LearnerState) -> None:
         """Take back the state of a learner of the same columns."""
         self.sample, self.windows, self.counts = state.sample, state.windows, state.counts
+        self._size = sum(len(w.quantiles) + len(w.moments) for w in self.windows)
 
 
 def mid_ranks(values: Floats, weights: Floats) -> tuple[Floats, Floats]:

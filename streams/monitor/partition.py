@@ -113,6 +113,8 @@ class Partition:
         fresh, outputs = self._fresh(source, records), list[Output]()
         while fresh:
             piece, poison = self.poisons.piece(source, fresh)
+            if source in ("predictions", "features"):
+                piece = self.rows[source].before_change(piece)
             try:
                 folded = self._fold(source, piece, poison)
             except Exception as fault:  # whatever it is, the next owner must not meet it again

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -297,12 +296,13 @@ class Readability:
         """
         outputs: list[Output] = []
         refused: dict[Key, list[Rejection]] = {}
+        self._admit(read, rejections)
         for rejected in rejections:
             whose = rejected.of if self._is_counted(rejected.of) else NOBODY
             refused.setdefault(whose, []).append(rejected)
-        nobody = refused.pop(NOBODY, [])
-        for key in sorted(read.keys() | refused.keys(), key=partial(_first, read, refused)):
-            if self._is_counted(key):  # in the order of the log, wherever it was cut
+        nobody = [replace(rejected, rows=1) for rejected in refused.pop(NOBODY, [])]
+        for key in sorted(read.keys() | refused.keys()):
+            if self._is_counted(key):
                 held = released.get(key, -1)
                 outputs += self._fold(key, read.get(key, ()), refused.get(key, []), held)
         lost = {rejected.record.offset for rejected in nobody}
@@ -320,7 +320,17 @@ class Readability:
         return [output for rows in pieces for output in own.fold(rows)]
 
     def _is_counted(self, key: Key) -> bool:
-        return key in self.models or len(self.models) <= MAX_MODELS
+        return key in self.models
+
+    def _admit(self, read: Mapping[Key, Sequence[Rows]], rejections: Sequence[Rejection]) -> None:
+        """Count models apart while there is room, in the order of the log."""
+        first = {key: int(own[0].piece(0, 1)[1][0]) for key, own in read.items()}
+        for rejected in rejections:
+            at = rejected.record.offset
+            first[rejected.of] = min(first.get(rejected.of, at), at)
+        for key in sorted(first, key=first.__getitem__):
+            if key != NOBODY and len(self.models) <= MAX_MODELS:
+                self._of(key)
 
     def _of(self, key: Key) -> Readable:
         if key not in self.models:
@@ -336,14 +346,6 @@ class Readability:
         """Take back the state of a model in the same topic and partition."""
         if state is not None:
             self._of(key).load(state)
-
-
-def _first(
-    read: Mapping[Key, Sequence[Rows]], refused: Mapping[Key, Sequence[Rejection]], key: Key
-) -> int:
-    """Return the offset of a model's first row in a batch."""
-    found = [rejected.record.offset for rejected in refused.get(key, ())]
-    return min([*found, *(int(rows.piece(0, 1)[1][0]) for rows in read.get(key, ()))])
 
 
 def _in_order(

@@ -3,7 +3,10 @@
 import re
 from dataclasses import dataclass
 
+import msgspec
+
 from schemas import rejected
+from schemas.events import MAX_ROWS
 from streams.monitor.records import Output, Record
 
 MAX_COPY = 900_000  # bytes; what is larger is named by its origin, with its first bytes
@@ -42,7 +45,31 @@ def rejection(record: Record, fault: BaseException, of: tuple[str, str] = ("", "
     reason = "nested too deeply" if isinstance(fault, RecursionError) else str(fault)
     if reason.startswith("JSON is malformed") and _NOT_JSON(record.value or b""):
         reason += "; JSON has no NaN and no Infinity: send null"
-    return Rejection(record, reason, type(fault).__name__, of=of)
+    return Rejection(record, reason, type(fault).__name__, rows_in(record.value or b""), of)
+
+
+class _Ids(msgspec.Struct):
+    ids: list[msgspec.Raw]
+
+
+def rows_in(value: bytes) -> int:
+    """Return how many rows a value holds that could not be read: at least one.
+
+    >>> rows_in(b'{"id": "a"}'), rows_in(b'{"ids": ["a", "b"]}'), rows_in(b'{"ids": ["a"], NaN}')
+    (1, 2, 1)
+    """
+    if b'"ids"' not in value:
+        return 1
+    try:
+        rows = len(_FRAME.decode(value).ids)
+    except FAULTS:  # as many as there are commas between the brackets: ids seldom have any
+        listed = _LIST(value)
+        rows = listed[1].count(b",") + 1 if listed else 1
+    return min(max(rows, 1), MAX_ROWS)
+
+
+_FRAME = msgspec.json.Decoder(_Ids)
+_LIST = re.compile(rb'"ids"\s*:\s*\[([^\]]*)\]').search
 
 
 def letter(rejected_rows: Rejection, topic: str, partition: int) -> Output:

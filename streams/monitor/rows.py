@@ -81,14 +81,20 @@ class RowMonitors:
         """Return ``offset``, or that of the last change which is scheduled, if it is later."""
         return max([offset, *(change.offset for change in self.changes if change.key == key)])
 
+    def before_change(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Return the first records, up to the next change: all are read under one control."""
+        first = records[0].offset
+        ends = next((c.offset for c in self.changes if c.offset > first), None)
+        return records if ends is None else [record for record in records if record.offset < ends]
+
     def fold(self, records: Sequence[Record]) -> RowsFolded:
-        """Fold records in order, up to the first of a model version without a control."""
-        folded = RowsFolded()
+        """Fold records in order, up to the first of a model version without a control.
+
+        No change may take effect among them; see ``before_change``.
+        """
+        folded = RowsFolded(outputs=self._apply_due(records[0].offset))
         while folded.read < len(records):
             rest = records[folded.read :]
-            folded.outputs += self._apply_due(rest[0].offset)
-            if self.changes:
-                rest = [record for record in rest if record.offset < self.changes[0].offset]
             batch = self.reader.read(rest, self.controls)
             folded.read += batch.stop
             folded.rejections += batch.rejections
@@ -135,7 +141,8 @@ class RowMonitors:
             self.reader.columns[key] = watched_columns(control.reference, spec.features)
         elif before is not None and before.spec.features != spec.features:
             self.reader.columns.pop(key, None)
-        if columns is not None and columns != self.reader.columns.get(key):
+        is_read_again = self.source == "predictions"  # by a restore, for the join
+        if is_read_again and columns is not None and columns != self.reader.columns.get(key):
             self.past.setdefault(key, []).append((offset, columns))
         return old.supersede() if old is not None else []
 

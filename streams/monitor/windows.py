@@ -88,33 +88,45 @@ def dated(window: Window, spec: WindowSpec, ts_ms: Ints) -> Dated:
     >>> (found.ts_ms // 3_600_000).tolist()
     [5, 5, 5, 5, 5, 5, 5, 5, 6, 9, 9, 9, 9, 9]
     """
-    own, early = slots(spec, ts_ms), np.zeros(len(ts_ms), np.bool_)
-    start, latest_ms = 0, window.latest_ms
-    if latest_ms < 0 and spec.every is None:
+    nobody = np.zeros(len(ts_ms), np.bool_)
+    latest_ms = window.latest_ms
+    if latest_ms < 0 and spec.every is None and len(ts_ms):
         latest_ms = int(ts_ms[0])  # a block of rows needs no time to begin with
-    times = ts_ms
-    while (at := _skip(spec, times, start, latest_ms)) < len(own):
-        latest_ms = max(latest_ms, int(times[start:at].max(initial=-1)))
-        around = own[at : at + AROUND]
-        agree = int(np.count_nonzero(around >= own[at] - 1))
-        if len(around) - agree >= MOST:
-            times = times.copy() if times is ts_ms else times
-            first = int(np.sort(ts_ms[at : at + AROUND])[MOST - 1])
-            times[at], early[at] = latest_ms if latest_ms >= 0 else first, True
-        elif agree < MOST:
-            return Dated(times[:at], early[:at])
-        latest_ms, start = max(latest_ms, int(times[at])), at + 1
+    first = _skip(spec, ts_ms, latest_ms)
+    if first == len(ts_ms):
+        return Dated(ts_ms, nobody)
+    return _walk(spec, ts_ms, first, int(ts_ms[:first].max(initial=latest_ms)))
+
+
+def _skip(spec: WindowSpec, ts_ms: Ints, latest_ms: int) -> int:
+    """Return the first row that skips a window, or is the first ever; their number, if none is."""
+    if latest_ms < 0:
+        return 0
+    clock = slots(spec, np.maximum.accumulate(np.append(latest_ms, ts_ms)))[:-1]
+    skips = np.flatnonzero(slots(spec, ts_ms) > clock + 1)
+    return int(skips[0]) if len(skips) else len(ts_ms)
+
+
+def _walk(spec: WindowSpec, ts_ms: Ints, first: int, latest_ms: int) -> Dated:
+    """Look at each row from the first on that skips a window; in such a block all may."""
+    own, raw = slots(spec, ts_ms).tolist(), ts_ms.tolist()
+    times, early = ts_ms.copy(), np.zeros(len(ts_ms), np.bool_)
+    clock = int(slots(spec, np.array([latest_ms]))[0]) if latest_ms >= 0 else None
+    for at in range(first, len(own)):
+        slot = own[at]
+        if clock is None or slot > clock + 1:
+            around = own[at : at + AROUND]
+            agree = sum(other >= slot - 1 for other in around)
+            if len(around) - agree >= MOST:
+                if clock is None:
+                    latest_ms = sorted(raw[at : at + AROUND])[MOST - 1]
+                    clock = int(slots(spec, np.array([latest_ms]))[0])
+                times[at], early[at] = latest_ms, True
+                continue
+            if agree < MOST:
+                return Dated(times[:at], early[:at])
+        latest_ms, clock = max(latest_ms, raw[at]), slot if clock is None else max(clock, slot)
     return Dated(times, early)
-
-
-def _skip(spec: WindowSpec, ts_ms: Ints, start: int, latest_ms: int) -> int:
-    """Return the first row from ``start`` on that skips a window; their number, if none does."""
-    if latest_ms < 0 or start == len(ts_ms):
-        return start
-    times = np.append(latest_ms, ts_ms[start:])
-    clock = slots(spec, np.maximum.accumulate(times))[:-1]
-    skips = np.flatnonzero(slots(spec, ts_ms[start:]) > clock + 1)
-    return start + int(skips[0]) if len(skips) else len(ts_ms)
 
 
 def cut(window: Window, spec: WindowSpec, ts_ms: Ints) -> Iterator[tuple[int, int, bool]]:

@@ -153,7 +153,7 @@ def _figure(alarm: SeriesAlarm) -> str:
         "missing": f"share of rows without {alarm.feature}",
         "unseen": f"share of {alarm.feature} not in the reference",
         "range": f"share of {alarm.feature} out of range",
-        "rejected": "share of records that could not be read",
+        "rejected": "share of rows that could not be read",
         "unpaired": "share of labels without a prediction",
         "duplicate": "share of labels for an id that has one",
         "error": "label - score",

@@ -11,7 +11,7 @@ from kafka import KafkaAdminClient
 from schemas.alerts import Alert
 from schemas.rejected import PREFIX
 from schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
-from streams.monitor.rejections import FIRST_BYTES
+from streams.monitor.rejections import FIRST_BYTES, rows_in
 from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import Headers, Message, Sender, Sent, bodies, everything, group
 from tests.streams.monitor.logs import NOON_MS, label, row
@@ -135,7 +135,8 @@ def test_bad_records_arrive_as_they_came_and_good_ones_are_kept(
     assert size >= len(MEGABYTES)
     for source, topic in (("predictions", predictions), ("features", features), ("labels", labels)):
         tally = partition.tallies[source]  # type: ignore[index] # these are sources
-        bad = sum(sent.topic == topic for sent, _ in [*mix.bad, (heavy, "")])
+        all_bad = [sent for sent, _ in [*mix.bad, (heavy, "")] if sent.topic == topic]
+        bad = sum(rows_in(sent.value or b"") for sent in all_bad)
         assert (tally.observed, tally.rejected) == (mix.rows[topic], bad), topic
 
 

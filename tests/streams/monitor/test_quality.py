@@ -1,5 +1,6 @@
 """Rows that cannot be read are told model by model, counted in rows, with the main reason."""
 
+import json
 from typing import Any
 
 import pytest
@@ -64,10 +65,11 @@ def test_a_few_in_a_hundred_are_told_after_some_windows() -> None:
 
 @pytest.mark.parametrize("batch", [1, 7, 10_000])
 def test_one_bad_row_in_each_frame_of_500_is_two_in_a_thousand_and_not_told(batch: int) -> None:
-    frames = [frame([good(500 * f + n) for n in range(500)]) for f in range(30)]
-    spoilt = [value.replace(b'"x": [', b'"x": ["n/a", ', 1) for value in frames]
-    spoilt = [value.replace(b", 3], ", b"], ") for value in spoilt]
-    found = fold([frames[0], *spoilt], batch=batch)
+    frames = [json.loads(frame([good(500 * f + n) for n in range(500)])) for f in range(30)]
+    for spoilt in frames[1:]:
+        spoilt["features"]["x"][7] = "n/a"
+    found = fold([json.dumps(own).encode() for own in frames], batch=batch)
+    assert found.partition.readability["predictions"].models["m", ""].rejected == 29
     assert alerts(found) == []
 
 
@@ -101,3 +103,22 @@ def test_clean_rows_leave_nothing_to_remember() -> None:
     state = own.state()
     assert (state.rows, state.rejected, state.shares.judge) == (3050, 0, None)
     assert (state.window.rows, state.window.index, state.window.first_offset) == (50, 30, 3000)
+
+
+@pytest.mark.parametrize("fault", [b'"x": [NaN, ', b'"x": ['])
+def test_a_frame_that_is_rejected_whole_counts_as_many_rows_as_it_has(fault: bytes) -> None:
+    values = []
+    for f in range(40):
+        value = frame([good(100 * f + n) for n in range(100)])
+        if f >= 20 and f % 2:  # malformed, or with a column that is too short
+            value = value.replace(b'"x": [0, ' if f % 7 else b'"x": [', fault, 1)
+            value = value.replace(b", 6]", b"]", 1) if fault == b'"x": [' else value
+        values.append(value)
+    driver = fold(values)
+    own = driver.partition.readability["predictions"].models["m", ""]
+    assert own.rejected == 100 * len(letters(driver)) > 0
+    assert [alert["model"] for alert in alerts(driver)][:1] == ["m"]
+
+
+def letters(driver: Driver) -> list[Any]:
+    return [output for output in driver.outputs if output.topic == "rejected"]

@@ -31,7 +31,7 @@ def alarm(statistic: str, feature: str, told_ms: int = NOON_MS) -> SeriesAlarm:
         ("unseen", "dest", "share of dest not in the reference"),
         ("loss", "loss", "loss"),
         ("error", "error", "label - score"),
-        ("rejected", "rejected", "share of records that could not be read"),
+        ("rejected", "rejected", "share of rows that could not be read"),
     ],
 )
 def test_what_is_over_is_told_without_names_of_ours(
