@@ -54,7 +54,7 @@ class BudgetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     windows: Annotated[int, msgspec.Meta(ge=1, le=1_000_000_000)] = 90
 
     def __post_init__(self) -> None:
-        """A threshold is the logarithm of ``windows`` over ``count``: it must be a number."""
+        """Refuse a count of which no threshold follows, as that is a logarithm of it."""
         if self.count < LEAST_COUNT:
             raise ValueError(f"count: expected {LEAST_COUNT} or more, got {self.count}")
 
