@@ -144,6 +144,7 @@ class Join:
         self.reported: dict[tuple[str, int], LabelReport] = {}  # by last offset
         self._met: dict[Met, Met] = {}  # each once, as there is one a label
         self._held = 0
+        self.moved: set[Key] = set()  # what was forgotten of since the last snapshot
 
     def add_predictions(
         self, model: str, arrived: Sequence[tuple[str, Prediction]], horizon_ms: int
@@ -228,6 +229,7 @@ class Join:
         before, tally = len(store), store.tally
         step_ms = kept_ms(horizon_ms) // STEPS
         for record in records:
+            store.labels_log.begin(record.offset)
             tally.see(record)
             for label in record.labels:
                 if label.id in store.labels and not self._supersedes(store, label, horizon_ms):
@@ -301,18 +303,26 @@ class Join:
     def _bound(self, added: int) -> None:
         """Forget the oldest of whichever model holds most, where there is no room for more."""
         self._held += added
-        while self._held > MAX_HELD or len(self.stores) > MAX_STORES:
+        while (
+            len(self.stores) > MAX_STORES
+        ):  # mostly labels of models that have no predictions here
+            model = min(self.stores, key=lambda name: self.stores[name].has_predictions)
+            store = self.stores.pop(model)
+            self._forgot(model, len(store), len(store.labels))
+        while self._held > MAX_HELD:
             model = max(self.stores, key=lambda name: len(self.stores[name]))
-            if len(self.stores) > MAX_STORES:  # labels of models that have no predictions here
-                model = min(self.stores, key=lambda name: self.stores[name].has_predictions)
             store = self.stores[model]
             before, labels = len(store), len(store.labels)
             store.forget_oldest(self._held - MAX_HELD + MAX_HELD // SPARE)
-            dropped = before - len(store)
-            self._held -= dropped
-            self.counts.forgotten += dropped - (labels - len(store.labels))
+            self._forgot(model, before - len(store), labels - len(store.labels))
             if not len(store):
                 del self.stores[model]
+
+    def _forgot(self, model: str, rows: int, labels: int) -> None:
+        """Take note of rows, some of them labels, for which there was no room."""
+        self._held -= rows
+        self.counts.forgotten += rows - labels
+        self.moved.add((model, ""))
 
     # --- snapshot and restore ------------------------------------------------------------------
 

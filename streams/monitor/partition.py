@@ -27,7 +27,7 @@ from streams.monitor.control import Control, control
 from streams.monitor.decoding import NOBODY, Key
 from streams.monitor.gaps import gap_alerts
 from streams.monitor.incidents import Origin
-from streams.monitor.join import Join, Mark, Pair, Prediction
+from streams.monitor.join import MAX_STORES, Join, Mark, Pair, Prediction
 from streams.monitor.journal import JournalWriter, Position, read_entry
 from streams.monitor.label_tally import LabelRecord
 from streams.monitor.label_watch import LabelWatch
@@ -277,6 +277,11 @@ class Partition:
 
     def _label_watch(self, model: str) -> LabelWatch:
         if model not in self.label_watches:
+            if len(self.label_watches) >= MAX_STORES:
+                watches = self.label_watches
+                quietest = min(watches, key=lambda name: (watches[name].last_offset, name))
+                del watches[quietest]
+                self._moved.add((quietest, ""))
             topic = self.settings.topics["labels"]
             self.label_watches[model] = LabelWatch(model, topic, self.number)
         return self.label_watches[model]
@@ -457,7 +462,7 @@ class Partition:
 
     def _moved_elsewhere(self) -> list[set[Key]]:
         rows, readability = self.rows.values(), self.readability.values()
-        return [*(own.moved for own in rows), *(own.moved for own in readability)]
+        return [self.join.moved, *(own.moved for own in rows), *(own.moved for own in readability)]
 
     def snapshot(self, only_moved: bool = False) -> Snapshot:
         """Return everything this partition remembers; all its outputs must be acknowledged.

@@ -209,12 +209,25 @@ def test_pairs_that_only_a_superseded_owner_wrote_are_written_again() -> None:
 def test_labels_that_wait_at_a_snapshot_still_find_their_predictions() -> None:
     logs = pair_logs()
     logs.runs.reverse()  # labels first
+    restart_before_the_predictions(logs)
+
+
+def test_the_first_labels_of_a_model_wait_across_a_restart_however_few_they_are() -> None:
+    logs = pair_logs()
+    del logs.records["labels"][50:]
+    logs.runs = [("labels", 50), ("predictions", 120)]
+    restart_before_the_predictions(logs)
+
+
+def restart_before_the_predictions(logs: Logs) -> None:
     steps, broker = script(logs, {}), fresh(logs)
     worker = Worker(broker, steps, SPECS, random.Random(1))
     worker.run(until=1)
-    worker.checkpoint()
+    for _ in range(2):  # the first snapshot's mark makes way for the second's
+        worker.checkpoint()
     Worker(broker, steps, SPECS, random.Random(2)).run()
-    assert accepted(broker.logs["outcomes"]) == {("fraud", ""): [(str(n), n) for n in range(120)]}
+    expected = [(str(n), n) for n in range(len(logs.records["labels"]))]
+    assert accepted(broker.logs["outcomes"]) == {("fraud", ""): expected}
 
 
 def test_rows_that_waited_for_their_types_at_a_snapshot_still_find_their_labels() -> None:

@@ -311,6 +311,18 @@ def test_labels_of_ever_new_models_take_no_more_than_their_bound(
     assert len(join.stores) == 10
 
 
+def test_of_too_many_models_one_without_predictions_is_forgotten_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MAX_STORES", 3)
+    join = Join()
+    predictions(join, "a", model="scored")
+    for n in range(9):
+        labels(join, "b", "c", model=f"stray {n}")
+    assert list(join.stores) == ["scored", "stray 7", "stray 8"]
+    assert labels(join, "a", model="scored") == ["a"]
+
+
 @few
 @given(
     drawn=st.lists(st.tuples(st.booleans(), ids, st.integers(0, 3), versions), max_size=60),

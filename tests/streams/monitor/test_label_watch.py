@@ -185,3 +185,20 @@ def test_where_batches_are_cut_changes_no_report(size: int) -> None:
     whole.feed_back()
     parts.feed_back((3, 17))
     assert_equal(by_monitor(parts.outputs), by_monitor(whole.outputs))
+
+
+def test_of_too_many_models_the_one_whose_labels_came_longest_ago_is_watched_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.monitor.partition.MAX_STORES", 3)
+    found = Driver()
+    for n in range(5):
+        values = [label(f"m{n}", str(k), NOON_MS, 1) for k in range(100)]
+        found.fold("labels", records(values, first=100 * n))
+        found.feed_back()
+        found.partition.snapshot(only_moved=True)
+    assert list(found.partition.label_watches) == ["m2", "m3", "m4"]
+    values = [label("m5", str(k), NOON_MS, 1) for k in range(100)]
+    found.fold("labels", records(values, first=500))
+    found.feed_back()
+    assert found.partition.snapshot(only_moved=True).parts.keys() == {("m2", ""), ("m5", "")}

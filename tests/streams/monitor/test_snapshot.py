@@ -113,6 +113,14 @@ def test_a_label_writes_the_model_that_it_pairs_with_alone() -> None:
     assert one(driver, "labels", label("m3", "nobody", NOON_MS, 1.0)) == {("m3", "")}
 
 
+def test_rows_that_make_another_model_s_be_forgotten_write_both(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("streams.monitor.join.MAX_HELD", 240)
+    driver = many(2, 120)
+    assert one(driver, "labels", label("m3", "x", NOON_MS, 1.0)) == {("m0", ""), ("m3", "")}
+
+
 def test_what_cannot_be_read_writes_the_root_alone() -> None:
     driver = many(20, 120)
     for source in INPUTS:
