@@ -429,10 +429,11 @@ def records_of(pairs: list[Pair]) -> Iterable[list[Pair]]:
     piece: list[Pair] = []
     size = 0
     for pair in pairs:
-        size += len(pair.id.encode())
+        own = len(msgspec.json.encode(pair.id))  # a control character takes six bytes
+        size += own
         if piece and (size > ID_BYTES_PER_RECORD or len(piece) == PAIRS_PER_RECORD):
             yield piece
-            piece, size = [], len(pair.id.encode())
+            piece, size = [], own
         piece.append(pair)
     if piece:
         yield piece

@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterator
 from itertools import groupby
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from schemas.outcomes import LabelReport
 from streams.monitor import join as module
 from streams.monitor.block import Block
 from streams.monitor.join import GRACE_MS, Join, Mark, Pair, Prediction
+from streams.monitor.journal import JournalWriter
 from streams.monitor.label_tally import Label, LabelRecord
 from streams.monitor.partition import predictions_by_model
 from streams.monitor.watermark import BLOCK
@@ -374,3 +376,12 @@ def test_blocks_of_several_versions_are_joined_in_the_order_of_the_log() -> None
         ("b", "1", 3),
         ("c", "2", 4),
     ]
+
+
+def test_a_record_of_the_journal_is_measured_as_it_is_written() -> None:
+    writer = JournalWriter()
+    ids_ = [f"{n:03}" + "\x01" * 509 for n in range(900)]  # six bytes a character, in JSON
+    pairs = [Pair(id_, Prediction("", 0, 0.5, 0), Label(id_, 0, 1.0, 0)) for id_ in ids_]
+    outputs = writer.pairs("m", pairs)
+    assert max(len(output.value or b"") for output in outputs) < 1_000_000
+    assert [id_ for o in outputs for id_ in msgspec.json.decode(o.value or b"")["ids"]] == ids_
