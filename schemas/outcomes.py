@@ -12,6 +12,9 @@ from schemas.events import Count, Finite, Millis, Name, Version
 from schemas.monitors import MonitorSpec
 from schemas.references import Reference
 
+MAX_TALLY = 2**53  # sums of several fit into 64 bits
+Tally = Annotated[int, msgspec.Meta(ge=0, le=MAX_TALLY)]
+
 
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True, tag="outcomes", tag_field="kind"):
     """Predictions that met their labels, as columns; each pair is written once."""
@@ -39,14 +42,14 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True, tag="outcomes", tag_fi
 class LabelCounts(msgspec.Struct, kw_only=True):
     """What became of a model's labels; a label counts once in one of the first four after all."""
 
-    labels: Count = 0
-    paired: Count = 0  # with the prediction of one version at least
-    duplicate: Count = 0  # the id had a label already
-    beyond_horizon: Count = 0  # of every prediction with its id
-    unpaired: Count = 0  # found no prediction with its id
-    late: Count = 0  # of the unpaired: found it after all
-    forgotten: Count = 0  # labels without a prediction that are waited for no more
-    other_key: Count = 0  # whose record had another key than the model
+    labels: Tally = 0
+    paired: Tally = 0  # with the prediction of one version at least
+    duplicate: Tally = 0  # the id had a label already
+    beyond_horizon: Tally = 0  # of every prediction with its id
+    unpaired: Tally = 0  # found no prediction with its id
+    late: Tally = 0  # of the unpaired: found it after all
+    forgotten: Tally = 0  # labels without a prediction that are waited for no more
+    other_key: Tally = 0  # whose record had another key than the model
 
 
 class LabelReport(msgspec.Struct, frozen=True, kw_only=True, tag="labels", tag_field="kind"):

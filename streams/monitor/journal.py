@@ -19,6 +19,10 @@ from streams.monitor.join import Pair, records_of
 from streams.monitor.records import Output, Source
 from streams.monitor.rejections import present
 
+MAX_OWNERS = (
+    2**32
+)  # between two fences that are read; more is no fence of ours, and leaves no number
+
 _ENTRY = msgspec.json.Decoder(JournalEntry)
 
 
@@ -37,7 +41,7 @@ class Position(msgspec.Struct):
     def accepts(self, entry: JournalEntry) -> bool:
         """Step over an entry; False for an old owner's, and for a second delivery."""
         if isinstance(entry, Fence):
-            if entry.epoch <= self.epoch:
+            if not self.epoch < entry.epoch <= self.epoch + MAX_OWNERS:
                 return False
             self.epoch, self.sequence = entry.epoch, 0
             return True

@@ -1,6 +1,7 @@
 """All the state of one partition number, over all source topics: a pure function of their logs."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import repeat
 from operator import attrgetter, itemgetter
@@ -141,6 +142,8 @@ class Partition:
         read = len(fresh)
         if poison is not None:
             rejections = refused(fresh, poison)
+            if source == "outcomes":
+                self._step_over(fresh)
         elif source in ("predictions", "features"):
             folded = self._fold_rows(source, fresh)
             rejections, read, unknown = folded.rejections, folded.read, folded.unknown
@@ -261,6 +264,12 @@ class Partition:
             return self._watch_outcomes(key, held if held == new else new)  # a snapshot has it once
         self.tallies["outcomes"].observed += len(entry.ids)
         return self._performance(key).fold(entry)
+
+    def _step_over(self, records: Sequence[Record]) -> None:
+        """Take note of the owners in poisonous records, or what follows would count as void."""
+        for record in records:
+            with suppress(*FAULTS):  # what cannot be read is no entry
+                self._position.accepts(read_entry(record.value))
 
     def _fold_report(self, report: LabelReport) -> list[Output]:
         model = report.model

@@ -7,7 +7,7 @@ import numpy as np
 
 from detectors.drift.adwin import ADWIN
 from detectors.statistics.columns import ColumnStatistics
-from schemas.outcomes import LabelCounts, Outcomes
+from schemas.outcomes import MAX_TALLY, LabelCounts, Outcomes
 from schemas.references import SeriesProfile
 from streams.monitor.block import Floats, Ints
 from streams.monitor.control import SHARES, Control
@@ -133,7 +133,8 @@ class PerformanceMonitor:
     def count(self, labels: LabelCounts) -> None:
         """Take what became of further labels of the model, for the report of the open window."""
         for name in LabelCounts.__struct_fields__:
-            setattr(self.labels, name, getattr(self.labels, name) + getattr(labels, name))
+            total = getattr(self.labels, name) + getattr(labels, name)
+            setattr(self.labels, name, min(total, MAX_TALLY))  # the journal may hold anything
 
     def _add(self, rows: _Rows, start: int, stop: int) -> None:
         spec = self.control.spec.windows

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from schemas.outcomes import Poison
 from streams.monitor.block import Block
 from streams.monitor.drift import DriftMonitor
 from streams.monitor.offline import LoggedRecord
@@ -175,3 +176,52 @@ def test_undisturbed_logs_have_the_same_windows(monkeypatch: pytest.MonkeyPatch)
     for key, events in by_monitor(expected.outputs).items():
         if key[0] == "windows":
             assert {e.value for e in found[key]} == {e.value for e in events}
+
+
+def entry(number: int, body: dict[str, Any]) -> LoggedRecord:
+    return LoggedRecord(number, NOON_MS, None, json.dumps(body).encode())
+
+
+def counted(sequence: int, **counts: int) -> dict[str, Any]:
+    return {
+        "kind": "labels", "epoch": 1, "sequence": sequence, "model": "m", "last_offset": sequence,
+        "timestamp_ms": NOON_MS, "predictions": True, "counts": counts,
+    }  # fmt: skip
+
+
+def test_a_fence_with_the_last_of_all_numbers_stops_no_owner() -> None:
+    partition = Partition(0, SETTINGS)
+    fences: list[dict[str, Any]] = [
+        {"kind": "fence", "epoch": epoch} for epoch in (5, 2**63 - 1, 6)
+    ]
+    partition.read_journal([entry(n, fence) for n, fence in enumerate(fences)])
+    partition.fence()
+    assert partition.epoch == 7
+    partition.apply_change(partition.control_change("m", "", None, None))
+
+
+def test_counts_of_labels_in_the_journal_never_grow_beyond_what_a_snapshot_holds() -> None:
+    worker = Worker().work(logs(120, lambda n: False))
+    most = 2**53
+    reports = [counted(1000 + n, labels=most * (n % 2)) for n in range(5000)]
+    reports += [counted(9000, labels=most + 1), counted(9001, labels=2**63 - 1)]
+    at = worker.partition.next_offset["outcomes"]
+    worker.fold("outcomes", [entry(at + n, report) for n, report in enumerate(reports)])
+    assert worker.partition.performance["m", ""].labels.labels == most
+    assert worker.partition.tallies["outcomes"].rejected == 2
+    worker.partition.snapshot()
+
+
+def test_a_poisonous_part_of_the_journal_hides_no_owner_that_took_over_in_it() -> None:
+    partition = Partition(0, SETTINGS)
+    poison = Poison(
+        epoch=1, sequence=1, source="outcomes", first_offset=0, last_offset=1, alone=True, error="x"
+    )
+    partition.poisons.take(poison)
+    bodies: list[dict[str, Any]] = [
+        {"kind": "fence", "epoch": 1},
+        counted(1, labels=1),
+        counted(2, labels=100, unpaired=100),
+    ]
+    partition.fold("outcomes", [entry(n, body) for n, body in enumerate(bodies)])
+    assert partition.label_watches["m"].counts.labels == 100
