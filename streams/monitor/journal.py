@@ -19,9 +19,7 @@ from streams.monitor.join import Pair, records_of
 from streams.monitor.records import Output, Source
 from streams.monitor.rejections import present
 
-MAX_OWNERS = (
-    2**32
-)  # between two fences that are read; more is no fence of ours, and leaves no number
+MAX_OWNERS = 2**32  # from one fence to the next: one that is farther off uses the numbers up
 
 _ENTRY = msgspec.json.Decoder(JournalEntry)
 

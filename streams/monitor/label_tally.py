@@ -47,6 +47,7 @@ class Batch(msgspec.Struct, array_like=True):
     first_offset: int = 0
     last_offset: int = 0
     timestamp: int = 0  # latest of their records
+    earliest: int = 0
 
 
 class LabelTally(msgspec.Struct):
@@ -61,12 +62,12 @@ class LabelTally(msgspec.Struct):
 
     def see(self, record: LabelRecord) -> None:
         """Count the labels of a record before they are looked at."""
-        while self.waiting and record.timestamp - self.waiting[0].timestamp >= PATIENCE_MS:
-            self._give_up()
         batch, labels = self.batch, len(record.labels)
         low_ms = record.labels[0].ts_ms if labels == 1 else min(lb.ts_ms for lb in record.labels)
         if not batch.labels:
             batch.first_offset, batch.low_ms = record.offset, low_ms
+            batch.earliest = record.timestamp
+        batch.earliest = min(batch.earliest, record.timestamp)
         batch.low_ms = min(batch.low_ms, low_ms)
         batch.timestamp = max(batch.timestamp, record.timestamp)
         batch.last_offset = record.offset
@@ -92,15 +93,11 @@ class LabelTally(msgspec.Struct):
             return
         batches = [*self.waiting, self.batch] if was == NONE else []
         for batch in batches:
-            if batch.first_offset <= label.offset <= batch.last_offset:
+            if batch.labels and batch.first_offset <= label.offset <= batch.last_offset:
                 batch.waiting -= 1
                 self.arrived(label)
                 return
         self.counts.late += label.met is not BEYOND
-
-    def _give_up(self) -> None:
-        """Wait no longer for the predictions of the oldest batch."""
-        self.counts.unpaired += self.waiting.pop(0).waiting
 
     def report(self, model: str, predictions: bool) -> LabelReport:
         """Close the batch; return what is told of all up to here, by an owner yet to be named.
@@ -109,8 +106,13 @@ class LabelTally(msgspec.Struct):
         """
         batch, self.batch = self.batch, Batch()
         self.waiting += [batch] if batch.waiting else []
-        while self.waiting and (len(self.waiting) > OVERTAKEN or not predictions):
-            self._give_up()
+        while self.waiting and (
+            not predictions
+            or len(self.waiting) > OVERTAKEN
+            # No single clock ends it: all of this batch came so much later.
+            or batch.earliest - self.waiting[0].timestamp >= PATIENCE_MS
+        ):
+            self.counts.unpaired += self.waiting.pop(0).waiting
         return LabelReport(
             epoch=0,
             sequence=0,

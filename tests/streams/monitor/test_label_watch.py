@@ -1,5 +1,6 @@
 """What labels could not be paired is counted in the journal, reported by window, and told."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -202,3 +203,32 @@ def test_of_too_many_models_the_one_whose_labels_came_longest_ago_is_watched_no_
     found.fold("labels", records(values, first=500))
     found.feed_back()
     assert found.partition.snapshot(only_moved=True).parts.keys() == {("m2", ""), ("m5", "")}
+
+
+def test_a_frame_at_the_very_beginning_of_the_log_is_counted_like_any_other() -> None:
+    found = Driver(SPECS)
+    found.fold("labels", records([frame(labels(range(300)))]))
+    values = [row("fraud", f"p{n}", NOON_MS, {"a": 1}, 0.5) for n in range(500)]
+    found.fold("predictions", records(values))  # to some of the first labels, and those to come
+    found.fold("labels", records(labels(range(300, 500)), first=1))
+    counts = reports(found)[-1].counts
+    assert counts == LabelCounts(labels=500, paired=200, unpaired=300, late=300)
+
+
+def test_one_record_whose_clock_is_ahead_ends_no_label_s_patience() -> None:
+    found = driver(predictions=200)
+    found.fold("labels", records(labels(range(200))))
+    early = [
+        LoggedRecord(n, NOON_MS + 100 * n, b"fraud", value)
+        for n, value in enumerate(labels(range(200, 600)), 200)
+    ]
+    ahead = label("fraud", "p3", NOON_MS, 1)  # of an id that has a label
+    early.insert(250, LoggedRecord(600, NOON_MS + DAY_MS, b"fraud", ahead))
+    early = [replace(record, offset=200 + n) for n, record in enumerate(early)]
+    found.fold("labels", early)
+    values = [row("fraud", f"p{n}", NOON_MS, {"a": 1}, 0.5, "1") for n in range(200, 600)]
+    found.fold("predictions", records(values, first=200))
+    found.fold("labels", records(labels(range(600, 700), prefix="none"), first=601))
+    counts = reports(found)[-1].counts
+    assert (counts.unpaired, counts.late) == (0, 0)
+    assert alerts(found) == []
