@@ -37,7 +37,7 @@ class LabelWatch:
         self._judged = LabelCounts()  # at the end of the last window
         self._window = Window()
         origin = Origin(model, "", "labels", topic, partition, RetrainingSpec(), 0)
-        self._shares = Shares(origin, ("unpaired", "duplicate"))
+        self.shares = Shares(origin, ("unpaired", "duplicate"))
 
     def take(self, report: LabelReport) -> LabelCounts | None:
         """Return what a report adds; None for a second one of the same labels."""
@@ -58,7 +58,7 @@ class LabelWatch:
         if self._window.rows < BLOCK:
             return []
         examples = {"unpaired": explain(report, added), "duplicate": list[str]()}
-        outputs = self._shares.close(self._window, [missed, added.duplicate], examples)
+        outputs = self.shares.close(self._window, [missed, added.duplicate], examples)
         self._judged, last = self.counts, self._window
         self._window = last.following()
         self._window.first_offset = last.last_offset + 1
@@ -68,14 +68,14 @@ class LabelWatch:
     def state(self) -> LabelWatchState:
         """Return what a snapshot needs."""
         return LabelWatchState(
-            self.counts, self.last_offset, self._judged, self._window, self._shares.state()
+            self.counts, self.last_offset, self._judged, self._window, self.shares.state()
         )
 
     def load(self, state: LabelWatchState) -> None:
         """Take back the state of the same model."""
         self.counts, self.last_offset = state.counts, state.last_offset
         self._judged, self._window = state.judged, state.window
-        self._shares.load(state.shares)
+        self.shares.load(state.shares)
 
 
 def difference(now: LabelCounts, before: LabelCounts) -> LabelCounts:

@@ -58,7 +58,7 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
     rejected: int = 0  # rows and labels
     read: int = 0  # rows and labels, rejected ones included
     reason: str = ""  # the main one of the latest rejections
-    incidents: list[OpenIncident] = []  # of rows that cannot be read
+    incidents: list[OpenIncident] = []  # of rows that cannot be read, and of labels
     labels: dict[str, int] = {}  # of the model, whatever the version: what became of them
 
     @property
@@ -157,6 +157,9 @@ def _model(partition: Partition, key: Key) -> ModelStatus:
         if of == key or (source == "labels" and of[0] == key[0])
     ]
     bad = [own for own in reading if own.rejected]
+    judges = [own.judge for own in reading]
+    if key[0] in partition.label_watches:
+        judges.append(partition.label_watches[key[0]].shares.judge)
     return ModelStatus(
         model=key[0],
         version=key[1],
@@ -165,7 +168,7 @@ def _model(partition: Partition, key: Key) -> ModelStatus:
         rejected=sum(own.rejected for own in reading),
         read=sum(own.rows for own in reading),
         reason=max(bad, key=lambda own: own.rejected).main_reason if bad else "",
-        incidents=[one for own in reading for one in _open(own.judge)],
+        incidents=[one for judge in judges for one in _open(judge)],
         labels=_labels(partition, key[0]),
     )
 

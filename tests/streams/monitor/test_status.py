@@ -152,6 +152,19 @@ def test_what_became_of_labels_is_told_of_every_version() -> None:
         assert (status.labels["labels"], status.labels["paired"]) == (100, 50)
 
 
+def test_an_incident_of_labels_is_open_with_every_version_of_their_model() -> None:
+    given = log()
+    for version in ("3", "4"):
+        rows(given, range(100), version=version)
+    for start in range(0, 700, 100):
+        labels(given, range(start, start + 100), version="none")
+    alerts = [msgspec.json.decode(o.value or b"") for o in given.outputs if o.topic == "alerts"]
+    for status in model_statuses(given.partition):
+        (incident,) = status.open
+        assert "100% of the labels find no prediction" in incident.title
+        assert {told["incident"] for told in alerts} == {incident.id}
+
+
 def test_a_model_in_several_partitions_is_told_once() -> None:
     first, second = log(), log()
     rows(first, range(1000))
