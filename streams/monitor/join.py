@@ -21,6 +21,7 @@ MAX_HELD = 1_000_000  # predictions and labels held in a partition; beyond, the 
 MAX_STORES = 2000  # models of which anything is held
 SPARE = 64  # part of them that is forgotten at once
 MAX_MARKS = 64
+MAX_HORIZONS = 64  # of a model, one after the other
 PAIRS_PER_RECORD = 4000  # some 400 kB of journal
 ID_BYTES_PER_RECORD = 500_000
 GRACE_MS = 86_400_000  # at least, by which rows may come out of order
@@ -65,6 +66,14 @@ class Mark(msgspec.Struct, frozen=True, array_like=True):
     sequence: int = 0
 
 
+class Horizon(msgspec.Struct, frozen=True, array_like=True):
+    """How far apart two partners may lie of which the later comes at these offsets or after."""
+
+    predictions: int
+    labels: int
+    ms: int
+
+
 class JoinCounts(msgspec.Struct):
     """What the join did; what became of labels is counted by model."""
 
@@ -79,6 +88,7 @@ class StoreState(msgspec.Struct):
     predictions: Watermark
     labels: Watermark
     tally: LabelTally
+    horizons: list[Horizon] = []
 
 
 @dataclass(slots=True)
@@ -90,6 +100,7 @@ class Store:
     predictions_log: Watermark = field(default_factory=Watermark)
     labels_log: Watermark = field(default_factory=Watermark)
     tally: LabelTally = field(default_factory=LabelTally)
+    horizons: list[Horizon] = field(default_factory=list)  # the last one holds
 
     def __len__(self) -> int:
         """Return how many predictions and labels are held."""
@@ -99,6 +110,26 @@ class Store:
     def has_predictions(self) -> bool:
         """Whether there ever was one."""
         return self.predictions_log.first is not None
+
+    def hold_to(self, horizon_ms: int) -> None:
+        """Let a horizon hold for partners that meet from now on."""
+        if self.horizons and self.horizons[-1].ms == horizon_ms:
+            return
+        newest = (
+            next(reversed(held.values())).offset for held in self.predictions.values() if held
+        )
+        label = next(reversed(self.labels.values()), None)
+        after_label = 0 if label is None else label.offset + 1
+        self.horizons.append(Horizon(max(newest, default=-1) + 1, after_label, horizon_ms))
+        if len(self.horizons) > MAX_HORIZONS:
+            del self.horizons[0]
+
+    def horizon_ms(self, prediction: int, label: int) -> int:
+        """Return the horizon that held when the later of two offsets came; -1 is before all."""
+        for horizon in reversed(self.horizons):
+            if prediction >= horizon.predictions or label >= horizon.labels:
+                return horizon.ms
+        return self.horizons[0].ms
 
     def forget(self, horizon_ms: int) -> None:
         """Drop what can have no partner to come in either log.
@@ -156,9 +187,10 @@ class Join:
         """
         store, pairs = self.stores[model], list[Pair]()
         before, log = len(store), store.predictions_log
+        store.hold_to(horizon_ms)
         for piece in log.pieces(arrived):
             for version, own in by_version(piece).items():
-                pairs += self._take(model, version, own, horizon_ms)
+                pairs += self._take(model, version, own)
             low_ms = min(prediction.ts_ms for _, prediction in piece)
             if log.see(piece[0][1].offset, low_ms, len(piece), kept_ms(horizon_ms) // STEPS):
                 store.forget(horizon_ms)
@@ -175,9 +207,10 @@ class Join:
         """
         store = self.stores[model]
         before, log = len(store), store.predictions_log
+        store.hold_to(horizon_ms)
         log.begin(arrived[0][1].offset)
         kept = [item for item in arrived if item[1].offset >= log.forgotten]
-        pairs = self._take(model, version, kept, horizon_ms, in_label_order=True)
+        pairs = self._take(model, version, kept, in_label_order=True)
         self._bound(len(store) - before)
         return pairs
 
@@ -186,7 +219,6 @@ class Join:
         model: str,
         version: str,
         arrived: Sequence[tuple[str, Prediction]],
-        horizon_ms: int,
         in_label_order: bool = False,
     ) -> list[Pair]:
         store = self.stores[model]
@@ -200,7 +232,7 @@ class Join:
             label = store.labels[id_]
             was = label.met
             if id_ in fresh:
-                if pair := self._pair((model, version), held, label, horizon_ms):
+                if pair := self._pair((model, version), held, label):
                     pairs.append(pair)
                 store.tally.reached(label, was)
         return pairs
@@ -227,16 +259,17 @@ class Join:
         """
         store, found = self.stores[model], list[Pair | LabelReport]()
         before, tally = len(store), store.tally
+        store.hold_to(horizon_ms)
         step_ms = kept_ms(horizon_ms) // STEPS
         for record in records:
             store.labels_log.begin(record.offset)
             tally.see(record)
             for label in record.labels:
-                if label.id in store.labels and not self._supersedes(store, label, horizon_ms):
+                if label.id in store.labels and not self._supersedes(store, label):
                     tally.counts.duplicate += 1
                     continue
                 store.labels[label.id] = label
-                found += self._meet(model, store, label, horizon_ms)
+                found += self._meet(model, store, label)
                 tally.arrived(label)
             batch = tally.batch
             if batch.labels >= REPORTED:
@@ -246,33 +279,32 @@ class Join:
         self._bound(len(store) - before)
         return found
 
-    def _supersedes(self, store: Store, label: Label, horizon_ms: int) -> bool:
+    def _supersedes(self, store: Store, label: Label) -> bool:
         """Return whether a label stands in the place of the first of its id.
 
         It does where no prediction could have met both: one is of another time, or misdated.
         """
         known = store.labels[label.id]
-        if abs(label.ts_ms - known.ts_ms) <= 2 * horizon_ms:
+        if abs(label.ts_ms - known.ts_ms) <= 2 * store.horizon_ms(-1, label.offset):
             return False
         label.met = tuple(version for version in known.met if version is not None)
         del store.labels[label.id]  # with its place in the order
         return True
 
-    def _meet(self, model: str, store: Store, label: Label, horizon_ms: int) -> list[Pair]:
+    def _meet(self, model: str, store: Store, label: Label) -> list[Pair]:
         pairs: list[Pair] = []
         for version, held in store.predictions.items():
-            if label.id in held and (pair := self._pair((model, version), held, label, horizon_ms)):
+            if label.id in held and (pair := self._pair((model, version), held, label)):
                 pairs.append(pair)
         return pairs
 
-    def _pair(
-        self, key: Key, held: dict[str, Prediction], label: Label, horizon_ms: int
-    ) -> Pair | None:
+    def _pair(self, key: Key, held: dict[str, Prediction], label: Label) -> Pair | None:
         """Return the pair of a label and a prediction, unless it is too late or journaled."""
-        prediction = held[label.id]
-        if abs(label.ts_ms - prediction.ts_ms) > horizon_ms:
+        prediction, store = held[label.id], self.stores[key[0]]
+        apart_ms = abs(label.ts_ms - prediction.ts_ms)
+        if apart_ms > store.horizon_ms(prediction.offset, label.offset):
             label.met = label.met or BEYOND
-            self.stores[key[0]].tally.beyond_ms = label.ts_ms, prediction.ts_ms
+            store.tally.beyond_ms = label.ts_ms, prediction.ts_ms
             return None
         del held[label.id]
         met = (*label.met, key[1])
@@ -351,11 +383,12 @@ class Join:
         if model not in self.stores:
             return None
         store = self.stores[model]
-        return StoreState(store.predictions_log, store.labels_log, store.tally)
+        return StoreState(store.predictions_log, store.labels_log, store.tally, store.horizons)
 
     def load(self, model: str, state: StoreState) -> None:
         """Take back what a snapshot says of a model; its rows are read again."""
-        self.stores[model] = Store({}, {}, state.predictions, state.labels, state.tally)
+        logs = state.predictions, state.labels
+        self.stores[model] = Store({}, {}, *logs, state.tally, state.horizons)
 
     def recall(self, key: Key, id_: str, settled: bool) -> None:
         """Take a pair that the journal holds; it is ``settled`` if both sides are read again."""
@@ -377,10 +410,13 @@ class Join:
         """Take labels again that were here at the snapshot.
 
         Return the pairs that the journal does not hold: an owner wrote them that had lost the
-        partition.
+        partition. They are told by the horizons of their time; ``horizon_ms`` is that of a model of
+        which none is known.
         """
         store, pairs = self.stores[model], list[Pair]()
         before, tally, counts = len(store), store.tally, msgspec.structs.replace(self.counts)
+        if not store.horizons:
+            store.hold_to(horizon_ms)
         store.tally = LabelTally()  # all of it was counted when it came
         settled = [(key[1], ids) for key, ids in self.settled.items() if key[0] == model]
         for record in records:
@@ -389,9 +425,9 @@ class Join:
                     continue
                 met = tuple(version for version, ids in settled if label.id in ids)
                 label.met = self._met.setdefault(met, met)
-                if label.id not in store.labels or self._supersedes(store, label, horizon_ms):
+                if label.id not in store.labels or self._supersedes(store, label):
                     store.labels[label.id] = label
-                    pairs += self._meet(model, store, label, horizon_ms)
+                    pairs += self._meet(model, store, label)
         store.tally, self.counts = tally, counts
         self._bound(len(store) - before)
         return pairs

@@ -6,14 +6,21 @@ from collections import Counter
 import msgspec
 import pytest
 
-from schemas.monitors import EffectSpec, FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
+from schemas.monitors import (
+    EffectSpec,
+    FeatureSpec,
+    LabelSpec,
+    MonitorSpec,
+    ReferenceSpec,
+    WindowSpec,
+)
 from streams.monitor.control import control, control_digest
 from streams.monitor.offline import LoggedRecord
 from streams.monitor.partition import Partition
 from streams.monitor.records import SOURCES, Record, Source
 from tests.streams.monitor.crashes import PLACES, Broker, CrashError, Place, Worker
-from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal
-from tests.streams.monitor.logs import NOON_MS, busy_logs, row
+from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal, pairs, pieces
+from tests.streams.monitor.logs import NOON_MS, busy_logs, label, row
 from tests.streams.monitor.test_crashes import by_id, dead_letters
 
 INPUTS: tuple[Source, ...] = ("predictions", "features", "labels")
@@ -21,13 +28,14 @@ CHANGES, KILLS, FOLDS, GROWTHS = 100, 75, 900, 300  # some kills come before the
 
 
 def a_spec(model: str, chance: random.Random) -> MonitorSpec:
-    """Return a spec that keeps what was learned, or not; the labels' horizon stays."""
+    """Return a spec that keeps what was learned, or not, with another horizon of the labels."""
     return MonitorSpec(
         model=model,
         windows=WindowSpec(rows=chance.choice([10, 12, 15])),
         reference=ReferenceSpec(windows=5),
         effect=EffectSpec(features=round(chance.uniform(0.1, 0.9), 3)),
         features=chance.choice([{}, {}, {"country": FeatureSpec(type="ignore")}]),
+        labels=LabelSpec(horizon=chance.choice(["10ms", "3s", "30d"])),
     )
 
 
@@ -208,3 +216,51 @@ def test_changes_that_an_earlier_version_journaled_crosswise_end_with_the_newest
     rows.schedule(150, ("m", ""), control("m", of_rows(30), None))
     rows.schedule(120, ("m", ""), control("m", of_rows(50), None))
     assert [(c.offset, c.control.spec.windows.rows) for c in rows.changes] == [(150, 50)]
+
+
+def horizon(length: str) -> MonitorSpec:
+    return MonitorSpec(model="m", labels=LabelSpec(horizon=length))
+
+
+def labels_two_days_late(count: int) -> list[LoggedRecord]:
+    values = [label("m", str(n), n + 2 * 86_400_000, n % 2) for n in range(count)]
+    return [LoggedRecord(n, NOON_MS, b"m", value) for n, value in enumerate(values)]
+
+
+@pytest.mark.parametrize("cuts", [(), (0,), (10, 20, 30, 40)])
+def test_a_change_of_the_horizon_holds_from_its_offset_wherever_batches_are_cut(
+    cuts: tuple[int, ...],
+) -> None:
+    driver = Driver({"m": horizon("1d")})
+    driver.fold("predictions", a_log(100))
+    driver.fold("labels", labels_two_days_late(400))
+    driver.change("m", "", horizon("30d"))  # at offset 100
+    change = driver.partition.writer.change(("m", ""), horizon("1d"), None, (250, 0), False)
+    driver.publish([change])
+    driver.partition.apply_change(change)
+    for batch in pieces(a_log(400)[100:], cuts):
+        driver.fold("predictions", batch)
+    assert [at[5] for at in pairs(driver.outputs)["m", ""]] == list(range(100, 250))
+
+
+@pytest.mark.parametrize(("before", "after", "found"), [("1d", "30d", 50), ("30d", "1d", 100)])
+def test_a_restore_judges_labels_by_the_horizon_of_their_time(
+    before: str, after: str, found: int
+) -> None:
+    broker = Broker({source: [] for source in SOURCES})
+    broker.logs["predictions"] = a_log(200)
+    broker.logs["labels"] = labels_two_days_late(200)
+    worker = Worker(broker, [], {"m": horizon(before)}, random.Random(1))
+    worker.fold_batch("predictions", list(broker.logs["predictions"][:150]))
+    worker.fold_batch("labels", list(broker.logs["labels"][:100]))
+    worker.specs["m"] = horizon(after)
+    worker.adopt()
+    worker.fold_batch("predictions", list(broker.logs["predictions"][150:180]))
+    worker.fold_batch("labels", list(broker.logs["labels"][100:150]))
+    for _ in range(2):
+        worker.checkpoint()
+        worker = Worker(broker, [], worker.specs, random.Random(1))
+        worker.fold_batch("predictions", list(broker.logs["predictions"][180:]))
+    assert worker.partition.join.counts.pairs == found
+    told = pairs(broker.outputs).values()  # by chance a record is delivered twice
+    assert len({pair for own in told for pair in own}) == found
