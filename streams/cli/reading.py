@@ -1,5 +1,6 @@
 """Reads an output topic in order of time, and keeps a reader's place in it."""
 
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from streams.runtime.errors import ConfigurationError
 
 EARLIEST_MS, LATEST_MS = -2, -1  # as Kafka calls them where a time is asked for
 POLL_MS = 500
+COMMIT_AGAIN_S = 3600.0  # brokers forget a place that nobody has written for a week
 BEFORE = 1000  # records of each partition looked at before the place: what comes again is known
 
 
@@ -45,6 +47,7 @@ class Reader:
         first: dict[Any, int] = consumer.beginning_offsets(self._all)
         self._next = self._kept(first) or self._since(since_ms, first)
         self._committed: dict[Any, int] = {}
+        self._committed_s = 0.0  # when all places were written
         self.commit()
         for tp, place in self._next.items():
             consumer.seek(tp, max(first[tp], place - BEFORE))
@@ -65,11 +68,21 @@ class Reader:
         if all(place is None for place in found.values()):
             return {}
         places = {tp: first[tp] if at is None else at for tp, at in found.items()}
-        for tp in self._all:
-            if places[tp] < first[tp]:
-                gone = f"records {places[tp]} to {first[tp] - 1} of {tp.topic}[{tp.partition}]"
-                typer.echo(f"tidegauge: {gone} were deleted before they were read", err=True)
-        return {tp: max(first[tp], place) for tp, place in places.items()}
+        return {tp: self._there(tp, place, first[tp]) for tp, place in places.items()}
+
+    def _there(self, tp: Any, place: int, first: int) -> int:
+        """Return a place, or the first record where what lies there is gone; say so then."""
+        name, end = f"{tp.topic}[{tp.partition}]", self._ends[tp]
+        if first <= place <= end:
+            return place
+        told = f"records {place} to {first - 1} of {name} were deleted before they were read"
+        if place > end:
+            told = (
+                f"{name} ends at {end}, and group {self._group} had read up to {place}: the topic "
+                "was made anew, and is read from its first record"
+            )
+        typer.echo(f"tidegauge: {told}", err=True)
+        return first
 
     def backlog(self) -> Iterator[Any]:
         """Yield what there was at the start, in order of time over all partitions."""
@@ -108,19 +121,21 @@ class Reader:
         self._next[tp] = max(self._next[tp], record.offset + 1)
 
     def commit(self) -> None:
-        """Write the group's place down, if there is a group.
+        """Write the group's place down, if there is a group: what has moved, and all once an hour.
 
         Raises
         ------
         ConfigurationError
             If somebody else reads in the group's name.
         """
-        moved = {tp: at for tp, at in self._next.items() if self._committed.get(tp) != at}
+        if is_due := time.monotonic() - self._committed_s >= COMMIT_AGAIN_S:
+            self._committed_s = time.monotonic()
+        moved = {tp: at for tp, at in self._next.items() if is_due or self._committed.get(tp) != at}
         if not (self._group and moved):
             return
         for tp in moved:
-            there = self._consumer.committed(tp)
-            if tp in self._committed and there != self._committed[tp]:
+            there = self._consumer.committed(tp)  # None: the brokers have forgotten it
+            if tp in self._committed and there not in (None, self._committed[tp]):
                 raise ConfigurationError(self._taken())
         try:
             self._consumer.commit({tp: OffsetAndMetadata(at, "", -1) for tp, at in moved.items()})

@@ -9,6 +9,8 @@ from typing import Any
 import confluent_kafka
 import msgspec
 import pytest
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.structs import OffsetAndMetadata
 from typer.testing import CliRunner
 
 from schemas import cloudevents, rejected
@@ -16,7 +18,8 @@ from schemas.retraining import RETRAIN_TYPE
 from schemas.topics import TopicNames
 from schemas.windows import WINDOW_TYPE
 from streams.cli import app
-from streams.cli.reading import BEFORE
+from streams.cli.clients import reading
+from streams.cli.reading import BEFORE, EARLIEST_MS, Reader
 from tests.streams.cli.test_events import REQUEST, WINDOW
 
 pytestmark = pytest.mark.end_to_end
@@ -88,6 +91,50 @@ def test_a_group_goes_on_where_it_stopped(written: Topics) -> None:
     written.tell("e", partition=1)
     assert written.ids("--group", "pager") == ["d", "e"]
     assert written.ids("--group", "other") == ["a", "b", "c", "d", "e"]
+
+
+def forget(brokers: str, group: str) -> None:
+    """Let the brokers drop a group's places, as they do a week after the last was written."""
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=brokers)) as admin:
+        admin.delete_groups([group])
+
+
+def test_a_reader_goes_on_where_the_brokers_forgot_its_place(written: Topics, prefix: str) -> None:
+    written.tell("a")
+    with written.following("--group", f"{prefix}retrain") as process:
+        assert next_id(process) == "a"
+        written.tell("b")
+        assert next_id(process) == "b"  # the place beyond a is written
+        forget(written.brokers, f"{prefix}retrain")
+        written.tell("c", "d")
+        assert [next_id(process), next_id(process)] == ["c", "d"]
+
+
+def test_a_reader_writes_its_places_again_though_nothing_has_moved(
+    written: Topics, prefix: str, topics: TopicNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with reading(written.brokers, f"{prefix}retrain") as consumer:
+        reader = Reader(consumer, topics.retraining, [0], EARLIEST_MS, f"{prefix}retrain")
+        forget(written.brokers, f"{prefix}retrain")
+        reader.commit()
+        place = TopicPartition(topics.retraining, 0)
+        assert consumer.committed(place) is None, "an hour is not over"
+        monkeypatch.setattr("streams.cli.reading.COMMIT_AGAIN_S", 0.0)
+        reader.commit()
+        assert consumer.committed(place) == 0
+
+
+def test_a_place_beyond_the_end_of_a_topic_made_anew_hides_nothing(
+    written: Topics, prefix: str, topics: TopicNames
+) -> None:
+    with reading(written.brokers, f"{prefix}retrain") as consumer:
+        consumer.commit({TopicPartition(topics.retraining, 0): OffsetAndMetadata(9, "", -1)})
+    written.tell("a", "b")
+    result = invoke(app, written.words("--group", f"{prefix}retrain"))
+    assert [json.loads(line)["id"] for line in result.stdout.splitlines()] == ["a", "b"]
+    assert f"{topics.retraining}[0] ends at 2, and group {prefix}retrain had read up to 9" in (
+        result.stderr
+    )
 
 
 def test_a_group_that_begins_now_misses_nothing_from_then_on(written: Topics) -> None:
