@@ -46,8 +46,10 @@ def moment_ms(text: str) -> int:
             at = datetime.fromisoformat(text)
         except ValueError as error:
             raise typer.BadParameter(f"{error}, such as 2026-11-01T00:00Z") from error
-        return int(1000 * (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
-    return int(1000 * time.time()) - duration(text)
+        since_ms = int(1000 * (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
+    else:
+        since_ms = int(1000 * time.time()) - duration(text)
+    return max(0, since_ms)  # Kafka knows no time before 1970
 
 
 def alerts(  # noqa: PLR0913, PLR0917 - an option is a parameter

@@ -182,6 +182,8 @@ def test_since_takes_what_was_written_from_then_on(written: Topics) -> None:
     assert written.ids("--since", middle) == ["after"]
     assert written.ids("--since", "1h") == ["before", "after"]
     assert written.ids("--since", "2099-01-01") == []
+    assert written.ids("--since", "1960-01-01") == ["before", "after"]
+    assert written.ids("--since", "30000d") == ["before", "after"]
 
 
 def test_events_of_several_partitions_are_told_in_order_of_time(written: Topics) -> None:
