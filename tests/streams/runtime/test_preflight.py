@@ -1,7 +1,9 @@
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import pytest
 
+from schemas.topics import TopicNames
 from streams.runtime import preflight
 from streams.runtime.errors import (
     BrokerUnreachableError,
@@ -9,7 +11,8 @@ from streams.runtime.errors import (
     TopicMissingError,
     WorkerError,
 )
-from streams.runtime.preflight import when_there
+from streams.runtime.groups import Member
+from streams.runtime.preflight import check_group, when_there
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +54,31 @@ def test_what_is_still_missing_after_the_wait_is_raised(error: WorkerError) -> N
 def test_what_waiting_cannot_mend_is_raised_at_once() -> None:
     with pytest.raises(ConfigurationError):
         when_there(looking(ConfigurationError("unequal counts"), 4), 60, print)
+
+
+NAMES = TopicNames.prefixed("eu.").by_topic()
+
+
+def beside(monkeypatch: pytest.MonkeyPatch, *read: str) -> None:
+    """Check the group ``own`` beside a Faust program that reads these topics."""
+    topics = frozenset(NAMES.get(topic, topic) for topic in read)
+    member = Member("other", "one", "127.0.0.1", "faust-0.11.3", topics, {})
+    monkeypatch.setattr(preflight, "admin_client", lambda _: nullcontext())
+    monkeypatch.setattr(preflight, "members", lambda _: [member])
+    monkeypatch.setattr(preflight, "GONE_WITHIN_S", -1.0)
+    check_group("kafka:9", "own", NAMES)
+
+
+def test_a_faust_program_that_reads_what_workers_write_is_no_second_group(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    beside(monkeypatch, "outcomes", "alerts")
+    beside(monkeypatch, *NAMES)
+
+
+@pytest.mark.parametrize("predictions", ["predictions", "scores"])
+def test_workers_that_write_the_same_topics_are_a_second_group_whatever_they_read(
+    predictions: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigurationError, match="expected one group of workers"):
+        beside(monkeypatch, predictions, "features", "labels", "outcomes", "alerts")
