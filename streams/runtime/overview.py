@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import RetriableError
@@ -31,10 +31,12 @@ from streams.runtime.groups import Member, members
 from streams.runtime.loading import MissingError, load
 from streams.runtime.logs import PartitionLog
 from streams.runtime.settings import Settings
+from streams.runtime.unreachable import unreachable
 
 T = TypeVar("T")
 
 REPORTS = 2000  # latest of each partition in which the last windows are looked for
+PARTITION_WITHIN_S = 60.0  # to read all there is to know of one
 READY_WITHIN_S, ASK_EVERY_S = 10.0, 0.5
 RECORDS = 200  # latest of each partition in which a model's rows are looked for
 
@@ -95,12 +97,12 @@ def overview(settings: Settings, partitions: int) -> Overview:
     Raises
     ------
     BrokerUnreachableError
-        If no broker answers.
+        If no broker answers, or one takes longer than 60 s for a partition.
     StateError
         If the state of a partition cannot be read.
     """
     lag, workers = _when_ready(lambda: _group(settings, partitions))
-    return _run(_overview(settings, partitions, lag, workers))
+    return _run(settings.brokers, _overview(settings, partitions, lag, workers))
 
 
 def known_models(settings: Settings, partitions: int) -> list[str]:
@@ -109,15 +111,21 @@ def known_models(settings: Settings, partitions: int) -> list[str]:
     async def read() -> list[str]:
         async with _logs(settings) as logs:
             own = PartitionSettings(settings.sources, partitions)
-            found = [await _partition(logs, own, number) for number in range(partitions)]
-        return sorted({status.model for p in found for status in model_statuses(p)})
+            names: set[str] = set()
+            for number in range(partitions):
+                async with asyncio.timeout(PARTITION_WITHIN_S):
+                    partition = await _partition(logs, own, number)
+                names |= {status.model for status in model_statuses(partition)}
+        return sorted(names)
 
-    return _run(read())
+    return _run(settings.brokers, read())
 
 
-def _run(reading: Coroutine[Any, Any, T]) -> T:
+def _run(brokers: str, reading: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(reading)
+    except (TimeoutError, KafkaConnectionError) as error:
+        raise unreachable(brokers) from error
     except KafkaError as error:
         raise WorkerError(f"Kafka refused: {type(error).__name__}: {error}") from error
 
@@ -201,16 +209,20 @@ async def _overview(
     holders = {n: w.instance for w in workers for n in w.partitions.get(own.topics["labels"], ())}
     async with _logs(settings) as logs:
         for number in range(partitions):
-            partition = await _partition(logs, own, number)
-            models += model_statuses(partition)
-            _see_windows(windows, heard, await logs.tail("windows", number, REPORTS))
-            for source in partition.rows:
-                _hear(heard, await logs.tail(source, number, RECORDS))
-            written = await logs.tail("state", number, 1)
+            async with asyncio.timeout(PARTITION_WITHIN_S):
+                partition = await _partition(logs, own, number)
+                models += model_statuses(partition)
+                _see_windows(windows, heard, await logs.tail("windows", number, REPORTS))
+                for source in partition.rows:
+                    _hear(heard, await logs.tail(source, number, RECORDS))
+                written = await logs.tail("state", number, 1)
+                behind = {
+                    s: n for s, n in lag[number].items() if await _is_real(logs, s, number, n)
+                }
             found.append(
                 PartitionOverview(
                     number,
-                    {s: n for s, n in lag[number].items() if await _is_real(logs, s, number, n)},
+                    behind,
                     written[-1].timestamp if written else None,
                     holders.get(number, ""),
                     unattributed(partition),
