@@ -220,6 +220,7 @@ def _restorer(
 
 def _watch_over(app: MonitorApp, ledger: Ledger, settings: Settings) -> None:
     sources = settings.sources
+    of_topic = {topic: source for source, topic in sources.items()}
 
     def positions() -> dict[TP, int]:
         if ledger.restoring:  # which has a limit of its own
@@ -232,15 +233,13 @@ def _watch_over(app: MonitorApp, ledger: Ledger, settings: Settings) -> None:
         found = {TP(sources[source], number): at for (source, number), at in held}
         return compared(found, assigned)
 
-    async def ends(positions: Mapping[TP, int]) -> Mapping[TP, int]:
-        found = dict(await app.log_ends.ends(positions))
+    async def has_drained(tp: TP, end: int, position: int) -> bool:
         consumer = cast(Consumer, app.consumer)
-        for source, topic in sources.items():
-            for tp in [tp for tp in found if tp.topic == topic and positions[tp] < found[tp]]:
-                if await consumer.has_drained(source, tp.partition, found[tp], positions[tp]):
-                    found[tp] = positions[tp]  # what is left are markers of transactions
-        return found
+        return await consumer.has_drained(of_topic[tp.topic], tp.partition, end, position)
 
-    app.task(Watchdog(settings.stalled_after_s, positions, ends, app.crash).run)
+    watchdog = Watchdog(
+        settings.stalled_after_s, positions, app.log_ends.ends, has_drained, app.crash
+    )
+    app.task(watchdog.run)
     if settings.heartbeat_file is not None:
         app.task(heartbeat(settings.heartbeat_file))

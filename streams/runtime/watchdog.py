@@ -4,6 +4,7 @@ Faust has been seen to stop reading without an error (faust-streaming/faust #175
 """
 
 import asyncio
+import contextlib
 import faulthandler
 import logging
 from collections.abc import Awaitable, Callable, Hashable, Mapping, Set
@@ -16,7 +17,8 @@ from streams.runtime.errors import StalledError
 Key = TypeVar("Key", bound=Hashable)
 TICK_S = 5.0
 ASTRAY = -1  # position of what is assigned or held, but not both: behind any end
-ANSWER_WITHIN_S = 20.0
+ANSWER_WITHIN_S = 20.0  # the brokers
+DRAINED_WITHIN_S = 3.0  # the consumer, in another thread
 END_WITHIN_S = 15.0  # after a stall was found; then by force
 
 log = logging.getLogger(__name__)
@@ -66,11 +68,13 @@ class Watchdog(Generic[Key]):
     Parameters
     ----------
     limit_s
-        How long a source or the event loop may stand still.
+        How long a source may stand still, in seconds; the event loop half a minute longer.
     positions
         Returns where each source is; empty while state is being restored.
     ends
         Asks the brokers where each of these logs ends.
+    has_drained
+        Asks the consumer whether there is no record before this end and behind this position.
     crash
         Ends the worker.
     """
@@ -80,19 +84,22 @@ class Watchdog(Generic[Key]):
         limit_s: float,
         positions: Callable[[], Mapping[Key, int]],
         ends: Callable[[Mapping[Key, int]], Awaitable[Mapping[Key, int]]],
+        has_drained: Callable[[Key, int, int], Awaitable[bool]],
         crash: Callable[[BaseException], Awaitable[None]],
     ) -> None:
-        self._limit_s, self._positions, self._ends, self._crash = limit_s, positions, ends, crash
+        self._limit_s, self._positions, self._crash = limit_s, positions, crash
+        self._ends, self._has_drained = ends, has_drained
 
     async def run(self) -> None:
         """Watch until cancelled."""
         progress = Progress[Key](self._limit_s)
         stalled: list[Key] = []
+        patience_s = self._limit_s + ANSWER_WITHIN_S + DRAINED_WITHIN_S + TICK_S
         loop = asyncio.get_running_loop()
         try:
             while True:
                 # If the loop is blocked, nobody moves this alarm on: it prints the stack and exits.
-                faulthandler.dump_traceback_later(self._limit_s + TICK_S, exit=True)
+                faulthandler.dump_traceback_later(patience_s, exit=True)
                 if stalled := progress.stalled(loop.time(), *await self._observe()):
                     await self._end(stalled)
                     return
@@ -104,11 +111,25 @@ class Watchdog(Generic[Key]):
     async def _observe(self) -> tuple[Mapping[Key, int], Mapping[Key, int]]:
         positions = self._positions()
         try:
-            async with asyncio.timeout(min(ANSWER_WITHIN_S, self._limit_s)):
-                return positions, await self._ends(positions)
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                ends = await self._ends(positions)
         except (TimeoutError, KafkaError) as error:  # no answer is no reason to end
             log.warning("Brokers do not tell where the logs end: %s", error or "no answer")
             return {}, {}
+        return await self._moved(positions, ends), ends
+
+    async def _moved(
+        self, positions: Mapping[Key, int], ends: Mapping[Key, int]
+    ) -> Mapping[Key, int]:
+        """Return the positions; the end where only markers of transactions are left before it."""
+        moved = dict(positions)
+        # A consumer that does not answer may hang: what waits for it stands still.
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(DRAINED_WITHIN_S):
+                for key, end in ends.items():
+                    if positions[key] < end and await self._has_drained(key, end, positions[key]):
+                        moved[key] = end
+        return moved
 
     async def _end(self, stalled: list[Key]) -> None:
         names = ", ".join(map(str, stalled))

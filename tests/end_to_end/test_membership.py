@@ -13,6 +13,23 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
 PARTITIONS = 2
 STORMS = 3
+# Its consumer's thread does not come back from the first rows that it fetches.
+HANGS = """
+import time
+from streams.runtime.consumer import ConsumerThread
+
+fetch = ConsumerThread._fetch_records
+
+async def hang(self, *args, **kwargs):
+    fetched = await fetch(self, *args, **kwargs)
+    if fetched:
+        time.sleep(1000)
+    return fetched
+
+ConsumerThread._fetch_records = hang
+from streams.cli import main
+main()
+"""
 
 
 @pytest.fixture
@@ -87,3 +104,22 @@ def until_back(workers: Group, restarted: Worker) -> None:
     """Wait for a worker that takes its own name back; the dead one must not be in its way."""
     workers.until_ready(restarted)
     assert restarted.is_alive
+
+
+def test_a_worker_whose_consumer_hangs_ends_itself_and_another_goes_on(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    with group(brokers, prefix, tmp_path, partition_count=PARTITIONS) as workers:
+        options = ["--stalled-after", "5s"]
+        hanging = workers.start("same", options=options, program=("-c", HANGS))
+        workers.until_ready(hanging)
+        sender = Sender(brokers)
+        value = row("m", "r", NOON_MS, {"amount": 1.0}, 0.5)
+        sender.send(topics.predictions, value, b"m", 0)
+        sender.flush()
+        until(lambda: not hanging.is_alive, "expected the hanging worker to end")
+        workers.workers.remove(hanging)
+        assert hanging.process.returncode == 1, hanging.told()
+        assert "nothing read for 5 s though there is more" in hanging.told()
+        workers.until_ready(workers.start("same"))
+        until_rows_flow(workers, sender)
