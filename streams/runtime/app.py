@@ -62,7 +62,6 @@ class MonitorApp(App):
     async def on_start(self) -> None:
         """Connect."""
         await super().on_start()
-        self.clients = contextlib.AsyncExitStack()
         connect = self.clients.enter_async_context
         self.outbox.start(await connect(new_producer(self.brokers)))
         self.log_ends.start(await connect(new_reader(self.brokers)))
@@ -107,6 +106,7 @@ def create_app(settings: Settings, partitions: int, cores: Cores | None = None) 
     app = MonitorApp(settings.group_id, **_faust_settings(settings, partitions))
     names = settings.topics.by_topic()
     app.brokers, app.topic_names = settings.brokers, names.values()
+    app.clients = contextlib.AsyncExitStack()
     app.outbox = Outbox(names)
     app.log_ends = LogEnds()
     app.control = ControlReader(names["monitors"], names["references"], app.log_ends)

@@ -154,12 +154,12 @@ def run_worker(settings: Settings, cores: Cores | None = None) -> int:
             log.warning,
         )
         check_group(settings.brokers, settings.group_id, names)
+        return _run(settings, partitions, cores)
     except WorkerError as error:
         log.error("%s", error)
         return error.exit_code
     except KeyboardInterrupt:
         return 0
-    return _run(settings, partitions, cores)
 
 
 def _run(settings: Settings, partitions: int, cores: Cores | None) -> int:
@@ -167,6 +167,7 @@ def _run(settings: Settings, partitions: int, cores: Cores | None) -> int:
     asyncio.set_event_loop(loop)  # Faust's services look there
     app = create_app(settings, partitions, cores)
     worker = LimitedWorker(app, loop)
+    worker.install_signal_handlers()  # Faust has them late: a signal would break into its start
     log.info("Starting in group %s at %s", settings.group_id, settings.brokers)
     code = 1
     try:

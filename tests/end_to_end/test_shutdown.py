@@ -36,6 +36,23 @@ SPECS = [
     for partition in range(PARTITIONS)
 ]
 
+# Sends itself SIGTERM where it calls what is named.
+SIGNALLED = """
+import os, signal
+from streams.runtime import worker
+
+where, name = {where}, "{name}"
+call = getattr(where, name)
+
+def signalled(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return call(*args, **kwargs)
+
+setattr(where, name, signalled)
+from streams.cli import main
+main()
+"""
+
 
 def send_rows(sender: Sender, topics: TopicNames, numbers: range) -> None:
     """Send rows and their labels for a model in each partition, and now and then a bad one."""
@@ -111,6 +128,25 @@ def test_a_worker_told_to_stop_leaves_in_time_though_no_broker_answers(
             assert "Traceback" not in worker.log.read_text()
     finally:
         broker.close()
+
+
+@pytest.mark.parametrize(
+    ("where", "name"),
+    [
+        ("worker", "create_app"),
+        ("worker.LimitedWorker", "on_execute"),  # before Faust listens to signals
+        ("worker.MonitorApp", "on_start"),
+    ],
+)
+def test_a_worker_told_to_stop_while_it_starts_ends_like_any_other(
+    where: str, name: str, brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    with group(brokers, prefix, tmp_path) as workers:
+        program = ("-c", SIGNALLED.format(where=where, name=name))
+        worker = workers.start("only", program=program)
+        assert worker.process.wait(AT_MOST_S + 15) == 0, worker.told()
+    assert "Traceback" not in worker.log.read_text(), worker.told()
+    assert "never awaited" not in worker.log.read_text(), worker.told()
 
 
 @contextlib.contextmanager
