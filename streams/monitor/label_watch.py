@@ -5,8 +5,9 @@ import msgspec
 from schemas.monitors import RetrainingSpec
 from schemas.outcomes import LabelCounts, LabelReport
 from streams.monitor.incidents import Origin
-from streams.monitor.quality import BLOCK, Shares, SharesState
+from streams.monitor.quality import BLOCK
 from streams.monitor.records import Output
+from streams.monitor.shares import Shares, SharesState
 from streams.monitor.windows import Window
 from streams.monitor.wording import cut, duration
 
