@@ -1,6 +1,5 @@
 """How the model versions of a partition stand: what was read, how far they are, what is open."""
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import Literal
 
@@ -107,12 +106,31 @@ def unattributed(partition: Partition) -> Unattributed:
 def merge(statuses: Iterable[ModelStatus]) -> list[ModelStatus]:
     """Return one status a model version, of those in several partitions.
 
-    Rows and incidents are added; for the rest the partition that has most rows stands.
+    Rows and incidents are added; for the rest the partition that has most rows stands. Labels that
+    lie in partitions without rows of their model are shown with its versions.
     """
     found: dict[Key, list[ModelStatus]] = {}
     for status in statuses:
         found.setdefault(status.key, []).append(status)
-    return [_merged(parts) for _, parts in sorted(found.items())]
+    merged = [_merged(parts) for _, parts in sorted(found.items())]
+    watched = {status.model for status in merged if status.streams}
+    astray = [s for s in merged if not s.streams and s.model in watched]
+    return [_with_labels(s, astray) for s in merged if s not in astray]
+
+
+def _with_labels(status: ModelStatus, astray: list[ModelStatus]) -> ModelStatus:
+    parts = [status, *(other for other in astray if other.model == status.model)]
+    return msgspec.structs.replace(
+        status,
+        partitions=sorted({number for part in parts for number in part.partitions}),
+        incidents=[one for part in parts for one in part.incidents],
+        labels=_sum(parts),
+    )
+
+
+def _sum(parts: list[ModelStatus]) -> dict[str, int]:
+    names = {name: None for part in parts for name in part.labels}
+    return {name: sum(part.labels.get(name, 0) for part in parts) for name in names}
 
 
 def _merged(parts: list[ModelStatus]) -> ModelStatus:
@@ -131,7 +149,7 @@ def _merged(parts: list[ModelStatus]) -> ModelStatus:
         read=sum(part.read for part in parts),
         reason=max(parts, key=lambda part: part.rejected).reason,
         incidents=[one for part in parts for one in part.incidents],
-        labels=dict(sum((Counter(part.labels) for part in parts), Counter[str]())),
+        labels=_sum(parts),
     )
 
 

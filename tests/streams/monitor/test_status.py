@@ -165,6 +165,24 @@ def test_an_incident_of_labels_is_open_with_every_version_of_their_model() -> No
         assert {told["incident"] for told in alerts} == {incident.id}
 
 
+def test_labels_in_a_partition_without_rows_are_told_with_the_versions_of_their_model() -> None:
+    watched, elsewhere = log(), log()
+    rows(watched, range(200))
+    rows(watched, range(200), version="4")
+    labels(watched, range(100))
+    labels(elsewhere, range(400, 700))
+    (alone,) = model_statuses(elsewhere.partition)
+    moved = msgspec.structs.replace(alone, partitions=[1])
+    assert (alone.version, alone.streams, len(alone.incidents)) == ("", [], 1)
+    third, fourth = merge([*model_statuses(watched.partition), moved])
+    assert (third.version, fourth.version) == ("3", "4")
+    assert third.labels["labels"] == fourth.labels["labels"] == 400
+    assert third.labels["paired"] == 100
+    assert third.partitions == [0, 1]
+    assert [one.kind for one in fourth.incidents] == ["quality"]
+    assert merge([moved]) == [moved]
+
+
 def test_a_model_in_several_partitions_is_told_once() -> None:
     first, second = log(), log()
     rows(first, range(1000))
