@@ -1,7 +1,7 @@
 """Each pair once: in either order, with duplicates on both sides, within the horizon."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import msgspec
@@ -13,13 +13,14 @@ from hypothesis import strategies as st
 from schemas.outcomes import LabelReport
 from streams.monitor import join as module
 from streams.monitor.block import Block
-from streams.monitor.join import GRACE_MS, Join, Mark, Pair, Prediction
+from streams.monitor.join import GRACE_MS, Join, Mark, Pair, Prediction, kept_ms
 from streams.monitor.journal import JournalWriter
 from streams.monitor.label_tally import Label, LabelRecord
 from streams.monitor.partition import predictions_by_model
-from streams.monitor.watermark import BLOCK
+from streams.monitor.watermark import BLOCK, STEPS, Watermark
 from tests.oracles import join as oracle
 from tests.oracles.join import Event, Found
+from tests.streams.monitor.logs import NOON_MS
 
 EVER = 1 << 60
 DAY_MS = 86_400_000
@@ -223,6 +224,31 @@ def test_a_wrong_clock_is_forgotten_with_the_rows_around_it() -> None:
     labels(join, "wrong label", ts_ms=253_402_300_799_999, at=2 * BLOCK - 1)
     flow(join, range(2, 40))
     assert len(join.stores["m"]) <= 9 * BLOCK
+
+
+def seen(days: Sequence[float]) -> Watermark:
+    """Return the watermark of a log with a block at each of these days, while another goes on."""
+    log = Watermark()
+    for n, day in enumerate(days):
+        at_ms = NOON_MS + round(day * DAY_MS)
+        log.see(BLOCK * n, at_ms, BLOCK, kept_ms(30 * DAY_MS) // STEPS)
+        log.forget(min(at_ms, NOON_MS + n * DAY_MS // 10) - kept_ms(30 * DAY_MS))
+    return log
+
+
+@pytest.mark.parametrize("length", [1, 40])
+def test_blocks_of_rows_that_are_dated_ahead_do_not_keep_all_that_follows(length: int) -> None:
+    usual = [n / 10 for n in range(2000)]
+    ahead = [*usual[:5], *(2000 + n for n in range(length)), *usual[5:]]
+    expected = seen(usual).forgotten + BLOCK * length
+    assert expected > 160 * 10 * BLOCK
+    assert seen(ahead).forgotten == pytest.approx(expected, abs=12 * BLOCK)  # a step is a day
+
+
+def test_a_replay_of_old_rows_forgets_none_of_the_live_ones_before_it() -> None:
+    live, replay = [n / 10 for n in range(100)], [n / 10 - 1000 for n in range(2000)]
+    assert seen([*live, *replay]).forgotten == 0
+    assert seen([*live, *replay, *(10 + n / 10 for n in range(100))]).forgotten == 0
 
 
 @pytest.mark.parametrize("labels_first", [True, False])
