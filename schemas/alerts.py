@@ -24,8 +24,8 @@ class SeriesAlarm(msgspec.Struct, frozen=True, kw_only=True):
 
     series: str  # "rank(temp)", "missing(temp)", "loss"
     feature: str  # "temp", "score", "loss"
-    statistic: str  # rank, missing, unseen, loss, error, rejected, gap
-    detector: str  # mixture, adwin, page_hinkley, blatant, share, offsets
+    statistic: str  # rank, missing, range, unseen, loss, error; see docs/messages.md for the others
+    detector: str  # mixture, adwin, page_hinkley, blatant; offsets of a gap, fold of poison
     direction: Literal["up", "down"]
     effect: float  # in standard deviations of reference rows, signed
     gate: float  # the least effect that is told
@@ -35,7 +35,7 @@ class SeriesAlarm(msgspec.Struct, frozen=True, kw_only=True):
     evidence: float | None = None  # log E of the mixture e-detector
     threshold: float | None = None  # what log E had to exceed
     resolved_ms: Millis | None = None
-    examples: list[str] = []  # categories not seen before
+    examples: list[str] = []  # unseen categories, the main reason of rejections, why labels miss
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):

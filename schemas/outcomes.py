@@ -1,4 +1,4 @@
-"""The journal ``outcomes``: pairs, counts of labels, fences of owners, control changes, gaps.
+"""The journal ``outcomes``: pairs, label counts, owners' fences, control changes, gaps, poison.
 
 It writes down what no input log holds: in which order two topics met, which worker owned the
 partition, at which offset a spec or a reference took effect, and what a log has lost.
@@ -47,7 +47,7 @@ class LabelCounts(msgspec.Struct, kw_only=True):
     duplicate: Tally = 0  # the id had a label already
     beyond_horizon: Tally = 0  # of every prediction with its id
     unpaired: Tally = 0  # found no prediction with its id
-    late: Tally = 0  # of the unpaired: found it after all
+    late: Tally = 0  # of the two before: paired after all
     forgotten: Tally = 0  # labels without a prediction that are waited for no more
     other_key: Tally = 0  # whose record had another key than the model
 

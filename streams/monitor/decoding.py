@@ -231,7 +231,6 @@ class BatchReader:
         head = HEAD.decode(present(record.value))
         key = (head.model, head.version)
         if key not in known:
-            _check_text(key)
             self._batch.unknown = key
             return key
         self._batch.touched.add(key)
@@ -371,12 +370,6 @@ def check_ahead(ts_ms: int, record_ms: int) -> None:
             "expected an event time at most a day after the record's own timestamp "
             f"{record_ms}, got {ts_ms} - at `$.ts_ms`"
         )
-
-
-def _check_text(key: Key) -> None:
-    """Raise ValueError where a name holds a lone surrogate, which no output could carry."""
-    for text in key:
-        text.encode()
 
 
 def _bad_rows(

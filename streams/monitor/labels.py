@@ -50,7 +50,6 @@ def _read(record: Record, rejections: list[Rejection]) -> tuple[str, list[Label]
             raise
         return _read_frame(record, value, rejections)
     check_ahead(row.ts_ms, record.timestamp)
-    row.model.encode()
     return row.model, [Label(row.id, row.ts_ms, float(row.label), record.offset)]
 
 
@@ -61,7 +60,6 @@ def _read_frame(
         typed = _TYPED.decode(value)
         check_lengths(len(typed.ids), {"ts_ms": typed.ts_ms, "labels": typed.labels})
         check_ahead(max(typed.ts_ms), record.timestamp)
-        typed.model.encode()
     except FAULTS:
         return _salvage(record, value, rejections)
     values, offsets = map(float, typed.labels), repeat(record.offset)
@@ -71,7 +69,6 @@ def _read_frame(
 def _salvage(record: Record, value: bytes, rejections: list[Rejection]) -> tuple[str, list[Label]]:
     """Keep the good rows of a frame, reject the others as a frame of their own."""
     frame = _FRAME.decode(value)
-    frame.model.encode()
     check_lengths(len(frame.ids), {"ts_ms": frame.ts_ms, "labels": frame.labels})
     found: list[Label] = []
     bad, reason = list[int](), ""

@@ -13,6 +13,7 @@ DAY_MS = 86_400_000
 WHOLE = 1000  # from here on a number is told without decimals
 SMALL = 0.1  # below, a share is told with two digits
 SEVERAL = 3  # series named in a sentence
+OF_ROWS = ("unseen", "unpaired")  # statistics whose examples are values of rows
 LONGEST = 60  # characters of a name in a sentence
 
 
@@ -221,10 +222,10 @@ def sentence(alert: Alert) -> str:
 
 
 def log_line(alert: Alert) -> str:
-    """Return an alert as one line of a log, which holds no values of rows: no categories."""
+    """Return an alert as one line of a log, which holds no values of rows, ids or keys."""
     told = alert.title
-    if alert.status != "resolved" and any(a.statistic == "unseen" for a in alert.series):
-        series = [a if a.statistic != "unseen" else replace(a, examples=[]) for a in alert.series]
+    if alert.status != "resolved" and any(a.statistic in OF_ROWS for a in alert.series):
+        series = [replace(a, examples=[]) if a.statistic in OF_ROWS else a for a in alert.series]
         name = version_name(alert.model, alert.version)
         told = title(name, series, alert.context, alert.since_ms)
     return f"{alert.severity} {alert.status}: {told}"

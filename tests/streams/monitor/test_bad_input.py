@@ -58,6 +58,7 @@ BAD_ANYWHERE: dict[str, tuple[bytes | None, str]] = {
     "long model": (changed(model="m" * 201), "length <= 200 - at `$.model`"),
     "model of another type": (changed(model=7), "got `int` - at `$.model`"),
     "lone surrogate": (spelled(model=r'"\ud800"'), "."),
+    "lone second surrogate": (spelled(model=r'"\udc00"'), "."),
     "no id": (without("id"), "missing required field `id`"),
     "id of another type": (changed(id=7), "got `int` - at `$.id`"),
     "empty id": (changed(id=""), "length >= 1 - at `$.id`"),

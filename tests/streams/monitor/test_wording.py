@@ -78,11 +78,14 @@ def test_an_incident_that_begins_tells_its_title() -> None:
     assert wording.sentence(begun) == f"{begun.title}. Look."
 
 
-def test_a_line_of_the_log_names_no_categories() -> None:
-    unseen = msgspec.structs.replace(alarm("unseen", "dest"), examples=["Secret Street 5"])
-    series = [alarm("rank", "a"), unseen]
+@pytest.mark.parametrize(
+    ("statistic", "told"), [("unseen", " (Secret Street 5)"), ("unpaired", ": Secret Street 5")]
+)
+def test_a_line_of_the_log_names_no_values_of_rows(statistic: str, told: str) -> None:
+    holds_one = msgspec.structs.replace(alarm(statistic, "dest"), examples=["Secret Street 5"])
+    series = [alarm("rank", "a"), holds_one]
     title = wording.title("m@1", series, {}, ALERT.since_ms)
     alert = msgspec.structs.replace(ALERT, series=series, title=title)
     assert "Secret Street 5" in alert.title
-    assert wording.log_line(alert) == "warning ongoing: " + title.replace(" (Secret Street 5)", "")
+    assert wording.log_line(alert) == "warning ongoing: " + title.replace(told, "")
     assert wording.log_line(ALERT) == f"warning ongoing: {ALERT.title}"
