@@ -4,7 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from streams.runtime.errors import ConfigurationError
+
 BEAT_S = 5.0
+
+
+def check_heartbeat(file: Path) -> None:
+    """Touch ``file`` once; raise ConfigurationError where that cannot be done."""
+    try:
+        file.touch()
+    except OSError as error:
+        raise ConfigurationError(
+            f"expected a heartbeat file that can be written, got {error}; name one in a folder "
+            "that is there, by --heartbeat-file or TIDEGAUGE_HEARTBEAT_FILE"
+        ) from error
 
 
 def heartbeat(file: Path) -> Callable[[], Awaitable[None]]:

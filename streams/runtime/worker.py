@@ -16,6 +16,7 @@ from schemas.topics import ONE_PARTITION
 from streams.runtime.app import MonitorApp, create_app
 from streams.runtime.cores import Cores
 from streams.runtime.errors import WorkerError
+from streams.runtime.heartbeat import check_heartbeat
 from streams.runtime.preflight import (
     check_group,
     check_installation,
@@ -148,6 +149,8 @@ def run_worker(settings: Settings, cores: Cores | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until Faust has its own
     try:
         check_installation()
+        if settings.heartbeat_file is not None:
+            check_heartbeat(settings.heartbeat_file)
         partitions = when_there(
             lambda: asyncio.run(check_topics(settings.brokers, names, equal)),
             settings.wait_s,

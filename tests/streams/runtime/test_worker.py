@@ -1,6 +1,9 @@
 import asyncio
 import logging
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from faust.worker import Worker
@@ -87,3 +90,21 @@ async def test_a_worker_whose_clients_do_not_stop_is_ended_with_the_code_it_woul
     assert exits == [code]
     for task in stopping:
         task.cancel()
+
+
+def test_a_heartbeat_file_that_cannot_be_written_is_refused_before_anything_else(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "missing" / "alive"
+    words = ["worker", "--brokers", "127.0.0.1:1", "--heartbeat-file", str(file)]
+    done = subprocess.run(
+        [sys.executable, "-m", "tidegauge", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 2, done.stderr
+    assert "expected a heartbeat file that can be written, got" in done.stderr
+    assert f"No such file or directory: '{file}'" in done.stderr
+    assert "Traceback" not in done.stderr
