@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
 from schemas.topics import OUTPUT_BYTES
+from streams.runtime.batches import read_in_any_case
 
 Ask = Callable[[Iterable[TopicPartition]], Awaitable[dict[TopicPartition, int]]]
 
@@ -39,6 +40,7 @@ def new_producer(brokers: str) -> AIOKafkaProducer:
 
 def new_reader(brokers: str) -> AIOKafkaConsumer:
     """Return a consumer without a group: it reads what it is told to and commits nothing."""
+    read_in_any_case()
     return AIOKafkaConsumer(
         bootstrap_servers=brokers,
         auto_offset_reset="earliest",
@@ -50,6 +52,7 @@ def new_reader(brokers: str) -> AIOKafkaConsumer:
 
 def new_restoring_reader(brokers: str) -> AIOKafkaConsumer:
     """Return a reader for many short stretches: no fetch that waits stands before the next."""
+    read_in_any_case()
     return AIOKafkaConsumer(
         bootstrap_servers=brokers,
         auto_offset_reset="earliest",

@@ -2,6 +2,8 @@
 
 import asyncio
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -71,3 +73,19 @@ def test_names_that_are_no_text_and_bombs_end_no_worker(
     assert b"offsets 2 to 2, unpacks to more than" in (left_out.value or b"")
     assert "offsets 2 to 2, unpacks to more than" in worker.told()
     assert dict(wide.headers)["tidegauge.truncated"]
+
+
+def test_status_tells_of_rows_that_wait_whatever_they_are_named(
+    brokers: str, topics: TopicNames, prefix: str
+) -> None:
+    asyncio.run(send(brokers, topics))
+    done = subprocess.run(  # in a process of its own: in this one a test may have made a worker
+        [sys.executable, "-m", "tidegauge", "status", "--brokers", brokers, "--prefix", prefix],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 5, done.stderr
+    assert "no worker holds partition 0, where " in done.stderr
+    assert "Traceback" not in done.stderr
