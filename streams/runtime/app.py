@@ -24,6 +24,7 @@ from streams.runtime.heartbeat import heartbeat
 from streams.runtime.ledger import Ledger
 from streams.runtime.logs import PartitionLog
 from streams.runtime.outbox import Outbox
+from streams.runtime.preflight import watch_groups
 from streams.runtime.restore import Restored, Restorer
 from streams.runtime.settings import Settings
 from streams.runtime.watchdog import Watchdog, compared
@@ -240,6 +241,11 @@ def _watch_over(app: MonitorApp, ledger: Ledger, settings: Settings) -> None:
     watchdog = Watchdog(
         settings.stalled_after_s, positions, app.log_ends.ends, has_drained, app.crash
     )
+
+    async def stay_alone() -> None:
+        await watch_groups(settings.brokers, settings.group_id, settings.topics.by_topic())
+
     app.task(watchdog.run)
+    app.task(stay_alone)
     if settings.heartbeat_file is not None:
         app.task(heartbeat(settings.heartbeat_file))

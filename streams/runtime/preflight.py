@@ -14,13 +14,16 @@ from kafka.errors import KafkaError as AdminError
 from streams.monitor.records import SOURCES
 from streams.runtime.admin import admin_client
 from streams.runtime.errors import BrokerUnreachableError, ConfigurationError, TopicMissingError
-from streams.runtime.groups import members
+from streams.runtime.groups import Member, members
 from streams.runtime.unreachable import unreachable
 
 ANSWER_WITHIN_S = 8.0
 LOOK_AGAIN_S = 0.5
 GONE_WITHIN_S = 15.0  # a killed worker of another group: its session and some
 ASK_EVERY_S = 3.0
+JOINED_WITHIN_S = 10.0  # a worker of another group that started together with this one
+WATCH_EVERY_S = 60.0
+CANNOT_TELL = "Cannot tell whether another group reads the same topics: %s"
 
 log = logging.getLogger(__name__)
 
@@ -102,20 +105,47 @@ def check_group(brokers: str, group: str, names: Mapping[str, str]) -> None:
     """
     deadline = time.monotonic() + GONE_WITHIN_S
     with admin_client(brokers) as admin:
-        while problem := _conflict(admin, group, names):
+        while problem := _conflict(_members(admin), group, names):
             if time.monotonic() > deadline:
                 raise ConfigurationError(problem)
             log.info("Waiting for %.0f s: %s", deadline - time.monotonic(), problem)
             time.sleep(ASK_EVERY_S)
 
 
-def _conflict(admin: Any, group: str, names: Mapping[str, str]) -> str:
-    """Return what is wrong with the groups there are; empty where nothing is."""
+async def watch_groups(brokers: str, group: str, names: Mapping[str, str]) -> None:
+    """Raise ConfigurationError once workers of a group of an earlier name write the same topics.
+
+    Two that start together do not see each other before: whoever is joining is no member yet. So
+    one of them looks again, ten seconds after its start and then every minute, and ends.
+    """
+    pause_s = JOINED_WITHIN_S
+    while True:
+        await asyncio.sleep(pause_s)
+        pause_s = WATCH_EVERY_S
+        try:
+            found = await asyncio.to_thread(_earlier, brokers, group)
+        except Exception as error:  # whatever it is, it is no reason to end
+            log.warning(CANNOT_TELL, error)
+            continue
+        if problem := _conflict(found, group, names):
+            raise ConfigurationError(problem)
+
+
+def _earlier(brokers: str, group: str) -> list[Member]:
+    with admin_client(brokers) as admin:
+        return [member for member in members(admin) if member.group < group]
+
+
+def _members(admin: Any) -> list[Member]:
     try:
-        found = members(admin)
+        return members(admin)
     except AdminError as error:
-        log.warning("Cannot tell whether another group reads the same topics: %s", error)
-        return ""
+        log.warning(CANNOT_TELL, error)
+        return []
+
+
+def _conflict(found: Iterable[Member], group: str, names: Mapping[str, str]) -> str:
+    """Return what is wrong with the groups there are; empty where nothing is."""
     written = {names["outcomes"], names["alerts"]}
     for member in found:
         where = f"{member.instance} at {member.host}"

@@ -9,9 +9,17 @@ import pytest
 
 from schemas.topics import TopicNames
 from streams.runtime.topics import create_topics
-from tests.end_to_end.workers import group
+from tests.end_to_end.workers import group, until
 
 pytestmark = pytest.mark.end_to_end
+
+# As it starts it sees no other group, as where both start together.
+UNSEEN = """
+from streams.runtime import worker
+worker.check_group = lambda *_: None
+from streams.cli import main
+main()
+"""
 
 
 def worker(brokers: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
@@ -90,3 +98,25 @@ def test_a_killed_worker_of_another_group_is_waited_for(
         second = new.start("second")
         new.until_ready(second)
     assert "Waiting for" in second.log.read_text()
+
+
+@pytest.mark.parametrize("first_by_name", [True, False])
+def test_of_two_groups_that_start_together_the_later_by_name_ends(
+    first_by_name: bool, brokers: str, prefix: str, topics: TopicNames, tmp_path: Path
+) -> None:
+    (tmp_path / "later").mkdir()
+    with (
+        group(brokers, prefix, tmp_path) as early,
+        group(brokers, prefix, tmp_path / "later") as late,
+    ):
+        early.group, late.group = f"{prefix}a", f"{prefix}b"
+        both = (early, late) if first_by_name else (late, early)
+        for starting in both:
+            starting.start("one", program=("-c", UNSEEN))
+        (stays,), (ends,) = early.workers, late.workers
+        until(lambda: not ends.is_alive, ends.told)
+        assert ends.process.returncode == 2, ends.told()
+        assert f"got {early.group} besides {late.group}: one at 127.0.0.1" in ends.told()
+        assert "Traceback" not in ends.told()
+        early.until_ready(stays)
+        assert stays.terminate()[0] == 0, stays.told()

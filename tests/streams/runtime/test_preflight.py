@@ -1,9 +1,11 @@
+import asyncio
 from collections.abc import Callable
 from contextlib import nullcontext
 
 import pytest
 
 from schemas.topics import TopicNames
+from streams.monitor.records import SOURCES
 from streams.runtime import preflight
 from streams.runtime.errors import (
     BrokerUnreachableError,
@@ -12,7 +14,7 @@ from streams.runtime.errors import (
     WorkerError,
 )
 from streams.runtime.groups import Member
-from streams.runtime.preflight import check_group, when_there
+from streams.runtime.preflight import check_group, watch_groups, when_there
 
 
 @pytest.fixture(autouse=True)
@@ -82,3 +84,32 @@ def test_workers_that_write_the_same_topics_are_a_second_group_whatever_they_rea
 ) -> None:
     with pytest.raises(ConfigurationError, match="expected one group of workers"):
         beside(monkeypatch, predictions, "features", "labels", "outcomes", "alerts")
+
+
+@pytest.mark.parametrize(("other", "ended"), [("a", True), ("z", False)])
+async def test_a_worker_ends_for_an_earlier_group_however_often_it_could_not_tell(
+    other: str, ended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = frozenset(NAMES[source] for source in SOURCES)
+    member = Member(other, "one", "127.0.0.1", "faust-0.11.3", topics, {})
+    looks = looking(BrokerUnreachableError("away"), BrokerUnreachableError("away"), [member])
+    looked: list[object] = []
+
+    def found(_: object) -> object:
+        looked.append(None)
+        return looks()
+
+    monkeypatch.setattr(preflight, "admin_client", lambda _: nullcontext())
+    monkeypatch.setattr(preflight, "members", found)
+    monkeypatch.setattr(preflight, "JOINED_WITHIN_S", 0.0)
+    monkeypatch.setattr(preflight, "WATCH_EVERY_S", 0.001)
+    watching = asyncio.create_task(watch_groups("kafka:9", "own", NAMES))
+    async with asyncio.timeout(10):
+        while len(looked) < 5 and not watching.done():
+            await asyncio.sleep(0.001)
+    if ended:
+        with pytest.raises(ConfigurationError, match="got a besides own: one at 127"):
+            await watching
+    else:
+        assert not watching.done()
+        watching.cancel()
