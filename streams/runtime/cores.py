@@ -1,6 +1,7 @@
 """What the shell asks of the pure core; ``streams.monitor.partition.Partition`` is it."""
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -10,6 +11,7 @@ from streams.monitor.columns import RowSource
 from streams.monitor.poison import FoldError
 from streams.monitor.records import Folded, Output, Record, Source
 from streams.monitor.snapshot import Snapshot
+from streams.runtime.errors import StateError
 
 Rebuilt = Literal["predictions", "labels"]
 
@@ -81,3 +83,12 @@ class Cores:
 
     create: Callable[[int], Core]
     restore: Callable[[int, Snapshot], Core]  # ValueError if it cannot be read
+
+
+@contextlib.contextmanager
+def restoring(number: int) -> Iterator[None]:
+    """Let a core that cannot read its snapshot say which partition's: StateError."""
+    try:
+        yield
+    except ValueError as error:
+        raise StateError(f"state of partition {number}: {error}") from error

@@ -26,6 +26,7 @@ from streams.monitor.status import (
 )
 from streams.runtime.admin import admin_client
 from streams.runtime.clients import ISOLATION, LogEnds, new_restoring_reader
+from streams.runtime.cores import restoring
 from streams.runtime.errors import WorkerError
 from streams.runtime.groups import Member, members
 from streams.runtime.loading import MissingError, load
@@ -245,7 +246,8 @@ async def _partition(logs: _Logs, own: PartitionSettings, number: int) -> Partit
         loaded = await load(log)
     if loaded.snapshot is None:
         return Partition(number, own)
-    return Partition.restore(number, own, loaded.snapshot)
+    with restoring(number):
+        return Partition.restore(number, own, loaded.snapshot)
 
 
 def _see_windows(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from streams.monitor.columns import RowSource
 from streams.monitor.records import SOURCES, Record, Source
 from streams.monitor.snapshot import Snapshot
-from streams.runtime.cores import Core, Cores, Rebuilt
+from streams.runtime.cores import Core, Cores, Rebuilt, restoring
 from streams.runtime.errors import StateError
 from streams.runtime.loading import load
 from streams.runtime.outbox import Outbox
@@ -102,10 +102,8 @@ class Restorer:
     def _core(self, snapshot: Snapshot | None) -> Core:
         if snapshot is None:
             return self._cores.create(self._number)
-        try:
+        with restoring(self._number):
             return self._cores.restore(self._number, snapshot)
-        except ValueError as error:
-            raise StateError(f"state of partition {self._number}: {error}") from error
 
     async def _start(self, source: Source, core: Core) -> int:
         """Return where to go on; the log may have lost its beginning, but not its end."""

@@ -1,19 +1,24 @@
 """What `tidegauge status` reads, where the brokers or the topics are not as they should be."""
 
+import asyncio
 import contextlib
 import os
 import signal
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from schemas.topics import TopicNames
+from streams.monitor.snapshot import Snapshot
 from streams.runtime import overview
 from streams.runtime.broker import EmbeddedBroker
-from streams.runtime.errors import BrokerUnreachableError
+from streams.runtime.errors import BrokerUnreachableError, StateError
 from streams.runtime.settings import Settings
+from streams.runtime.snapshots import SnapshotWriter
 from streams.runtime.topics import create_topics
+from tests.end_to_end.workers import Sender
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
 
@@ -42,3 +47,22 @@ def test_brokers_that_freeze_while_they_are_read_are_not_waited_for_for_ever(
                 ask(Settings(brokers=broker.address, topics=names), 4)
         finally:
             os.killpg(process.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("ask", [overview.overview, overview.known_models])
+def test_a_state_that_cannot_be_read_is_named(
+    ask: Callable[[Settings, int], Any], brokers: str, topics: TopicNames
+) -> None:
+    sender, offset = Sender(brokers), 0
+
+    async def append(key: bytes, value: bytes | None) -> int:
+        nonlocal offset
+        sender.send(topics.state, value, key, partition=2)
+        offset += 1
+        return offset - 1
+
+    later = msgspec.msgpack.encode({"layout": 3})
+    asyncio.run(SnapshotWriter(append, 1, set()).write(Snapshot(later, {})))
+    sender.flush()
+    with pytest.raises(StateError, match="state of partition 2: snapshot: expected layout"):
+        ask(Settings(brokers=brokers, topics=topics), 4)
