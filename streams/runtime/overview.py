@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -35,8 +35,11 @@ from streams.runtime.settings import Settings
 from streams.runtime.unreachable import unreachable
 
 T = TypeVar("T")
+WindowKey = tuple[str, str, str]  # model, version and source
 
 REPORTS = 2000  # latest of each partition in which the last windows are looked for
+LATEST_BYTES = 8 * 1_048_576  # of them, and of others: more are not read
+STEP = 20  # records held at once: each may have a megabyte
 PARTITION_WITHIN_S = 60.0  # to read all there is to know of one
 READY_WITHIN_S, ASK_EVERY_S = 10.0, 0.5
 RECORDS = 200  # latest of each partition in which a model's rows are looked for
@@ -86,7 +89,7 @@ class Overview:
     """A deployment."""
 
     models: Sequence[ModelStatus]
-    windows: Mapping[tuple[str, str, str], LastWindow]  # the last, by model, version and source
+    windows: Mapping[WindowKey, LastWindow]  # the last
     heard: Mapping[Key, Heard]
     partitions: Sequence[PartitionOverview]
     workers: Sequence[Member]
@@ -179,10 +182,18 @@ class _Logs:
         name = self.settings.topics.by_topic()[topic]
         return PartitionLog(self.reader, self.ends, name, number)
 
-    async def tail(self, topic: str, number: int, count: int) -> list[Record]:
-        log = self.log(topic, number)
+    async def latest(self, topic: str, number: int, count: int) -> AsyncIterator[Record]:
+        """Yield the last records of a partition, the last first: so many, or so many bytes."""
+        log, size = self.log(topic, number), 0
         first, end = await log.bounds()
-        return [r async for some in log.read(max(first, end - count), end) for r in some]
+        first = max(first, end - count)
+        while first < end and size < LATEST_BYTES:
+            start = max(first, end - STEP)
+            records = [r async for some in log.read(start, end) for r in some]
+            for record in reversed(records):
+                yield record
+            size += sum(len(record.value or b"") for record in records)
+            end = start
 
 
 @contextlib.asynccontextmanager
@@ -203,7 +214,7 @@ async def _overview(
     workers: Sequence[Member],
 ) -> Overview:
     own = PartitionSettings(settings.sources, partitions)
-    windows: dict[tuple[str, str, str], LastWindow] = {}
+    windows: dict[WindowKey, LastWindow] = {}
     heard: dict[Key, Heard] = {}
     models: list[ModelStatus] = []
     found: list[PartitionOverview] = []
@@ -212,19 +223,22 @@ async def _overview(
         for number in range(partitions):
             async with asyncio.timeout(PARTITION_WITHIN_S):
                 partition = await _partition(logs, own, number)
-                models += model_statuses(partition)
-                _see_windows(windows, heard, await logs.tail("windows", number, REPORTS))
+                statuses = model_statuses(partition)
+                closed = {(*m.key, s.source) for m in statuses for s in m.streams if s.windows}
+                reports = logs.latest("windows", number, REPORTS)
+                windows |= await _last_windows(reports, closed, heard)
                 for source in partition.rows:
-                    _hear(heard, await logs.tail(source, number, RECORDS))
-                written = await logs.tail("state", number, 1)
+                    await _hear(heard, logs.latest(source, number, RECORDS))
+                written = [r.timestamp async for r in logs.latest("state", number, 1)]
                 behind = {
                     s: n for s, n in lag[number].items() if await _is_real(logs, s, number, n)
                 }
+            models += statuses
             found.append(
                 PartitionOverview(
                     number,
                     behind,
-                    written[-1].timestamp if written else None,
+                    written[0] if written else None,
                     holders.get(number, ""),
                     unattributed(partition),
                 )
@@ -234,7 +248,9 @@ async def _overview(
 
 async def _is_real(logs: _Logs, source: str, number: int, behind: int) -> bool:
     """Tell whether there is anything to read: the last offsets may be markers of transactions."""
-    return behind > RECORDS or bool(await logs.tail(source, number, behind))
+    if behind > RECORDS:
+        return True
+    return await anext(logs.latest(source, number, behind), None) is not None
 
 
 async def _partition(logs: _Logs, own: PartitionSettings, number: int) -> Partition:
@@ -250,21 +266,24 @@ async def _partition(logs: _Logs, own: PartitionSettings, number: int) -> Partit
         return Partition.restore(number, own, loaded.snapshot)
 
 
-def _see_windows(
-    found: dict[tuple[str, str, str], LastWindow],
-    heard: dict[Key, Heard],
-    records: Iterable[Record],
-) -> None:
-    for record in records:
+async def _last_windows(
+    records: AsyncIterator[Record], wanted: Collection[WindowKey], heard: dict[Key, Heard]
+) -> dict[WindowKey, LastWindow]:
+    """Return the last report of each of ``wanted``, from records of which the latest come first."""
+    found: dict[WindowKey, LastWindow] = {}
+    while found.keys() != wanted and (record := await anext(records, None)) is not None:
         with contextlib.suppress(msgspec.DecodeError):  # not ours: workers write only reports
             report = msgspec.json.decode(record.value or b"", type=LastWindow)
-            found[report.model, report.version, report.source] = report
-            own = heard.setdefault((report.model, report.version), Heard())
-            own.record_ms = max(own.record_ms, record.timestamp)
+            key = report.model, report.version, report.source
+            if key in wanted and key not in found:
+                found[key] = report
+                own = heard.setdefault((report.model, report.version), Heard())
+                own.record_ms = max(own.record_ms, record.timestamp)
+    return found
 
 
-def _hear(found: dict[Key, Heard], records: Iterable[Record]) -> None:
-    for record in records:
+async def _hear(found: dict[Key, Heard], records: AsyncIterator[Record]) -> None:
+    async for record in records:
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError):  # counted as rejected
             rows = msgspec.json.decode(record.value or b"", type=LastRows)
             heard = found.setdefault((rows.model, rows.version), Heard())

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 from collections.abc import Callable
@@ -66,3 +67,26 @@ def test_a_state_that_cannot_be_read_is_named(
     sender.flush()
     with pytest.raises(StateError, match="state of partition 2: snapshot: expected layout"):
         ask(Settings(brokers=brokers, topics=topics), 4)
+
+
+async def test_the_last_windows_are_found_without_reading_all_that_is_large(
+    brokers: str, topics: TopicNames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overview, "LATEST_BYTES", 30_000)
+    sender = Sender(brokers)
+    for window in range(200):  # with what a report of many features takes besides
+        body = {"model": "fraud", "version": "", "source": "predictions", "window": window}
+        body |= {"first_ts_ms": 0, "last_ts_ms": 1, "rows": 100, "features": "x" * 1000}
+        sender.send(topics.windows, json.dumps(body).encode(), b"fraud")
+    sender.flush()
+    heard: dict[Any, overview.Heard] = {}
+    fraud, silent = ("fraud", "", "predictions"), ("silent", "", "predictions")
+    async with overview._logs(Settings(brokers=brokers, topics=topics)) as logs:  # noqa: SLF001 (where it is read)
+        read = [record.offset async for record in logs.latest("windows", 0, 2000)]
+        few = [record.offset async for record in logs.latest("windows", 0, 5)]
+        for wanted in ({fraud}, {fraud, silent}):
+            reports = logs.latest("windows", 0, 2000)
+            found = await overview._last_windows(reports, wanted, heard)  # noqa: SLF001 (as above)
+            assert {key: report.window for key, report in found.items()} == {fraud: 199}
+    assert read == list(range(199, 159, -1)), "two steps of 20"
+    assert few == [199, 198, 197, 196, 195]
