@@ -73,13 +73,15 @@ class Sender:
         self._waiting: deque[tuple[Any, int]] = deque()
         self._bytes = 0
 
-    def send(self, topic: str, key: str, value: bytes | None) -> None:
-        """Send one message; raise what became of an earlier one if it failed."""
+    def send(self, topic: str, key: str, value: bytes | None) -> Any:
+        """Send one message, return its future; raise what became of an earlier one if it failed."""
         size = len(value or b"")
-        self._waiting.append((self._producer.send(topic, value=value, key=key.encode()), size))
+        future = self._producer.send(topic, value=value, key=key.encode())
+        self._waiting.append((future, size))
         self._bytes += size
-        while self._bytes > UNACKNOWLEDGED_BYTES:
+        while self._bytes > UNACKNOWLEDGED_BYTES or (self._waiting and self._waiting[0][0].is_done):
             self._settle()
+        return future
 
     def drain(self) -> None:
         """Wait until all is acknowledged; raise if anything failed."""
@@ -120,7 +122,10 @@ def sending(brokers: str, names: Iterable[str]) -> Iterator[Sender]:
             yield sender
             sender.drain()
         finally:
-            producer.close(timeout=1)
+            with contextlib.suppress(KafkaError):  # what it could not send is told already
+                producer.close(timeout=1)
+            # It gives up half-way where nobody answers, and would do it all again when collected.
+            producer._closed = True  # noqa: SLF001 (no public way)
 
 
 @contextlib.contextmanager

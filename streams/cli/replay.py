@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -117,12 +117,12 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
             for message in messages:
                 if rate and message.topic == traffic.topic:
                     time.sleep(max(0.0, sent.rows[traffic.topic] / rate - sent.seconds))
-                sender.send(names[message.topic], model, message.value)
-                sent.count(message)
+                sent.count(message, sender.send(names[message.topic], model, message.value))
                 if message.topic == traffic.topic:
                     advance(message.rows)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted after {sent}", err=True)
+    except BaseException:
+        if sent.rows:
+            typer.echo(f"stopped: {sent.acknowledged} are acknowledged", err=True)
         raise
     typer.echo(f"sent {sent}")
 
@@ -133,6 +133,7 @@ class Sent:
     def __init__(self, topic: str) -> None:
         self.rows: Counter[str] = Counter()
         self._topic = topic
+        self._acknowledged: Counter[str] = Counter()
         self._messages = self._bytes = 0
         self._begun = time.perf_counter()
 
@@ -141,11 +142,22 @@ class Sent:
         """How long it has taken so far."""
         return time.perf_counter() - self._begun
 
-    def count(self, message: "Message") -> None:
-        """Add a message."""
+    @property
+    def acknowledged(self) -> str:
+        """How much of it the brokers have said to have."""
+        got, sent = self._acknowledged, self.rows
+        rows = f"{got[self._topic]:,} of {sent[self._topic]:,} rows"
+        return f"{rows} and {got['labels']:,} of {sent['labels']:,} labels"
+
+    def count(self, message: "Message", future: Any) -> None:
+        """Add a message, and that it is acknowledged once its future says so."""
+        future.add_callback(self._acknowledge, message.topic, message.rows)
         self.rows[message.topic] += message.rows
         self._messages += 1
         self._bytes += len(message.value)
+
+    def _acknowledge(self, topic: str, rows: int, _: object) -> None:
+        self._acknowledged[topic] += rows
 
     def __str__(self) -> str:
         """Return it in a line."""

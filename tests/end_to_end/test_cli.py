@@ -1,7 +1,9 @@
 import contextlib
+import gc
 import itertools
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import confluent_kafka
@@ -26,6 +29,8 @@ from schemas.monitors import MonitorSpec, WindowSpec
 from schemas.references import Reference
 from schemas.topics import TopicNames
 from streams.cli import app
+from streams.runtime.broker import EmbeddedBroker
+from streams.runtime.topics import create_topics
 from tests.streams.cli.test_events import ALERT
 
 pytestmark = pytest.mark.end_to_end
@@ -238,8 +243,43 @@ def test_an_interrupted_replay_says_how_far_it_was(
         assert consumer.poll(30) is not None
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
-        assert process.stderr.read().startswith("interrupted after ")
+        rows = re.match(r"stopped: (\d+) of (\d+) rows and ", process.stderr.read())
+        assert rows is not None
+        assert int(rows[1]) == int(rows[2]) > 0, "what was under way is waited for"
         assert process.stdout.read() == ""
+
+
+def test_a_replay_whose_brokers_freeze_says_what_they_have(
+    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.cli.clients.ACKNOWLEDGED_WITHIN_MS", 3000)
+    file, calls = tmp_path / "rows.csv", itertools.count()
+    file.write_text("score\n" + "0.5\n" * 100)
+    broker = EmbeddedBroker()
+    broker.start()
+    process = broker._process  # noqa: SLF001 (it leads a process group, and no user freezes one)
+    assert process is not None
+
+    def freeze_after_ten_rows(_: float) -> None:
+        if next(calls) == 10:
+            time.sleep(1)  # until all ten are acknowledged
+            os.killpg(process.pid, signal.SIGSTOP)
+
+    clock = SimpleNamespace(sleep=freeze_after_ten_rows, perf_counter=time.perf_counter)
+    monkeypatch.setattr(sys.modules["streams.cli.replay"], "time", clock)
+    with contextlib.closing(broker):
+        create_topics(broker.address, TopicNames.prefixed(prefix))
+        words = ("replay", file, "-m", "fraud", "--prediction-column", "score", "--rate", 1000)
+        try:
+            result = run(broker.address, prefix, *words)
+            gc.collect()  # a producer that is collected before it is closed prints a traceback
+        finally:
+            os.killpg(process.pid, signal.SIGCONT)
+    assert result.exit_code == 3, result.output
+    assert result.stderr.splitlines()[0] == (
+        "stopped: 10 of 100 rows and 0 of 0 labels are acknowledged"
+    )
+    assert "no Kafka broker answers" in result.stderr
 
 
 @pytest.mark.parametrize("command", [("replay",), ("reference", "publish")])
