@@ -1,5 +1,4 @@
 import contextlib
-import gc
 import itertools
 import json
 import os
@@ -12,7 +11,6 @@ import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import confluent_kafka
@@ -228,18 +226,28 @@ def test_a_rate_is_kept_and_times_are_made_up(
     assert begun_ms <= times[0] <= 1000 * time.time()
 
 
+@contextlib.contextmanager
+def read_from_the_start(brokers: str, topic: str) -> Iterator[confluent_kafka.Consumer]:
+    """Yield a consumer of what is in a topic and of what comes."""
+    consumer = confluent_kafka.Consumer(
+        {"bootstrap.servers": brokers, "group.id": topic, "auto.offset.reset": "earliest"}
+    )
+    with contextlib.closing(consumer):
+        consumer.subscribe([topic])
+        yield consumer
+
+
 def test_an_interrupted_replay_says_how_far_it_was(
     brokers: str, prefix: str, topics: TopicNames, tmp_path: Path
 ) -> None:
     file = str(write_rows(tmp_path / "rows.csv"))
     options = ("-m", "fraud", "--rate", "2", "-b", brokers, "--prefix", prefix, *COLUMNS)
-    consumer = confluent_kafka.Consumer(
-        {"bootstrap.servers": brokers, "group.id": prefix, "auto.offset.reset": "earliest"}
-    )
-    with contextlib.closing(consumer), started("replay", file, *options) as process:
+    with (
+        read_from_the_start(brokers, topics.predictions) as consumer,
+        started("replay", file, *options) as process,
+    ):
         assert process.stdout is not None
         assert process.stderr is not None
-        consumer.subscribe([topics.predictions])
         assert consumer.poll(30) is not None
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 130
@@ -249,37 +257,40 @@ def test_an_interrupted_replay_says_how_far_it_was(
         assert process.stdout.read() == ""
 
 
-def test_a_replay_whose_brokers_freeze_says_what_they_have(
-    prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("streams.cli.clients.ACKNOWLEDGED_WITHIN_MS", 3000)
-    file, calls = tmp_path / "rows.csv", itertools.count()
-    file.write_text("score\n" + "0.5\n" * 100)
-    broker = EmbeddedBroker()
+def test_a_replay_whose_brokers_freeze_says_what_they_have(prefix: str, tmp_path: Path) -> None:
+    impatient = """
+from streams.cli import clients, main
+clients.ACKNOWLEDGED_WITHIN_MS = 3000
+main()
+"""
+    file, broker = tmp_path / "rows.csv", EmbeddedBroker()
+    file.write_text("score\n" + "0.5\n" * 1000)
+    words = ["replay", str(file), "-m", "fraud", "--prediction-column", "score", "--rate", "20"]
     broker.start()
-    process = broker._process  # noqa: SLF001 (it leads a process group, and no user freezes one)
-    assert process is not None
-
-    def freeze_after_ten_rows(_: float) -> None:
-        if next(calls) == 10:
-            time.sleep(1)  # until all ten are acknowledged
-            os.killpg(process.pid, signal.SIGSTOP)
-
-    clock = SimpleNamespace(sleep=freeze_after_ten_rows, perf_counter=time.perf_counter)
-    monkeypatch.setattr(sys.modules["streams.cli.replay"], "time", clock)
+    leader = broker._process  # noqa: SLF001 (of a process group: no user freezes one)
+    assert leader is not None
     with contextlib.closing(broker):
-        create_topics(broker.address, TopicNames.prefixed(prefix))
-        words = ("replay", file, "-m", "fraud", "--prediction-column", "score", "--rate", 1000)
-        try:
-            result = run(broker.address, prefix, *words)
-            gc.collect()  # a producer that is collected before it is closed prints a traceback
-        finally:
-            os.killpg(process.pid, signal.SIGCONT)
-    assert result.exit_code == 3, result.output
-    assert result.stderr.splitlines()[0] == (
-        "stopped: 10 of 100 rows and 0 of 0 labels are acknowledged"
-    )
-    assert "no Kafka broker answers" in result.stderr
+        names = TopicNames.prefixed(prefix)
+        create_topics(broker.address, names)
+        words += ["--brokers", broker.address, "--prefix", prefix]
+        pipe = subprocess.PIPE
+        with subprocess.Popen(
+            [sys.executable, "-c", impatient, *words], stdout=pipe, stderr=pipe, text=True
+        ) as process:
+            with read_from_the_start(broker.address, names.predictions) as consumer:
+                for _ in range(10):
+                    assert consumer.poll(30) is not None
+            os.killpg(leader.pid, signal.SIGSTOP)
+            try:
+                out, told = process.communicate(timeout=30)
+            finally:
+                os.killpg(leader.pid, signal.SIGCONT)
+    assert (process.returncode, out) == (3, ""), told
+    stopped, unreachable = told.splitlines()
+    rows = re.fullmatch(r"stopped: (\d+) of \d+ rows and 0 of 0 labels are acknowledged", stopped)
+    assert rows is not None
+    assert 10 <= int(rows[1]) < 1000
+    assert "no Kafka broker answers" in unreachable
 
 
 @pytest.mark.parametrize("command", [("replay",), ("reference", "publish")])
