@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
+from kafka import KafkaConsumer, KafkaProducer
 from kafka.errors import (
     KafkaConnectionError,
     KafkaError,
@@ -15,10 +15,11 @@ from kafka.errors import (
 )
 
 from schemas.topics import INPUT_BYTES, OUTPUT_BYTES
+from streams.runtime import topics
+from streams.runtime.admin import BOOTSTRAP_MS, admin_client
 from streams.runtime.errors import ConfigurationError, TopicMissingError, WorkerError
 from streams.runtime.unreachable import unreachable
 
-BOOTSTRAP_MS = 8_000
 ACKNOWLEDGED_WITHIN_MS = 30_000
 BATCH_BYTES = 512 * 1024
 LINGER_MS = 5
@@ -51,18 +52,16 @@ def partition_counts(brokers: str, names: Iterable[str]) -> dict[str, int]:
     Raises
     ------
     BrokerUnreachableError
-        If no broker answers within 8 s.
+        If no broker answers within 10 s.
     TopicMissingError
         If a topic does not exist.
     """
     wanted = list(names)
-    with answering(brokers):
-        admin = KafkaAdminClient(bootstrap_servers=brokers, bootstrap_timeout_ms=BOOTSTRAP_MS)
-        with contextlib.closing(admin):
-            found = {topic["name"]: topic for topic in admin.describe_topics(wanted)}
-    if missing := [name for name in wanted if found[name]["error_code"]]:
+    with answering(brokers), admin_client(brokers) as admin:
+        counts = topics.partition_counts(admin, wanted)
+    if missing := [name for name in wanted if name not in counts]:
         raise TopicMissingError(f"missing topics: {', '.join(missing)}; {NO_TOPICS}")
-    return {name: len(found[name]["partitions"]) for name in wanted}
+    return counts
 
 
 class Sender:

@@ -81,7 +81,7 @@ def create_topics(
         _check("retention_ms", retention_ms, fits, "> 0, or -1 for ever")
     topics = names.by_topic()
     with admin_client(brokers) as admin:
-        found = _partition_counts(admin, topics.values())
+        found = partition_counts(admin, topics.values())
         shared = {n: found[n] for t, n in topics.items() if n in found and t not in ONE_PARTITION}
         count = _agreed(shared, partitions)
         kept_ms = INPUT_RETENTION_MS if retention_ms is None else retention_ms
@@ -124,7 +124,7 @@ def _settle(
     refusals = {topic["name"]: topic for topic in answer["topics"] if topic["error_code"]}
     admin.wait_for_topics([name for name in wanted if name not in refusals])
     # Whatever the refusal said (no right to create, say): a topic that is there is looked at.
-    counts = _partition_counts(admin, refusals)
+    counts = partition_counts(admin, refusals)
     settings = _settings(admin, {name: asked[name] for name in counts})
     for name, options in wanted.items():
         if name not in refusals:
@@ -137,7 +137,7 @@ def _settle(
             yield TopicResult(topic=name, outcome="refused", problem=reason)
 
 
-def _partition_counts(admin: Any, names: Collection[str]) -> dict[str, int]:
+def partition_counts(admin: Any, names: Collection[str]) -> dict[str, int]:
     """Return how many partitions each topic has; without those that do not exist."""
     if not names:
         return {}

@@ -292,10 +292,10 @@ def test_addresses_may_have_blanks_between() -> None:
 def test_what_kafka_says_is_one_line_and_an_exit_code(
     raised: Exception, code: int, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(**_: object) -> None:
+    def fail(_: str) -> None:
         raise raised
 
-    monkeypatch.setattr("streams.cli.clients.KafkaAdminClient", fail)
+    monkeypatch.setattr("streams.cli.clients.admin_client", fail)
     result = run(app, ["alerts", "--brokers", "kafka:9", "--wait", "0s"])
     assert result.exit_code == code
     assert told in result.stderr
