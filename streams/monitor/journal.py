@@ -58,33 +58,35 @@ class JournalWriter(msgspec.Struct):
     def fence(self, seen: int) -> Output:
         """Take the next epoch; return the fence that makes it known."""
         self.epoch, self.sequence = max(seen, self.epoch) + 1, 0
-        return Output("outcomes", None, msgspec.json.encode(Fence(epoch=self.epoch)))
+        return _output(Fence(epoch=self.epoch))
+
+    def _next(self) -> int:
+        self.sequence += 1
+        return self.sequence
 
     def gap(self, source: Source, first: int, last: int) -> Output:
         """Return the entry for records of a source that were deleted before they were read."""
-        self.sequence += 1
         entry = Gap(
             epoch=self.epoch,
-            sequence=self.sequence,
+            sequence=self._next(),
             source=source,
             first_offset=first,
             last_offset=last,
         )
-        return Output("outcomes", None, msgspec.json.encode(entry))
+        return _output(entry)
 
     def poison(self, source: Source, first: int, last: int, alone: bool, error: str) -> Output:
         """Return the entry for records of a source that could not be folded."""
-        self.sequence += 1
         entry = Poison(
             epoch=self.epoch,
-            sequence=self.sequence,
+            sequence=self._next(),
             source=source,
             first_offset=first,
             last_offset=last,
             alone=alone,
             error=error,
         )
-        return Output("outcomes", None, msgspec.json.encode(entry))
+        return _output(entry)
 
     def pairs(self, model: str, found: Iterable[Pair | LabelReport]) -> list[Output]:
         """Return the entries for pairs of one model and reports of its labels, in their order."""
@@ -106,15 +108,13 @@ class JournalWriter(msgspec.Struct):
                 yield self._outcomes(model, version, piece)
 
     def _report(self, report: LabelReport) -> Output:
-        self.sequence += 1
-        entry = msgspec.structs.replace(report, epoch=self.epoch, sequence=self.sequence)
-        return Output("outcomes", report.model.encode(), msgspec.json.encode(entry))
+        entry = msgspec.structs.replace(report, epoch=self.epoch, sequence=self._next())
+        return _output(entry, report.model)
 
     def _outcomes(self, model: str, version: str, pairs: list[Pair]) -> Output:
-        self.sequence += 1
         entry = Outcomes(
             epoch=self.epoch,
-            sequence=self.sequence,
+            sequence=self._next(),
             model=model,
             version=version,
             ids=[pair.id for pair in pairs],
@@ -125,7 +125,7 @@ class JournalWriter(msgspec.Struct):
             prediction_offsets=[pair.prediction.offset for pair in pairs],
             label_offsets=[pair.label.offset for pair in pairs],
         )
-        return Output("outcomes", model.encode(), msgspec.json.encode(entry))
+        return _output(entry, model)
 
     def change(
         self,
@@ -139,10 +139,9 @@ class JournalWriter(msgspec.Struct):
 
         They are of ``predictions`` and of ``features``.
         """
-        self.sequence += 1
         entry = ControlChange(
             epoch=self.epoch,
-            sequence=self.sequence,
+            sequence=self._next(),
             model=key[0],
             version=key[1],
             spec=spec,
@@ -151,4 +150,9 @@ class JournalWriter(msgspec.Struct):
             features_offset=offsets[1],
             spread=spread,
         )
-        return Output("outcomes", key[0].encode(), msgspec.json.encode(entry))
+        return _output(entry, key[0])
+
+
+def _output(entry: JournalEntry, model: str | None = None) -> Output:
+    key = None if model is None else model.encode()
+    return Output("outcomes", key, msgspec.json.encode(entry))

@@ -163,8 +163,7 @@ class Readable:
                 self._reasons[reason] += 1
 
     def _close(self) -> list[Output]:
-        if self._reasons:
-            self.reason = self._reasons.most_common(1)[0][0]
+        self.reason = self.main_reason
         outputs = self._shares.close(self.window, [self._hits], {"rejected": [self.reason]})
         # As ``_skip`` leaves it, whichever of the two the batches' cuts lead to.
         self.window = Window(self.window.index + 1, last_offset=self.window.last_offset)
@@ -230,11 +229,11 @@ class Readability:
         refused: dict[Key, list[Rejection]] = {}
         self._admit(read, rejections)
         for rejected in rejections:
-            whose = rejected.of if self._is_counted(rejected.of) else NOBODY
+            whose = rejected.of if rejected.of in self.models else NOBODY
             refused.setdefault(whose, []).append(rejected)
         nobody = [replace(rejected, rows=1) for rejected in refused.pop(NOBODY, [])]
         for key in sorted(read.keys() | refused.keys()):
-            if self._is_counted(key):
+            if key in self.models:
                 held = released.get(key, -1)
                 outputs += self._fold(key, read.get(key, ()), refused.get(key, []), held)
         lost = {rejected.record.offset for rejected in nobody}
@@ -250,9 +249,6 @@ class Readability:
         if rejections:
             pieces = [_in_order(pieces, rejections, own.last_ms, held)]
         return [output for rows in pieces for output in own.fold(rows)]
-
-    def _is_counted(self, key: Key) -> bool:
-        return key in self.models
 
     def _admit(self, read: Mapping[Key, Sequence[Rows]], rejections: Sequence[Rejection]) -> None:
         """Count models apart while there is room, in the order of the log."""
