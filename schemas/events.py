@@ -11,7 +11,8 @@ import msgspec
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 Version = Annotated[str, msgspec.Meta(max_length=100)]
 Id = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
-Millis = Annotated[int, msgspec.Meta(ge=0, le=253_402_300_799_999)]  # UTC epoch, to the year 9999
+LATEST_MS = 253_402_300_799_999  # the year 9999 ends
+Millis = Annotated[int, msgspec.Meta(ge=0, le=LATEST_MS)]  # UTC epoch
 Count = Annotated[int, msgspec.Meta(ge=0, le=9_223_372_036_854_775_807)]  # a 64-bit integer
 # Finite, and so are the squares of as many as there may be. Nothing that is measured is larger.
 Finite = Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)]
@@ -20,6 +21,15 @@ Value = Finite | bool | str | None
 
 MAX_FEATURES = 2000  # in one message; hostile input is stopped here
 MAX_ROWS = 100_000  # in one frame
+
+
+def within_calendar(timestamp: int) -> int:
+    """Return a record's own time; producers may set it to what no calendar has.
+
+    >>> within_calendar(-1), within_calendar(1 << 60) == LATEST_MS
+    (0, True)
+    """
+    return min(max(timestamp, 0), LATEST_MS)
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ import msgspec
 
 from schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
 from schemas.cloudevents import headers, stable_id
+from schemas.events import within_calendar
 from schemas.monitors import RetrainingSpec, milliseconds
 from schemas.references import version_name
 from streams.monitor import wording
@@ -18,7 +19,6 @@ from streams.monitor.windows import Window
 
 JOIN = 7  # windows after its latest alarm in which a further series joins an incident
 QUALITY = ("missing", "unseen", *NIL)
-LATEST_MS = 253_402_300_799_999  # the year 9999 ends
 LISTED = 50  # series of an incident in a message
 CRITICAL = 4.0  # gates: an effect this large is critical
 
@@ -229,7 +229,7 @@ def log_alert(
 
     It is dated by the journal's record, UTC milliseconds: there is no other time.
     """
-    told_ms, (first, last) = min(max(journaled_ms, 0), LATEST_MS), offsets
+    told_ms, (first, last) = within_calendar(journaled_ms), offsets
     records = last - first + 1
     alarm = SeriesAlarm(
         series=statistic,

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from schemas.events import within_calendar
 from schemas.outcomes import LabelCounts, LabelReport
 from streams.monitor.watermark import BLOCK
 
@@ -11,7 +12,6 @@ REPORTED = BLOCK  # labels, at least; a report ends with a record
 PATIENCE_MS = 60_000  # of record time, that a label may wait for its prediction
 OVERTAKEN = 5  # batches of which some wait; for more it is not waited, however fast they come
 MAX_KEY = 64  # bytes of a key that is shown
-LATEST_MS = 253_402_300_799_999  # the year 9999 ends
 
 Met = tuple[str | None, ...]
 NONE: Met = ()
@@ -118,7 +118,7 @@ class LabelTally(msgspec.Struct):
             sequence=0,
             model=model,
             last_offset=batch.last_offset,
-            timestamp_ms=min(max(batch.timestamp, 0), LATEST_MS),
+            timestamp_ms=within_calendar(batch.timestamp),
             counts=msgspec.structs.replace(self.counts),
             predictions=predictions,
             id=self.id,

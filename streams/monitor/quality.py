@@ -9,10 +9,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.events import within_calendar
 from schemas.monitors import RetrainingSpec
 from streams.monitor.block import Ints
 from streams.monitor.decoding import NOBODY, Kept, Key
-from streams.monitor.incidents import LATEST_MS, MonitorSource, Origin
+from streams.monitor.incidents import MonitorSource, Origin
 from streams.monitor.judge import Judge
 from streams.monitor.records import Output, Record
 from streams.monitor.rejections import Rejection
@@ -306,8 +307,7 @@ def _in_order(
 
 
 def _dated(record: Record) -> int:
-    """Return a record's own time; producers may set it to what no calendar has."""
-    return min(max(record.timestamp, 0), LATEST_MS)
+    return within_calendar(record.timestamp)
 
 
 def _offset(record: Record) -> int:
