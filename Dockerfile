@@ -16,7 +16,7 @@ RUN pip install --no-deps --no-build-isolation -e . && pip uninstall --yes setup
 
 # Compile the kernels now rather than at every start. The cache is the worker's to add to: on another
 # processor than this one's it is compiled anew.
-RUN python -c "import streams.runtime.worker" \
+RUN python -c "import tidegauge.streams.runtime.worker" \
     && useradd --system --uid 10001 tidegauge && chown -R tidegauge "$NUMBA_CACHE_DIR"
 
 USER 10001

@@ -23,7 +23,7 @@ import msgspec
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 
 from load_tests.traffic import MODEL, frames, single_rows
-from schemas.windows import WindowReport
+from tidegauge.schemas.windows import WindowReport
 
 PATIENCE_S: Final = 60.0  # without a mark
 PEER_SHARE: Final = 10  # the plain Faust agent gets a tenth of the rows: it is the slow one

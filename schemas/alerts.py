@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.events import Count, Millis, Version
+from tidegauge.schemas.events import Count, Millis, Version
 
 ALERT_TYPE = "io.tidegauge.alert.v1"
 

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.events import Name
+from tidegauge.schemas.events import Name
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 # Nine digits: 2.7 million years at most, which is still a whole number of milliseconds in 64 bits.

@@ -8,9 +8,9 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from schemas.events import Count, Finite, Millis, Name, Version
-from schemas.monitors import MonitorSpec
-from schemas.references import Reference
+from tidegauge.schemas.events import Count, Finite, Millis, Name, Version
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import Reference
 
 MAX_TALLY = 2**53  # sums of several fit into 64 bits
 Tally = Annotated[int, msgspec.Meta(ge=0, le=MAX_TALLY)]

@@ -4,8 +4,8 @@ from typing import Literal
 
 import msgspec
 
-from schemas.events import Count, Millis, Name, Version
-from schemas.monitors import WindowSpec
+from tidegauge.schemas.events import Count, Millis, Name, Version
+from tidegauge.schemas.monitors import WindowSpec
 
 
 class NumericProfile(msgspec.Struct, frozen=True, kw_only=True):

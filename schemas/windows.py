@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from schemas.outcomes import LabelCounts
+from tidegauge.schemas.outcomes import LabelCounts
 
 WINDOW_TYPE = "io.tidegauge.window.closed.v1"
 

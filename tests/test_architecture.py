@@ -17,12 +17,12 @@ OURS = ("schemas", "detectors", "streams", "tidegauge", "load_tests")
 LAYERS = (  # each imports only from those before it
     "schemas",
     "detectors",
-    "streams.monitor",
-    "streams.runtime",
-    "streams.demo",
-    "streams.cli",
+    "tidegauge.streams.monitor",
+    "tidegauge.streams.runtime",
+    "tidegauge.streams.demo",
+    "tidegauge.streams.cli",
 )
-PURE = ("schemas", "detectors", "streams.monitor")
+PURE = ("schemas", "detectors", "tidegauge.streams.monitor")
 IMPURE = {"faust", "aiokafka", "kafka", "confluent_kafka", "time", "random", "secrets", "uuid"}
 CLOCKS = {"now", "utcnow", "today"}  # of datetime and date
 CLIENT = {*sys.stdlib_module_names, "kafka", "orjson", "tidegauge"}
@@ -133,20 +133,23 @@ def test_imports_point_one_way_and_the_core_is_pure() -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("schemas.events", "import detectors"),
-        ("detectors.drift.adwin", "from streams.monitor import block"),
-        ("streams.monitor.block", "from streams import runtime"),
-        ("streams.monitor.block", "def f():\n    import streams.runtime.broker"),
-        ("streams.monitor.block", "import tidegauge"),
-        ("streams.runtime.broker", "from streams.cli import main"),
-        ("streams.runtime.broker", "from . import topics"),
-        ("streams.brand_new", "import json"),
-        ("schemas.events", "from time import monotonic"),
-        ("detectors.drift.adwin", "import faust"),
-        ("detectors.drift.adwin", "import aiokafka.errors"),
-        ("streams.monitor.block", "import random"),
-        ("streams.monitor.block", "import datetime\nx = datetime.datetime.now()"),
-        ("streams.monitor.block", "import numpy as np\nx = np.random.default_rng(1)"),
+        ("tidegauge.schemas.events", "import detectors"),
+        ("tidegauge.detectors.drift.adwin", "from streams.monitor import block"),
+        ("tidegauge.streams.monitor.intake.block", "from streams import runtime"),
+        ("tidegauge.streams.monitor.intake.block", "def f():\n    import streams.runtime.broker"),
+        ("tidegauge.streams.monitor.intake.block", "import tidegauge"),
+        ("tidegauge.streams.runtime.broker", "from streams.cli import main"),
+        ("tidegauge.streams.runtime.broker", "from . import topics"),
+        ("tidegauge.streams.brand_new", "import json"),
+        ("tidegauge.schemas.events", "from time import monotonic"),
+        ("tidegauge.detectors.drift.adwin", "import faust"),
+        ("tidegauge.detectors.drift.adwin", "import aiokafka.errors"),
+        ("tidegauge.streams.monitor.intake.block", "import random"),
+        ("tidegauge.streams.monitor.intake.block", "import datetime\nx = datetime.datetime.now()"),
+        (
+            "tidegauge.streams.monitor.intake.block",
+            "import numpy as np\nx = np.random.default_rng(1)",
+        ),
         ("tidegauge.producer", "import schemas.events"),
         ("tidegauge.producer", "def f():\n    import numpy"),
         ("tidegauge", "import streams.monitor"),
@@ -161,10 +164,16 @@ def test_a_planted_fault_is_found(module: str, source: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("streams.monitor.block", "import numpy as np\nfrom detectors import base"),
-        ("streams.runtime.broker", "import time\nimport kafka\nfrom streams.monitor import block"),
+        (
+            "tidegauge.streams.monitor.intake.block",
+            "import numpy as np\nfrom detectors import base",
+        ),
+        (
+            "tidegauge.streams.runtime.broker",
+            "import time\nimport kafka\nfrom streams.monitor import block",
+        ),
         ("streams", "x = 1"),
-        ("streams.cli", "import tidegauge"),
+        ("tidegauge.streams.cli", "import tidegauge"),
         ("tidegauge.__main__", "def main():\n    from streams.cli import app"),
         ("tidegauge", "if TYPE_CHECKING:\n    from streams.monitor import Monitor"),
         ("load_tests.rates", "import faust\nfrom schemas import events"),

@@ -17,29 +17,30 @@ import numpy as np
 import pytest
 import typer
 
-import schemas.alerts
-import schemas.events
-import schemas.monitors
-import schemas.outcomes
-import schemas.references
-import schemas.retraining
-import schemas.windows
-from schemas.monitors import MonitorSpec
-from schemas.topics import TopicNames
-from streams.cli import app
-from streams.cli.events import Event
-from streams.cli.monitors_file import read_monitors
-from streams.monitor.offline import OfflineLog
-from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import SOURCES
 from tidegauge import Producer
+from tidegauge.schemas import (
+    alerts,
+    events,
+    monitors,
+    outcomes,
+    references,
+    retraining,
+    windows,
+)  # fmt: skip
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.cli import app
+from tidegauge.streams.cli.events import Event
+from tidegauge.streams.cli.monitors_file import read_monitors
+from tidegauge.streams.monitor.offline import OfflineLog
+from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.records import SOURCES
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 OURS = ("schemas", "detectors", "streams", "tidegauge")
 MODULES = (
-    schemas.events, schemas.alerts, schemas.monitors, schemas.outcomes,
-    schemas.references, schemas.retraining, schemas.windows,
+    events, alerts, monitors, outcomes, references, retraining, windows,
 )  # fmt: skip
 KINDS = {n: kind for module in MODULES for n, kind in vars(module).items() if n[0].isupper()}
 FENCE = re.compile(r"^```(\w+)?[ ]?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -220,9 +221,9 @@ def lines(topic: str, kind: Any) -> list[str]:
 
 def test_the_lines_shown_are_what_the_command_line_prints() -> None:
     shown = claimed("text", "story").text.splitlines()
-    assert shown == lines("alerts", schemas.alerts.Alert)
+    assert shown == lines("alerts", alerts.Alert)
     (window,) = claimed("text", "windows").text.splitlines()
-    assert window in lines("windows", schemas.windows.WindowReport)
+    assert window in lines("windows", windows.WindowReport)
 
 
 # --- what is rejected -----------------------------------------------------------------------------

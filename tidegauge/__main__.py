@@ -10,7 +10,7 @@ EXTRAS = {"broker": "worker,broker", "demo": "worker,broker,demo"}  # all others
 def main() -> None:
     """Run the command line, or say what to install for it and exit with 2."""
     try:
-        import_module("streams.cli").main()
+        import_module("tidegauge.streams.cli").main()
     except ModuleNotFoundError as error:  # here, or where a command imports what it alone needs
         if error.name is None or error.name.partition(".")[0] in OURS:
             raise  # a fault of ours, which no installation of an extra would mend

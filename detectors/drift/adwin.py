@@ -7,8 +7,8 @@ import numpy as np
 from numba import float64, int64
 from numpy.typing import NDArray
 
-from detectors._jit import ALARMS, BLOCK, STATE, kernel, part
-from detectors.base import NUMBERS, Bank, Numbers, Parameter, require, whole
+from tidegauge.detectors._jit import ALARMS, BLOCK, STATE, kernel, part
+from tidegauge.detectors.base import NUMBERS, Bank, Numbers, Parameter, require, whole
 
 # Rows of the state: these scalars, then the bucket rows. Bucket row r holds at most max_buckets
 # buckets of 2**r values, oldest first, and one more while it overflows: how many there are, then

@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors._jit import ALARMS, BLOCK, STATE, TABLE, VECTOR, kernel
-from detectors.base import Bank, require, whole
-from detectors.statistics.dependence import Dependence
+from tidegauge.detectors._jit import ALARMS, BLOCK, STATE, TABLE, VECTOR, kernel
+from tidegauge.detectors.base import Bank, require, whole
+from tidegauge.detectors.statistics.dependence import Dependence
 
 # Rows of the state: values since the start, log E and the estimated change at the latest of them,
 # then the latest values themselves, a ring in which value n has slot n modulo the window.

@@ -6,8 +6,8 @@ import numpy as np
 from numba import float64
 from numpy.typing import NDArray
 
-from detectors._jit import ALARMS, BLOCK, STATE, kernel
-from detectors.base import Bank, Parameter, require, whole
+from tidegauge.detectors._jit import ALARMS, BLOCK, STATE, kernel
+from tidegauge.detectors.base import Bank, Parameter, require, whole
 
 # Rows of the state. UP and DOWN are the two cusums, LOWEST and HIGHEST their extrema, the *_AT
 # the counts at which these were reached; KEPT is how far back the latest alarm put its change.

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from detectors._jit import BLOCK, STATE, TABLE, kernel
+from tidegauge.detectors._jit import BLOCK, STATE, TABLE, kernel
 
 COUNT, MISSING, MEAN, M2, LOW, HIGH, RANK, OUTSIDE = range(8)  # rows of the state
 FIELDS: Final = 8

@@ -6,9 +6,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from streams.cli import alerts, apply, broker, demo, reference, replay, status, topics, worker
-from streams.cli.options import examples
-from streams.runtime.errors import WorkerError
+from tidegauge.streams.cli import (
+    alerts,
+    apply,
+    broker,
+    demo,
+    reference,
+    replay,
+    status,
+    topics,
+    worker,
+)
+from tidegauge.streams.cli.options import examples
+from tidegauge.streams.runtime.errors import WorkerError
 
 
 class Commands(TyperGroup):

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from schemas.topics import PREFIX, TopicNames
-from streams.cli.events import NoEventError, OutputTopic, Told, read_event
-from streams.cli.options import (
+from tidegauge.schemas.topics import PREFIX, TopicNames
+from tidegauge.streams.cli.events import NoEventError, OutputTopic, Told, read_event
+from tidegauge.streams.cli.options import (
     BROKERS,
     WAIT,
     Brokers,
@@ -23,7 +23,7 @@ from streams.cli.options import (
     examples,
     topic_names,
 )
-from streams.runtime.errors import ConfigurationError, WorkerError
+from tidegauge.streams.runtime.errors import ConfigurationError, WorkerError
 
 EPILOG = examples(
     "tidegauge alerts                         all there are",
@@ -37,7 +37,7 @@ KNOWN = 10_000  # ids of the latest events, to know them when they come again
 
 def moment_ms(text: str) -> int:
     """Return UTC milliseconds, or Kafka's word for the beginning or the end."""
-    from streams.cli.reading import EARLIEST_MS, LATEST_MS
+    from tidegauge.streams.cli.reading import EARLIEST_MS, LATEST_MS
 
     if text in ("beginning", "now"):
         return EARLIEST_MS if text == "beginning" else LATEST_MS
@@ -108,10 +108,10 @@ def alerts(  # noqa: PLR0913, PLR0917 - an option is a parameter
     A line each: what moved, since when, from what to what, and what to do. What comes again, with
     the same id, is told once. A message that is none is skipped, and named on standard error.
     """
-    from streams.cli.clients import partition_counts, reading
-    from streams.cli.reading import Reader
-    from streams.runtime.preflight import when_there
-    from streams.runtime.settings import Settings
+    from tidegauge.streams.cli.clients import partition_counts, reading
+    from tidegauge.streams.cli.reading import Reader
+    from tidegauge.streams.runtime.preflight import when_there
+    from tidegauge.streams.runtime.settings import Settings
 
     names = topic_names(prefix, map_topic)
     if reader_group == Settings(brokers=brokers, topics=names).group_id:
@@ -154,10 +154,10 @@ def _tell(event: Told, model: str | None, as_json: bool, reader: Any) -> bool:
 
 def _tell_if_unknown(model: str, brokers: str, names: TopicNames) -> None:
     """Say so if no row of the model was ever seen: nothing will be told of a misspelt one."""
-    from streams.cli.clients import partition_counts
-    from streams.cli.standing import unknown
-    from streams.runtime.overview import known_models
-    from streams.runtime.settings import Settings
+    from tidegauge.streams.cli.clients import partition_counts
+    from tidegauge.streams.cli.standing import unknown
+    from tidegauge.streams.runtime.overview import known_models
+    from tidegauge.streams.runtime.settings import Settings
 
     settings = Settings(brokers=brokers, topics=names)
     try:

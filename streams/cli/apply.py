@@ -6,9 +6,9 @@ from typing import Annotated
 import msgspec
 import typer
 
-from schemas.topics import PREFIX
-from streams.cli.options import BROKERS, Brokers, MapTopic, Prefix, examples, topic_names
-from streams.runtime.errors import ConfigurationError
+from tidegauge.schemas.topics import PREFIX
+from tidegauge.streams.cli.options import BROKERS, Brokers, MapTopic, Prefix, examples, topic_names
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 EPILOG = examples(
     "tidegauge apply monitors.yaml",
@@ -57,9 +57,9 @@ def apply(
 
     Workers take it up as they run. Models that no file names are watched with the defaults.
     """
-    from streams.cli.clients import sending
-    from streams.cli.monitors_file import read_monitors
-    from streams.runtime.control import MAX_BYTES
+    from tidegauge.streams.cli.clients import sending
+    from tidegauge.streams.cli.monitors_file import read_monitors
+    from tidegauge.streams.runtime.control import MAX_BYTES
 
     removed = remove or []
     if file is None and not removed:

@@ -7,8 +7,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from streams.cli.options import note
-from streams.runtime.errors import ConfigurationError
+from tidegauge.streams.cli.options import note
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 Bools = NDArray[np.bool_]
 SHOWN = 60  # characters of a value

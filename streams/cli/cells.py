@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from streams.cli.bad_rows import Bools, shown
-from streams.cli.options import note
-from streams.runtime.errors import ConfigurationError
+from tidegauge.streams.cli.bad_rows import Bools, shown
+from tidegauge.streams.cli.options import note
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 Column = Any  # a pyarrow.ChunkedArray, whose stubs fix one element type
 Floats = NDArray[np.float64]

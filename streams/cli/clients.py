@@ -14,11 +14,11 @@ from kafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from schemas.topics import INPUT_BYTES, OUTPUT_BYTES
-from streams.runtime import topics
-from streams.runtime.admin import BOOTSTRAP_MS, admin_client
-from streams.runtime.errors import ConfigurationError, TopicMissingError, WorkerError
-from streams.runtime.unreachable import unreachable
+from tidegauge.schemas.topics import INPUT_BYTES, OUTPUT_BYTES
+from tidegauge.streams.runtime import topics
+from tidegauge.streams.runtime.admin import BOOTSTRAP_MS, admin_client
+from tidegauge.streams.runtime.errors import ConfigurationError, TopicMissingError, WorkerError
+from tidegauge.streams.runtime.unreachable import unreachable
 
 ACKNOWLEDGED_WITHIN_MS = 30_000
 BATCH_BYTES = 512 * 1024

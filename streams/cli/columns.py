@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import types
 
-from streams.cli import cells
-from streams.cli.bad_rows import BadRows, Bools
-from streams.cli.cells import Column, Floats
-from streams.cli.options import Columns, note
-from streams.runtime.errors import ConfigurationError
+from tidegauge.streams.cli import cells
+from tidegauge.streams.cli.bad_rows import BadRows, Bools
+from tidegauge.streams.cli.cells import Column, Floats
+from tidegauge.streams.cli.options import Columns, note
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 DECLARED = "a number, true or false, as declared in --monitors"
 UUID = pa.binary(16)

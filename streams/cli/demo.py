@@ -10,6 +10,6 @@ def demo() -> None:
     Starts a broker and a worker, replays a year of predictions and labels, prints every incident,
     then the same rows shuffled, where nothing must be told. Leaves nothing running.
     """
-    from streams.demo.show import run
+    from tidegauge.streams.demo.show import run
 
     raise typer.Exit(run(Console()))

@@ -7,12 +7,12 @@ import msgspec
 import orjson
 import typer
 
-from schemas import rejected
-from schemas.alerts import ALERT_TYPE, Alert
-from schemas.retraining import RETRAIN_TYPE, RetrainingRequest
-from schemas.windows import WINDOW_TYPE, WindowReport
-from streams.monitor import wording
-from streams.monitor.records import Record
+from tidegauge.schemas import rejected
+from tidegauge.schemas.alerts import ALERT_TYPE, Alert
+from tidegauge.schemas.retraining import RETRAIN_TYPE, RetrainingRequest
+from tidegauge.schemas.windows import WINDOW_TYPE, WindowReport
+from tidegauge.streams.monitor.records import Record
+from tidegauge.streams.monitor.verdict import wording
 
 OutputTopic = Literal["alerts", "retraining", "windows", "rejected"]
 KINDS: dict[str, tuple[str, Any]] = {

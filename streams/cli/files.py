@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import csv, parquet
 
-from streams.cli.cells import inferred
-from streams.cli.options import Columns, note
-from streams.runtime.errors import ConfigurationError
+from tidegauge.streams.cli.cells import inferred
+from tidegauge.streams.cli.options import Columns, note
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 PARQUET = b"PAR1"
 BLOCK_BYTES = 16 * 1_048_576  # more than any row that Kafka would take, as a row must fit in one

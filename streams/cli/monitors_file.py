@@ -10,9 +10,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 import yaml
 
-from detectors.registry import DETECTORS
-from schemas.monitors import DetectorSpec, Duration, MonitorsFile, MonitorSpec
-from streams.runtime.errors import ConfigurationError
+from tidegauge.detectors.registry import DETECTORS
+from tidegauge.schemas.monitors import DetectorSpec, Duration, MonitorsFile, MonitorSpec
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 AT = re.compile(r" - at `\$(.*)`$")
 

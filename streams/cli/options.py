@@ -8,9 +8,9 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from schemas.monitors import FeatureSpec, milliseconds
-from schemas.topics import PREFIX, TopicNames
-from streams.runtime.errors import ConfigurationError
+from tidegauge.schemas.monitors import FeatureSpec, milliseconds
+from tidegauge.schemas.topics import PREFIX, TopicNames
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 BROKERS = "127.0.0.1:9092"
 ADDRESS = re.compile(r"[^\s:/@]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}")

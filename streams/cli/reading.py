@@ -10,7 +10,7 @@ from kafka import TopicPartition
 from kafka.errors import CommitFailedError, UnknownMemberIdError
 from kafka.structs import OffsetAndMetadata
 
-from streams.runtime.errors import ConfigurationError
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 EARLIEST_MS, LATEST_MS = -2, -1  # as Kafka calls them where a time is asked for
 POLL_MS = 500

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import typer
 
-from schemas.monitors import MonitorSpec
-from schemas.references import Reference, version_name
-from schemas.topics import PREFIX
-from streams.cli.options import (
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import Reference, version_name
+from tidegauge.schemas.topics import PREFIX
+from tidegauge.streams.cli.options import (
     BROKERS,
     Brokers,
     DataFile,
@@ -31,10 +31,10 @@ from streams.cli.options import (
     note,
     topic_names,
 )
-from streams.runtime.errors import ConfigurationError
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from streams.cli.traffic import Traffic
+    from tidegauge.streams.cli.traffic import Traffic
 
 FRAME_ROWS = 1000
 
@@ -74,11 +74,11 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     It holds for the model, or for one version of it. Give the windows that the worker uses
     (--monitors); 90 of them or more carry a full promise.
     """
-    from streams.cli.clients import sending
-    from streams.cli.monitors_file import spec_of
-    from streams.cli.traffic import read_traffic
-    from streams.monitor.series import PROMISED_WINDOWS
-    from streams.runtime.control import MAX_BYTES
+    from tidegauge.streams.cli.clients import sending
+    from tidegauge.streams.cli.monitors_file import spec_of
+    from tidegauge.streams.cli.traffic import read_traffic
+    from tidegauge.streams.monitor.series.series import PROMISED_WINDOWS
+    from tidegauge.streams.runtime.control import MAX_BYTES
 
     spec = spec_of(model, monitors)
     columns = columns_of(
@@ -116,8 +116,8 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
 
 
 def _learn(file: Path, traffic: "Traffic", spec: MonitorSpec, version: str) -> Reference:
-    from streams.monitor.offline import learn_reference
-    from streams.monitor.trial import check_control
+    from tidegauge.streams.monitor.control.dry_run import check_control
+    from tidegauge.streams.monitor.offline import learn_reference
 
     rows = [(message.topic, message.value) for message in traffic.messages(FRAME_ROWS)]
     try:

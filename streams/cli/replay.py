@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from schemas.topics import PREFIX
-from streams.cli.options import (
+from tidegauge.schemas.topics import PREFIX
+from tidegauge.streams.cli.options import (
     BROKERS,
     Brokers,
     DataFile,
@@ -32,7 +32,7 @@ from streams.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from streams.cli.traffic import Message
+    from tidegauge.streams.cli.traffic import Message
 
 EPILOG = examples(
     "tidegauge replay flights.csv --model delay --prediction-column score",
@@ -89,9 +89,9 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
     is a missing value. First all is read as a worker reads it: rows that it would reject are told
     with their place, and nothing is sent. Every message is keyed by the model and acknowledged.
     """
-    from streams.cli.clients import sending
-    from streams.cli.monitors_file import spec_of
-    from streams.cli.traffic import read_traffic
+    from tidegauge.streams.cli.clients import sending
+    from tidegauge.streams.cli.monitors_file import spec_of
+    from tidegauge.streams.cli.traffic import read_traffic
 
     spec = spec_of(model, monitors)
     columns = columns_of(

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from streams.cli import columns as read
-from streams.cli.bad_rows import BadRows, Bools
-from streams.cli.cells import Floats
-from streams.cli.options import Columns
-from streams.monitor.decoding import AHEAD_MS
+from tidegauge.streams.cli import columns as read
+from tidegauge.streams.cli.bad_rows import BadRows, Bools
+from tidegauge.streams.cli.cells import Floats
+from tidegauge.streams.cli.options import Columns
+from tidegauge.streams.monitor.intake.decoding import AHEAD_MS
 
 
 @dataclass(slots=True)

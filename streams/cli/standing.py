@@ -5,11 +5,11 @@ from typing import Any
 
 import msgspec
 
-from streams.cli.events import one_line
-from streams.monitor.status import ModelStatus, StreamStatus
-from streams.monitor.wording import moment, percent
-from streams.runtime.groups import Member
-from streams.runtime.overview import LastWindow, Overview, PartitionOverview
+from tidegauge.streams.cli.events import one_line
+from tidegauge.streams.monitor.status import ModelStatus, StreamStatus
+from tidegauge.streams.monitor.verdict.wording import moment, percent
+from tidegauge.streams.runtime.groups import Member
+from tidegauge.streams.runtime.overview import LastWindow, Overview, PartitionOverview
 
 STALE_MS = 60_000  # a worker that folds anything writes its state six times as often
 NAMED = 10  # features, reasons, models that are named; of more there is the number

@@ -6,9 +6,17 @@ from typing import Annotated
 
 import typer
 
-from schemas.topics import PREFIX
-from streams.cli.options import BROKERS, Brokers, MapTopic, Prefix, duration, examples, topic_names
-from streams.runtime.errors import ConfigurationError
+from tidegauge.schemas.topics import PREFIX
+from tidegauge.streams.cli.options import (
+    BROKERS,
+    Brokers,
+    MapTopic,
+    Prefix,
+    duration,
+    examples,
+    topic_names,
+)
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 EPILOG = examples(
     "tidegauge status                         a line a model",
@@ -58,10 +66,10 @@ def status(
     import msgspec
     from rich.console import Console
 
-    from streams.cli import standing
-    from streams.cli.clients import answering, partition_counts
-    from streams.runtime.overview import overview
-    from streams.runtime.settings import Settings
+    from tidegauge.streams.cli import standing
+    from tidegauge.streams.cli.clients import answering, partition_counts
+    from tidegauge.streams.runtime.overview import overview
+    from tidegauge.streams.runtime.settings import Settings
 
     names = topic_names(prefix, map_topic)
     counts = partition_counts(brokers, names.by_topic().values())

@@ -4,8 +4,16 @@ from typing import Annotated
 
 import typer
 
-from schemas.topics import FOREVER_MS, PARTITIONS, PREFIX
-from streams.cli.options import BROKERS, Brokers, MapTopic, Prefix, duration, examples, topic_names
+from tidegauge.schemas.topics import FOREVER_MS, PARTITIONS, PREFIX
+from tidegauge.streams.cli.options import (
+    BROKERS,
+    Brokers,
+    MapTopic,
+    Prefix,
+    duration,
+    examples,
+    topic_names,
+)
 
 FOREVER = "forever"
 
@@ -62,8 +70,8 @@ def create(
     Exits with 2 if one exists that does not fit, with 1 if one could not be created. Where those
     that exist have other partition counts than asked for, nothing is created.
     """
-    from streams.cli.clients import answering
-    from streams.runtime.topics import create_topics
+    from tidegauge.streams.cli.clients import answering
+    from tidegauge.streams.runtime.topics import create_topics
 
     names = topic_names(prefix, map_topic)
     with answering(brokers):

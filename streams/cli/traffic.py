@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from schemas.events import MAX_FEATURES, Label, LabelFrame
-from schemas.monitors import MonitorSpec, milliseconds
-from streams.cli.bad_rows import settle
-from streams.cli.files import read_table
-from streams.cli.options import Columns, note
-from streams.cli.rows import read_rows
-from streams.monitor.columns import decoders, infer
-from streams.monitor.rejections import FAULTS
-from streams.runtime.errors import ConfigurationError
+from tidegauge.schemas.events import MAX_FEATURES, Label, LabelFrame
+from tidegauge.schemas.monitors import MonitorSpec, milliseconds
+from tidegauge.streams.cli.bad_rows import settle
+from tidegauge.streams.cli.files import read_table
+from tidegauge.streams.cli.options import Columns, note
+from tidegauge.streams.cli.rows import read_rows
+from tidegauge.streams.monitor.intake.columns import decoders, infer
+from tidegauge.streams.monitor.intake.rejections import FAULTS
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 PART_ROWS = 1000  # turned from Arrow into Python at once
 MESSAGE_BYTES = 1_000_000  # a topic takes somewhat more, key and headers included

@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from schemas.topics import PREFIX
-from streams.cli.options import (
+from tidegauge.schemas.topics import PREFIX
+from tidegauge.streams.cli.options import (
     BROKERS,
     WAIT,
     Brokers,
@@ -85,8 +85,8 @@ def worker(  # noqa: PLR0913, PLR0917 - an option is a parameter
 
     Start as many as you like: they share the partitions, and each goes on where another ended.
     """
-    from streams.runtime.settings import Settings
-    from streams.runtime.worker import run_worker
+    from tidegauge.streams.runtime.settings import Settings
+    from tidegauge.streams.runtime.worker import run_worker
 
     settings = Settings(
         brokers=brokers,

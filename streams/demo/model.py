@@ -7,7 +7,7 @@ from typing import Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.demo.flights import NUMBERS, Flights
+from tidegauge.streams.demo.flights import NUMBERS, Flights
 
 CATEGORIES: Final = ("carrier", "origin", "hour")  # the destination is logged, not used
 RIDGE: Final = 1.0

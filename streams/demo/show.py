@@ -12,14 +12,14 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from schemas.alerts import Alert
-from schemas.monitors import LabelSpec, MonitorSpec, WindowSpec
-from schemas.references import Reference
-from schemas.retraining import RetrainingRequest
-from streams.demo.flights import Flights, read_flights, service_day
-from streams.demo.model import FlightModel
-from streams.demo.stage import Received, Stage, stage, wait_until_folded
-from streams.demo.traffic import (
+from tidegauge.schemas.alerts import Alert
+from tidegauge.schemas.monitors import LabelSpec, MonitorSpec, WindowSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.schemas.retraining import RetrainingRequest
+from tidegauge.streams.demo.flights import Flights, read_flights, service_day
+from tidegauge.streams.demo.model import FlightModel
+from tidegauge.streams.demo.stage import Received, Stage, stage, wait_until_folded
+from tidegauge.streams.demo.traffic import (
     FAULT_DAYS,
     LabelsDue,
     PredictionsDue,
@@ -28,9 +28,9 @@ from streams.demo.traffic import (
     split,
     with_injected_fault,
 )
-from streams.monitor import wording
-from streams.monitor.offline import learn_reference
-from streams.runtime.errors import ConfigurationError
+from tidegauge.streams.monitor.offline import learn_reference
+from tidegauge.streams.monitor.verdict import wording
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 VERSION = "1"
 SEED = 2013

@@ -17,13 +17,13 @@ import orjson
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import CoordinatorNotAvailableError
 
-from schemas.monitors import MonitorSpec
-from schemas.references import Reference
-from schemas.topics import FOREVER_MS, TopicNames
-from streams.monitor.records import SOURCES
-from streams.runtime.broker import EmbeddedBroker
-from streams.runtime.errors import WorkerError
-from streams.runtime.topics import create_topics
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.schemas.topics import FOREVER_MS, TopicNames
+from tidegauge.streams.monitor.records import SOURCES
+from tidegauge.streams.runtime.broker import EmbeddedBroker
+from tidegauge.streams.runtime.errors import WorkerError
+from tidegauge.streams.runtime.topics import create_topics
 
 STOP_S = 15.0
 ACKNOWLEDGED_S = 60.0

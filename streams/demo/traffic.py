@@ -8,7 +8,7 @@ from typing import Final, Literal, NamedTuple, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.demo.flights import Flights, service_day
+from tidegauge.streams.demo.flights import Flights, service_day
 
 REPLAY_STARTS: Final = np.datetime64("2013-04-01")
 FAULT_AIRPORT: Final = "EWR"

@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
-from schemas.topics import OUTPUT_BYTES
-from streams.monitor.records import Output
-from streams.monitor.wording import cut
+from tidegauge.schemas.topics import OUTPUT_BYTES
+from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.verdict.wording import cut
 
 MAX_BYTES = OUTPUT_BYTES - 65_536  # the rest is for what a batch of records adds
 EMPTIED = ("series", "columns", "context", "metrics", "adwin")

@@ -2,13 +2,11 @@
 
 import msgspec
 
-from streams.monitor.columns import Columns, RowSource
-from streams.monitor.control import Control
-from streams.monitor.decoding import Intake, Key
-from streams.monitor.drift import DriftState
-from streams.monitor.performance import PerformanceState
-from streams.monitor.rows import VersionRows
-from streams.monitor.snapshot import (
+from tidegauge.streams.monitor.control.control import Control
+from tidegauge.streams.monitor.intake.columns import Columns, RowSource
+from tidegauge.streams.monitor.intake.decoding import Intake, Key
+from tidegauge.streams.monitor.rows import VersionRows
+from tidegauge.streams.monitor.snapshot import (
     LAYOUT,
     Part,
     RetrainingState,
@@ -16,6 +14,8 @@ from streams.monitor.snapshot import (
     Snapshot,
     VersionState,
 )
+from tidegauge.streams.monitor.verdict.drift import DriftState
+from tidegauge.streams.monitor.verdict.performance import PerformanceState
 
 _PART = msgspec.msgpack.Decoder(Part)
 

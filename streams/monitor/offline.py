@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from schemas.monitors import MonitorSpec, ReferenceSpec
-from schemas.references import Reference
-from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import SOURCES, Output, Record, Source
+from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
 
 
 @dataclass(frozen=True, slots=True)

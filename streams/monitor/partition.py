@@ -9,9 +9,9 @@ from typing import Literal
 
 import msgspec
 
-from schemas.alerts import Alert
-from schemas.monitors import MonitorSpec, milliseconds
-from schemas.outcomes import (
+from tidegauge.schemas.alerts import Alert
+from tidegauge.schemas.monitors import MonitorSpec, milliseconds
+from tidegauge.schemas.outcomes import (
     ControlChange,
     Fence,
     Gap,
@@ -20,28 +20,24 @@ from schemas.outcomes import (
     Outcomes,
     Poison,
 )
-from schemas.references import Reference
-from streams.monitor.block import Block
-from streams.monitor.bounds import bounded
-from streams.monitor.columns import RowSource
-from streams.monitor.control import Control, control
-from streams.monitor.decoding import NOBODY, Key
-from streams.monitor.gaps import gap_alerts
-from streams.monitor.incidents import Origin
-from streams.monitor.join import MAX_STORES, Join, Mark, Pair, Prediction
-from streams.monitor.journal import JournalWriter, Position, read_entry
-from streams.monitor.label_tally import LabelRecord
-from streams.monitor.label_watch import LabelWatch
-from streams.monitor.labels import read_labels
-from streams.monitor.layouts import read_snapshot
-from streams.monitor.performance import PerformanceMonitor
-from streams.monitor.poison import FoldError, Poisons, poison_alert, refused
-from streams.monitor.quality import Listed, Readability, Rows
-from streams.monitor.records import SOURCES, Folded, Output, Record, Source
-from streams.monitor.rejections import FAULTS, Rejection, letter, rejection
-from streams.monitor.retraining import Retraining, read_alert
-from streams.monitor.rows import RowMonitors, RowsFolded
-from streams.monitor.snapshot import (
+from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.bounds import bounded
+from tidegauge.streams.monitor.control.control import Control, control
+from tidegauge.streams.monitor.control.dry_run import check_control
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.columns import RowSource
+from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
+from tidegauge.streams.monitor.intake.labels import read_labels
+from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
+from tidegauge.streams.monitor.join.join import MAX_STORES, Join, Mark, Pair, Prediction
+from tidegauge.streams.monitor.join.label_tally import LabelRecord
+from tidegauge.streams.monitor.journal.gaps import gap_alerts
+from tidegauge.streams.monitor.journal.journal import JournalWriter, Position, read_entry
+from tidegauge.streams.monitor.journal.poison import FoldError, Poisons, poison_alert, refused
+from tidegauge.streams.monitor.layouts import read_snapshot
+from tidegauge.streams.monitor.records import SOURCES, Folded, Output, Record, Source
+from tidegauge.streams.monitor.rows import RowMonitors, RowsFolded
+from tidegauge.streams.monitor.snapshot import (
     LAYOUT,
     RETRAINING,
     Part,
@@ -51,7 +47,11 @@ from streams.monitor.snapshot import (
     Tally,
     VersionState,
 )
-from streams.monitor.trial import check_control
+from tidegauge.streams.monitor.verdict.incidents import Origin
+from tidegauge.streams.monitor.verdict.label_watch import LabelWatch
+from tidegauge.streams.monitor.verdict.performance import PerformanceMonitor
+from tidegauge.streams.monitor.verdict.quality import Listed, Readability, Rows
+from tidegauge.streams.monitor.verdict.retraining import Retraining, read_alert
 
 Input = Literal["predictions", "features", "labels"]
 ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")

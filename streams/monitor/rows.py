@@ -5,15 +5,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from streams.monitor.block import Block
-from streams.monitor.columns import Columns, RowSource
-from streams.monitor.control import Control
-from streams.monitor.decoding import Batch, BatchReader, Intake, Key
-from streams.monitor.drift import DriftMonitor, DriftState
-from streams.monitor.incidents import Origin
-from streams.monitor.learning import watched_columns
-from streams.monitor.records import Output, Record
-from streams.monitor.rejections import Rejection
+from tidegauge.streams.monitor.control.control import Control
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.columns import Columns, RowSource
+from tidegauge.streams.monitor.intake.decoding import Batch, BatchReader, Intake, Key
+from tidegauge.streams.monitor.intake.rejections import Rejection
+from tidegauge.streams.monitor.records import Output, Record
+from tidegauge.streams.monitor.verdict.drift import DriftMonitor, DriftState
+from tidegauge.streams.monitor.verdict.incidents import Origin
+from tidegauge.streams.monitor.verdict.learning import watched_columns
 
 MAX_MODELS = 1000  # model versions watched in one partition; rows of further ones are rejected
 

@@ -6,17 +6,17 @@ from typing import Any
 
 import msgspec
 
-from schemas.outcomes import Poison
-from streams.monitor.columns import RowSource
-from streams.monitor.control import Control
-from streams.monitor.decoding import Key
-from streams.monitor.join import JoinCounts, Mark, StoreState
-from streams.monitor.journal import JournalWriter, Position
-from streams.monitor.label_watch import LabelWatchState
-from streams.monitor.performance import PerformanceState
-from streams.monitor.quality import ReadState
-from streams.monitor.records import Source
-from streams.monitor.rows import VersionRows
+from tidegauge.schemas.outcomes import Poison
+from tidegauge.streams.monitor.control.control import Control
+from tidegauge.streams.monitor.intake.columns import RowSource
+from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.join.join import JoinCounts, Mark, StoreState
+from tidegauge.streams.monitor.journal.journal import JournalWriter, Position
+from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.monitor.rows import VersionRows
+from tidegauge.streams.monitor.verdict.label_watch import LabelWatchState
+from tidegauge.streams.monitor.verdict.performance import PerformanceState
+from tidegauge.streams.monitor.verdict.quality import ReadState
 
 LAYOUT = 2
 RETRAINING: Key = ("", "retraining")  # of what is keyed by model alone; no model has this name

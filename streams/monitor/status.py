@@ -5,18 +5,18 @@ from typing import Literal
 
 import msgspec
 
-from streams.monitor import wording
-from streams.monitor.columns import MAX_WATCHED, RowSource
-from streams.monitor.decoding import INTAKE_ROWS, NOBODY, Key
-from streams.monitor.drift import DriftMonitor
-from streams.monitor.incidents import MonitorSource, by_size
-from streams.monitor.judge import Judge
-from streams.monitor.learning import MAX_CATEGORIES
-from streams.monitor.partition import Partition
-from streams.monitor.performance import INTAKE_PAIRS, PerformanceMonitor
-from streams.monitor.reports import state_of
-from streams.monitor.series import PROMISED_WINDOWS
-from streams.monitor.windows import Window
+from tidegauge.streams.monitor.intake.columns import MAX_WATCHED, RowSource
+from tidegauge.streams.monitor.intake.decoding import INTAKE_ROWS, NOBODY, Key
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.series.series import PROMISED_WINDOWS
+from tidegauge.streams.monitor.verdict import wording
+from tidegauge.streams.monitor.verdict.drift import DriftMonitor
+from tidegauge.streams.monitor.verdict.incidents import MonitorSource, by_size
+from tidegauge.streams.monitor.verdict.judge import Judge
+from tidegauge.streams.monitor.verdict.learning import MAX_CATEGORIES
+from tidegauge.streams.monitor.verdict.performance import INTAKE_PAIRS, PerformanceMonitor
+from tidegauge.streams.monitor.verdict.reports import state_of
+from tidegauge.streams.monitor.windows.window import Window
 
 State = Literal["typing", "learning", "blatant", "provisional", "watching"]
 

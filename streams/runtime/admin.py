@@ -7,7 +7,7 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from streams.runtime.unreachable import listens, unreachable
+from tidegauge.streams.runtime.unreachable import listens, unreachable
 
 BOOTSTRAP_MS = 10_000
 

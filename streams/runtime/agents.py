@@ -5,8 +5,8 @@ from typing import Any, cast
 from faust import App
 from faust.types import StreamT, TopicT
 
-from streams.monitor.records import Source
-from streams.runtime.ledger import Fetch, Ledger
+from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.runtime.ledger import Fetch, Ledger
 
 
 def watch(app: App, topic: TopicT, source: Source, ledger: Ledger) -> None:

@@ -11,23 +11,28 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import Source
-from streams.runtime.agents import watch
-from streams.runtime.batches import read_in_any_case
-from streams.runtime.clients import LogEnds, new_producer, new_reader, new_restoring_reader
-from streams.runtime.consumer import DISCONNECT_WITHIN_S, BatchScheduler, Consumer
-from streams.runtime.control import ControlReader
-from streams.runtime.cores import Cores
-from streams.runtime.errors import StateError, WorkerError
-from streams.runtime.heartbeat import heartbeat
-from streams.runtime.ledger import Ledger
-from streams.runtime.logs import PartitionLog
-from streams.runtime.outbox import Outbox
-from streams.runtime.preflight import watch_groups
-from streams.runtime.restore import Restored, Restorer
-from streams.runtime.settings import Settings
-from streams.runtime.watchdog import Watchdog, compared
+from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.runtime.agents import watch
+from tidegauge.streams.runtime.batches import read_in_any_case
+from tidegauge.streams.runtime.clients import (
+    LogEnds,
+    new_producer,
+    new_reader,
+    new_restoring_reader,
+)
+from tidegauge.streams.runtime.consumer import DISCONNECT_WITHIN_S, BatchScheduler, Consumer
+from tidegauge.streams.runtime.control import ControlReader
+from tidegauge.streams.runtime.cores import Cores
+from tidegauge.streams.runtime.errors import StateError, WorkerError
+from tidegauge.streams.runtime.heartbeat import heartbeat
+from tidegauge.streams.runtime.ledger import Ledger
+from tidegauge.streams.runtime.logs import PartitionLog
+from tidegauge.streams.runtime.outbox import Outbox
+from tidegauge.streams.runtime.preflight import watch_groups
+from tidegauge.streams.runtime.restore import Restored, Restorer
+from tidegauge.streams.runtime.settings import Settings
+from tidegauge.streams.runtime.watchdog import Watchdog, compared
 
 CHECKPOINT_EVERY_S = 0.5
 FETCH_BYTES = 8 * 1_048_576  # of one topic at once, over all its partitions

@@ -23,8 +23,8 @@ from typing import Any
 from kafka import KafkaAdminClient
 from kafka.errors import KafkaError
 
-from streams.runtime import supervisor
-from streams.runtime.errors import WorkerError
+from tidegauge.streams.runtime import supervisor
+from tidegauge.streams.runtime.errors import WorkerError
 
 KAFKA = "4.3.1"
 # slf4j-simple and not log4j: the latter brings kafka-clients 3.9.1 into a 4.3.1 broker.

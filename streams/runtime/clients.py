@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
-from schemas.topics import OUTPUT_BYTES
-from streams.runtime.batches import read_in_any_case
+from tidegauge.schemas.topics import OUTPUT_BYTES
+from tidegauge.streams.runtime.batches import read_in_any_case
 
 Ask = Callable[[Iterable[TopicPartition]], Awaitable[dict[TopicPartition, int]]]
 

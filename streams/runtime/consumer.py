@@ -13,10 +13,10 @@ from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
-from streams.monitor.records import Source
-from streams.runtime.clients import ISOLATION, LogEnds
-from streams.runtime.ledger import Fetch, Ledger
-from streams.runtime.membership import guard
+from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.runtime.clients import ISOLATION, LogEnds
+from tidegauge.streams.runtime.ledger import Fetch, Ledger
+from tidegauge.streams.runtime.membership import guard
 
 LEAVE_WITHIN_S = 5.0
 DISCONNECT_WITHIN_S = 2.0

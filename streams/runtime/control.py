@@ -8,13 +8,13 @@ from typing import TypeVar
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from schemas.monitors import MonitorSpec
-from schemas.references import Reference, reference_key, version_name
-from streams.monitor.decoding import Key
-from streams.monitor.records import Record
-from streams.monitor.rejections import FAULTS
-from streams.monitor.trial import check_control
-from streams.runtime.clients import LogEnds
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import Reference, reference_key, version_name
+from tidegauge.streams.monitor.control.dry_run import check_control
+from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.intake.rejections import FAULTS
+from tidegauge.streams.monitor.records import Record
+from tidegauge.streams.runtime.clients import LogEnds
 
 POLL_MS = 200
 MAX_BYTES = 900_000  # a spec and its reference must fit into one record of the journal

@@ -5,13 +5,13 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from schemas.monitors import MonitorSpec
-from schemas.references import Reference
-from streams.monitor.columns import RowSource
-from streams.monitor.poison import FoldError
-from streams.monitor.records import Folded, Output, Record, Source
-from streams.monitor.snapshot import Snapshot
-from streams.runtime.errors import StateError
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.intake.columns import RowSource
+from tidegauge.streams.monitor.journal.poison import FoldError
+from tidegauge.streams.monitor.records import Folded, Output, Record, Source
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.runtime.errors import StateError
 
 Rebuilt = Literal["predictions", "labels"]
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from streams.runtime.errors import ConfigurationError
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 BEAT_S = 5.0
 

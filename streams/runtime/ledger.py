@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
-from schemas.references import version_name
-from streams.monitor.control import control_digest
-from streams.monitor.poison import FoldError
-from streams.monitor.records import SOURCES, Output, Record, Source
-from streams.monitor.retraining import read_alert
-from streams.monitor.snapshot import Snapshot
-from streams.monitor.wording import log_line
-from streams.runtime.control import ControlTables
-from streams.runtime.cores import Core
-from streams.runtime.outbox import Outbox
-from streams.runtime.restore import LOST, Restored, SupersededError, lost
-from streams.runtime.snapshots import SnapshotWriter
+from tidegauge.schemas.references import version_name
+from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.journal.poison import FoldError
+from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.monitor.verdict.retraining import read_alert
+from tidegauge.streams.monitor.verdict.wording import log_line
+from tidegauge.streams.runtime.control import ControlTables
+from tidegauge.streams.runtime.cores import Core
+from tidegauge.streams.runtime.outbox import Outbox
+from tidegauge.streams.runtime.restore import LOST, Restored, SupersededError, lost
+from tidegauge.streams.runtime.snapshots import SnapshotWriter
 
 SNAPSHOT_AFTER_S = 0.5  # at the earliest
 SNAPSHOT_WITHIN_S = 10.0  # at the latest, if anything was folded

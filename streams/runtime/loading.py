@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 from backports import zstd
 
-from streams.monitor.records import Record
-from streams.monitor.snapshot import Snapshot
-from streams.runtime.errors import StateError
-from streams.runtime.snapshots import PartPlaces, Place, Root, decompress
-from streams.runtime.state_log import (
+from tidegauge.streams.monitor.records import Record
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.runtime.errors import StateError
+from tidegauge.streams.runtime.snapshots import PartPlaces, Place, Root, decompress
+from tidegauge.streams.runtime.state_log import (
     CHUNK,
     MANIFEST,
     NOTE,

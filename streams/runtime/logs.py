@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from streams.monitor.records import Record
-from streams.runtime.clients import LogEnds
+from tidegauge.streams.monitor.records import Record
+from tidegauge.streams.runtime.clients import LogEnds
 
 POLL_MS = 1000
 

@@ -15,7 +15,7 @@ from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.group import JoinGroupRequest
 from aiokafka.protocol.types import Int16, Int32, Schema, String
 
-from streams.runtime.errors import InstanceTakenError, MembershipError
+from tidegauge.streams.runtime.errors import InstanceTakenError, MembershipError
 
 FENCED_INSTANCE_ID = 82  # Kafka's error code: the name belongs to another member now
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from aiokafka.errors import KafkaTimeoutError
 
-from streams.monitor.records import Output
+from tidegauge.streams.monitor.records import Output
 
 MAX_UNACKNOWLEDGED = 10_000  # records; beyond it folding waits for the brokers
 

@@ -14,25 +14,25 @@ from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import RetriableError
 
-from streams.monitor.decoding import Key
-from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import Record
-from streams.monitor.status import (
+from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.records import Record
+from tidegauge.streams.monitor.status import (
     ModelStatus,
     Unattributed,
     merge,
     model_statuses,
     unattributed,
 )
-from streams.runtime.admin import admin_client
-from streams.runtime.clients import ISOLATION, LogEnds, new_restoring_reader
-from streams.runtime.cores import restoring
-from streams.runtime.errors import WorkerError
-from streams.runtime.groups import Member, members
-from streams.runtime.loading import MissingError, load
-from streams.runtime.logs import PartitionLog
-from streams.runtime.settings import Settings
-from streams.runtime.unreachable import unreachable
+from tidegauge.streams.runtime.admin import admin_client
+from tidegauge.streams.runtime.clients import ISOLATION, LogEnds, new_restoring_reader
+from tidegauge.streams.runtime.cores import restoring
+from tidegauge.streams.runtime.errors import WorkerError
+from tidegauge.streams.runtime.groups import Member, members
+from tidegauge.streams.runtime.loading import MissingError, load
+from tidegauge.streams.runtime.logs import PartitionLog
+from tidegauge.streams.runtime.settings import Settings
+from tidegauge.streams.runtime.unreachable import unreachable
 
 T = TypeVar("T")
 WindowKey = tuple[str, str, str]  # model, version and source

@@ -11,11 +11,15 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from kafka.errors import KafkaError as AdminError
 
-from streams.monitor.records import SOURCES
-from streams.runtime.admin import admin_client
-from streams.runtime.errors import BrokerUnreachableError, ConfigurationError, TopicMissingError
-from streams.runtime.groups import Member, members
-from streams.runtime.unreachable import unreachable
+from tidegauge.streams.monitor.records import SOURCES
+from tidegauge.streams.runtime.admin import admin_client
+from tidegauge.streams.runtime.errors import (
+    BrokerUnreachableError,
+    ConfigurationError,
+    TopicMissingError,
+)
+from tidegauge.streams.runtime.groups import Member, members
+from tidegauge.streams.runtime.unreachable import unreachable
 
 ANSWER_WITHIN_S = 8.0
 LOOK_AGAIN_S = 0.5

@@ -4,14 +4,14 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from streams.monitor.columns import RowSource
-from streams.monitor.records import SOURCES, Record, Source
-from streams.monitor.snapshot import Snapshot
-from streams.runtime.cores import Core, Cores, Rebuilt, restoring
-from streams.runtime.errors import StateError
-from streams.runtime.loading import load
-from streams.runtime.outbox import Outbox
-from streams.runtime.state_log import Log
+from tidegauge.streams.monitor.intake.columns import RowSource
+from tidegauge.streams.monitor.records import SOURCES, Record, Source
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.runtime.cores import Core, Cores, Rebuilt, restoring
+from tidegauge.streams.runtime.errors import StateError
+from tidegauge.streams.runtime.loading import load
+from tidegauge.streams.runtime.outbox import Outbox
+from tidegauge.streams.runtime.state_log import Log
 
 REBUILT: tuple[Rebuilt, ...] = ("predictions", "labels")  # in this order: labels look for them
 ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import msgspec
 
-from schemas.topics import TopicNames
-from streams.monitor.records import SOURCES, Source
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.monitor.records import SOURCES, Source
 
 NO_PREFIX = "tidegauge"  # what groups are called where topics share none
 

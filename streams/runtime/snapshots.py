@@ -14,8 +14,8 @@ from typing import Final, NamedTuple
 import msgspec
 from backports import zstd
 
-from streams.monitor.snapshot import Snapshot
-from streams.runtime.state_log import (
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.runtime.state_log import (
     NOTE,
     PART,
     ROOT,

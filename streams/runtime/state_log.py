@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from streams.monitor.records import Record
-from streams.runtime.errors import StateError
+from tidegauge.streams.monitor.records import Record
+from tidegauge.streams.runtime.errors import StateError
 
 SNAPSHOT_KEY: Final = b"snapshot"
 MAGIC: Final = b"TDGS"

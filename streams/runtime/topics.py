@@ -7,7 +7,7 @@ import msgspec
 from kafka.admin import ConfigResource
 from kafka.errors import for_code
 
-from schemas.topics import (
+from tidegauge.schemas.topics import (
     FOREVER_MS,
     INPUT_RETENTION_MS,
     INPUTS,
@@ -18,8 +18,8 @@ from schemas.topics import (
     configuration,
     partition_count,
 )
-from streams.runtime.admin import admin_client
-from streams.runtime.errors import ConfigurationError
+from tidegauge.streams.runtime.admin import admin_client
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 BROKER_DEFAULT = -1
 POLICY, RETENTION = "cleanup.policy", "retention.ms"

@@ -5,7 +5,7 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-from streams.runtime.errors import BrokerUnreachableError, ConfigurationError
+from tidegauge.streams.runtime.errors import BrokerUnreachableError, ConfigurationError
 
 CONNECT_S = 2.0  # to wait for a connection, and for each answer on it
 

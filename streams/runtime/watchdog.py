@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from aiokafka.errors import KafkaError
 
-from streams.runtime.errors import StalledError
+from tidegauge.streams.runtime.errors import StalledError
 
 Key = TypeVar("Key", bound=Hashable)
 TICK_S = 5.0

@@ -12,20 +12,20 @@ from typing import Any
 
 from faust.worker import Worker
 
-from schemas.topics import ONE_PARTITION
-from streams.runtime.app import MonitorApp, create_app
-from streams.runtime.cores import Cores
-from streams.runtime.errors import WorkerError
-from streams.runtime.heartbeat import check_heartbeat
-from streams.runtime.preflight import (
+from tidegauge.schemas.topics import ONE_PARTITION
+from tidegauge.streams.runtime.app import MonitorApp, create_app
+from tidegauge.streams.runtime.cores import Cores
+from tidegauge.streams.runtime.errors import WorkerError
+from tidegauge.streams.runtime.heartbeat import check_heartbeat
+from tidegauge.streams.runtime.preflight import (
     check_group,
     check_installation,
     check_topics,
     when_there,
 )
-from streams.runtime.settings import Settings
+from tidegauge.streams.runtime.settings import Settings
 
-OURS = "streams."
+OURS = "tidegauge.streams."
 REPEAT_AFTER_S = 10.0
 END_WITHIN_S = 12.0  # of a signal or a fault; then by force
 MAX_MESSAGES = 1000  # remembered at once

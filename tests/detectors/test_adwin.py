@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detectors.drift import adwin
-from detectors.drift.adwin import ADWIN
 from tests.oracles import adwin as oracle
+from tidegauge.detectors.drift import adwin
+from tidegauge.detectors.drift.adwin import ADWIN
 
 
 class ThreeRows(ADWIN):

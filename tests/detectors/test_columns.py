@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detectors.statistics.columns import ColumnStatistics
 from tests.oracles import columns as oracle
+from tidegauge.detectors.statistics.columns import ColumnStatistics
 
 FIGURES = ("count", "missing", "mean", "sd", "low", "high", "rank", "outside")
 Profile = tuple[NDArray[np.float64], NDArray[np.float64]]
@@ -183,7 +183,7 @@ def test_the_interpreted_kernel_gives_the_same_bytes() -> None:
     code = """
 import sys
 import numpy as np
-from detectors.statistics.columns import ColumnStatistics
+from tidegauge.detectors.statistics.columns import ColumnStatistics
 rng = np.random.default_rng(7)
 block = rng.normal(size=(300, 3))
 block[rng.random(block.shape) < 0.1] = np.nan

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from numba.core.registry import CPUDispatcher
 from numpy.typing import NDArray
 
-from detectors.base import Bank
-from detectors.registry import DETECTORS
+from tidegauge.detectors.base import Bank
+from tidegauge.detectors.registry import DETECTORS
 
 WIDTH = 4
 ROWS = 300

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from detectors.statistics.dependence import DECAYS, Dependence, fit
 from tests.oracles import dependence as oracle
+from tidegauge.detectors.statistics.dependence import DECAYS, Dependence, fit
 
 FLOOR = 0.02
 WHITE = Dependence(90, 5.0, 2.0, 0.0, 0.3, 0.0, 1.0, 2.5)

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from detectors.drift.mixture import MixtureEDetector
-from detectors.statistics.dependence import Dependence, fit
+from tidegauge.detectors.drift.mixture import MixtureEDetector
+from tidegauge.detectors.statistics.dependence import Dependence, fit
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("NUMBA_DISABLE_JIT", "0") != "0",

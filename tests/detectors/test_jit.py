@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numba.core import caching
 
-from detectors import _jit
-from detectors._jit import STATE, kernel
+from tidegauge.detectors import _jit
+from tidegauge.detectors._jit import STATE, kernel
 
 JIT = os.environ.get("NUMBA_DISABLE_JIT") != "1"
 

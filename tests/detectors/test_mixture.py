@@ -9,10 +9,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from detectors.drift.mixture import MixtureEDetector
-from detectors.statistics.dependence import Dependence, fit
 from tests.oracles import dependence as dependence_oracle
 from tests.oracles import mixture as oracle
+from tidegauge.detectors.drift.mixture import MixtureEDetector
+from tidegauge.detectors.statistics.dependence import Dependence, fit
 
 WINDOW = 7  # short, so that the oracle sees the ring go round
 WHITE = Dependence(90, 0.0, 1.0, 0.0, 0.3, 0.0, 1.0, 2.5)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from detectors.drift.page_hinkley import PageHinkley
 from tests.oracles import page_hinkley as oracle
+from tidegauge.detectors.drift.page_hinkley import PageHinkley
 
 eighths = st.integers(-80, 80).map(lambda n: n / 8)
 # Two levels, so that most examples hold a change. No sum of eighths and means meets sqrt(2), so

@@ -10,8 +10,8 @@ import pytest
 from numpy.typing import NDArray
 from river import drift
 
-from detectors.drift.adwin import ADWIN
-from detectors.drift.page_hinkley import PageHinkley
+from tidegauge.detectors.drift.adwin import ADWIN
+from tidegauge.detectors.drift.page_hinkley import PageHinkley
 
 SEED = 20261124
 ROWS = 2000 if os.environ.get("NUMBA_DISABLE_JIT") == "1" else 4000

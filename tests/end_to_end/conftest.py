@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from schemas.topics import FOREVER_MS, TopicNames
-from streams.runtime.broker import any_broker
-from streams.runtime.topics import create_topics
+from tidegauge.schemas.topics import FOREVER_MS, TopicNames
+from tidegauge.streams.runtime.broker import any_broker
+from tidegauge.streams.runtime.topics import create_topics
 
 
 @pytest.fixture(scope="session")

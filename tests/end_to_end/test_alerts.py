@@ -13,14 +13,14 @@ from kafka import KafkaAdminClient, TopicPartition
 from kafka.structs import OffsetAndMetadata
 from typer.testing import CliRunner
 
-from schemas import cloudevents, rejected
-from schemas.retraining import RETRAIN_TYPE
-from schemas.topics import TopicNames
-from schemas.windows import WINDOW_TYPE
-from streams.cli import app
-from streams.cli.clients import reading
-from streams.cli.reading import BEFORE, EARLIEST_MS, Reader
 from tests.streams.cli.test_events import REQUEST, WINDOW
+from tidegauge.schemas import cloudevents, rejected
+from tidegauge.schemas.retraining import RETRAIN_TYPE
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.schemas.windows import WINDOW_TYPE
+from tidegauge.streams.cli import app
+from tidegauge.streams.cli.clients import reading
+from tidegauge.streams.cli.reading import BEFORE, EARLIEST_MS, Reader
 
 pytestmark = pytest.mark.end_to_end
 
@@ -119,7 +119,7 @@ def test_a_reader_writes_its_places_again_though_nothing_has_moved(
         reader.commit()
         place = TopicPartition(topics.retraining, 0)
         assert consumer.committed(place) is None, "an hour is not over"
-        monkeypatch.setattr("streams.cli.reading.COMMIT_AGAIN_S", 0.0)
+        monkeypatch.setattr("tidegauge.streams.cli.reading.COMMIT_AGAIN_S", 0.0)
         reader.commit()
         assert consumer.committed(place) == 0
 

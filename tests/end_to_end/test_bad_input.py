@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from kafka import KafkaAdminClient
 
-from schemas.alerts import Alert
-from schemas.rejected import PREFIX
-from schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
-from streams.monitor.rejections import FIRST_BYTES, rows_in
-from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import Headers, Message, Sender, Sent, bodies, everything, group
 from tests.streams.monitor.logs import NOON_MS, label, row
 from tests.streams.monitor.test_bad_input import BAD_ANYWHERE, BAD_LABELS, BAD_ROWS, good
+from tidegauge.schemas.alerts import Alert
+from tidegauge.schemas.rejected import PREFIX
+from tidegauge.schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
+from tidegauge.streams.monitor.intake.rejections import FIRST_BYTES, rows_in
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 

@@ -15,9 +15,9 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
 
-from schemas.topics import TopicNames
-from streams.runtime import broker as module
-from streams.runtime.broker import (
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.runtime import broker as module
+from tidegauge.streams.runtime.broker import (
     KAFKA,
     BrokerError,
     EmbeddedBroker,
@@ -27,8 +27,8 @@ from streams.runtime.broker import (
     find_java,
     kafka_jars,
 )
-from streams.runtime.errors import BrokerUnreachableError
-from streams.runtime.topics import create_topics
+from tidegauge.streams.runtime.errors import BrokerUnreachableError
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = pytest.mark.end_to_end
 
@@ -36,7 +36,7 @@ ROWS = [f"row {number}".encode() for number in range(100)]
 OLD_MS = 1_356_998_400_000  # 1 January 2013: the default retention would delete it
 PARENT = """
 import sys
-from streams.runtime.broker import EmbeddedBroker
+from tidegauge.streams.runtime.broker import EmbeddedBroker
 broker = EmbeddedBroker()
 broker.start()
 print(broker.address, broker.data_dir, flush=True)
@@ -189,7 +189,7 @@ def test_a_broker_with_a_directory_remembers_after_close(tmp_path: Path) -> None
 
 
 def test_no_broker_is_told_with_the_address(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.runtime.admin.BOOTSTRAP_MS", 500)
+    monkeypatch.setattr("tidegauge.streams.runtime.admin.BOOTSTRAP_MS", 500)
     with pytest.raises(BrokerUnreachableError, match=r"no Kafka broker answers at 127\.0\.0\.1:1"):
         create_topics("127.0.0.1:1", TopicNames())
 

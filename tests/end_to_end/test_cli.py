@@ -20,16 +20,16 @@ import pytest
 from pyarrow import csv, parquet
 from typer.testing import CliRunner
 
-from schemas import cloudevents
-from schemas.alerts import ALERT_TYPE
-from schemas.events import LabelFrame, PredictionFrame
-from schemas.monitors import MonitorSpec, WindowSpec
-from schemas.references import Reference
-from schemas.topics import TopicNames
-from streams.cli import app
-from streams.runtime.broker import EmbeddedBroker
-from streams.runtime.topics import create_topics
 from tests.streams.cli.test_events import ALERT
+from tidegauge.schemas import cloudevents
+from tidegauge.schemas.alerts import ALERT_TYPE
+from tidegauge.schemas.events import LabelFrame, PredictionFrame
+from tidegauge.schemas.monitors import MonitorSpec, WindowSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.cli import app
+from tidegauge.streams.runtime.broker import EmbeddedBroker
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = pytest.mark.end_to_end
 
@@ -259,7 +259,7 @@ def test_an_interrupted_replay_says_how_far_it_was(
 
 def test_a_replay_whose_brokers_freeze_says_what_they_have(prefix: str, tmp_path: Path) -> None:
     impatient = """
-from streams.cli import clients, main
+from tidegauge.streams.cli import clients, main
 clients.ACKNOWLEDGED_WITHIN_MS = 3000
 main()
 """

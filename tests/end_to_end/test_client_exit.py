@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 import pytest
 
-from schemas.events import PredictionFrame
-from schemas.topics import TopicNames
 from tests.end_to_end.workers import bodies
 from tests.tidegauge.pythons import RUNNING, VERSIONS, interpreter, run
+from tidegauge.schemas.events import PredictionFrame
+from tidegauge.schemas.topics import TopicNames
 
 pytestmark = [
     pytest.mark.end_to_end,

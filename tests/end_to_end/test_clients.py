@@ -15,14 +15,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from kafka import KafkaConsumer, KafkaProducer
 
-from schemas.alerts import ALERT_TYPE, Alert
-from schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
-from schemas.retraining import RETRAIN_TYPE, RetrainingRequest
-from schemas.topics import PARTITIONS, TopicNames
-from schemas.windows import WindowReport
 from tests.end_to_end.workers import Sender, bodies, everything, group
 from tests.streams.monitor.logs import NOON_MS, row
 from tidegauge import Producer
+from tidegauge.schemas.alerts import ALERT_TYPE, Alert
+from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
+from tidegauge.schemas.retraining import RETRAIN_TYPE, RetrainingRequest
+from tidegauge.schemas.topics import PARTITIONS, TopicNames
+from tidegauge.schemas.windows import WindowReport
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 

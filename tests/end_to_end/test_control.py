@@ -8,16 +8,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from schemas.alerts import Alert
-from schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
-from schemas.references import Reference
-from schemas.topics import PARTITIONS, TopicNames
-from schemas.windows import WindowReport
-from streams.monitor.offline import LoggedRecord, learn_reference
-from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import SOURCES
 from tests.end_to_end.workers import Group, Sender, bodies, by_id, everything, group
 from tests.streams.monitor.logs import NOON_MS, row
+from tidegauge.schemas.alerts import Alert
+from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.schemas.topics import PARTITIONS, TopicNames
+from tidegauge.schemas.windows import WindowReport
+from tidegauge.streams.monitor.offline import LoggedRecord, learn_reference
+from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.records import SOURCES
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 

@@ -22,17 +22,17 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from schemas import cloudevents
-from schemas.alerts import ALERT_TYPE
-from schemas.retraining import RETRAIN_TYPE
-from schemas.topics import FOREVER_MS, TopicNames
-from streams.monitor.offline import OfflineLog
-from streams.monitor.records import Source
-from streams.runtime.broker import embedded_broker, free_port
-from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import PATIENCE_S, everything, until
 from tests.streams.cli.test_events import ALERT, REQUEST
 from tests.test_docs import Block, blocks
+from tidegauge.schemas import cloudevents
+from tidegauge.schemas.alerts import ALERT_TYPE
+from tidegauge.schemas.retraining import RETRAIN_TYPE
+from tidegauge.schemas.topics import FOREVER_MS, TopicNames
+from tidegauge.streams.monitor.offline import OfflineLog
+from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.runtime.broker import embedded_broker, free_port
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = pytest.mark.end_to_end
 

@@ -13,16 +13,6 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from schemas.alerts import Alert
-from schemas.monitors import LabelSpec, MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
-from schemas.outcomes import LabelCounts
-from schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
-from streams.monitor.label_tally import LabelTally
-from streams.monitor.layouts import read_snapshot
-from streams.monitor.partition import Partition
-from streams.monitor.records import Source
-from streams.monitor.snapshot import RetrainingState, Snapshot
-from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import (
     Group,
     Message,
@@ -36,6 +26,22 @@ from tests.end_to_end.workers import (
     pairs,
 )
 from tests.streams.monitor.logs import JUNK, NOON_MS, frame, label, row
+from tidegauge.schemas.alerts import Alert
+from tidegauge.schemas.monitors import (
+    LabelSpec,
+    MonitorSpec,
+    ReferenceSpec,
+    RetrainingSpec,
+    WindowSpec,
+)
+from tidegauge.schemas.outcomes import LabelCounts
+from tidegauge.schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
+from tidegauge.streams.monitor.join.label_tally import LabelTally
+from tidegauge.streams.monitor.layouts import read_snapshot
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.monitor.snapshot import RetrainingState, Snapshot
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
 

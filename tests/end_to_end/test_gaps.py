@@ -9,10 +9,10 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from schemas.alerts import Alert
-from schemas.topics import TopicNames
 from tests.end_to_end.workers import Sender, bodies, group
 from tests.streams.monitor.logs import NOON_MS, label
+from tidegauge.schemas.alerts import Alert
+from tidegauge.schemas.topics import TopicNames
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 

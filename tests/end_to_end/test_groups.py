@@ -7,17 +7,17 @@ from pathlib import Path
 import confluent_kafka
 import pytest
 
-from schemas.topics import TopicNames
-from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import group, until
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = pytest.mark.end_to_end
 
 # As it starts it sees no other group, as where both start together.
 UNSEEN = """
-from streams.runtime import worker
+from tidegauge.streams.runtime import worker
 worker.check_group = lambda *_: None
-from streams.cli import main
+from tidegauge.streams.cli import main
 main()
 """
 

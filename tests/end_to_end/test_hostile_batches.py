@@ -10,11 +10,11 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.record.util import calc_crc32c
 
-from schemas.rejected import PREFIX
-from schemas.topics import TopicNames
-from streams.runtime.batches import MAX_UNPACKED
 from tests.end_to_end.workers import Sender, everything, group
 from tests.streams.monitor.logs import NOON_MS, row
+from tidegauge.schemas.rejected import PREFIX
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.runtime.batches import MAX_UNPACKED
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from schemas.topics import FOREVER_MS, TopicNames
-from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import Group, Sender, Worker, group, until
 from tests.streams.monitor.logs import NOON_MS, row
+from tidegauge.schemas.topics import FOREVER_MS, TopicNames
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
@@ -16,7 +16,7 @@ STORMS = 3
 # Its consumer's thread does not come back from the first rows that it fetches.
 HANGS = """
 import time
-from streams.runtime.consumer import ConsumerThread
+from tidegauge.streams.runtime.consumer import ConsumerThread
 
 fetch = ConsumerThread._fetch_records
 
@@ -27,7 +27,7 @@ async def hang(self, *args, **kwargs):
     return fetched
 
 ConsumerThread._fetch_records = hang
-from streams.cli import main
+from tidegauge.streams.cli import main
 main()
 """
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 import pytest
 from aiokafka import TopicPartition
 
-from schemas.topics import FOREVER_MS, TopicNames
-from streams.monitor.records import Output
-from streams.runtime import clients
-from streams.runtime.broker import EmbeddedBroker
-from streams.runtime.clients import LogEnds, new_producer, new_reader
-from streams.runtime.outbox import Outbox
-from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import everything
+from tidegauge.schemas.topics import FOREVER_MS, TopicNames
+from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.runtime import clients
+from tidegauge.streams.runtime.broker import EmbeddedBroker
+from tidegauge.streams.runtime.clients import LogEnds, new_producer, new_reader
+from tidegauge.streams.runtime.outbox import Outbox
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
 

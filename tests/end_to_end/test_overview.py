@@ -11,15 +11,15 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.topics import TopicNames
-from streams.monitor.snapshot import Snapshot
-from streams.runtime import overview
-from streams.runtime.broker import EmbeddedBroker
-from streams.runtime.errors import BrokerUnreachableError, StateError
-from streams.runtime.settings import Settings
-from streams.runtime.snapshots import SnapshotWriter
-from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import Sender
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.runtime import overview
+from tidegauge.streams.runtime.broker import EmbeddedBroker
+from tidegauge.streams.runtime.errors import BrokerUnreachableError, StateError
+from tidegauge.streams.runtime.settings import Settings
+from tidegauge.streams.runtime.snapshots import SnapshotWriter
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
 

@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from schemas.alerts import Alert
-from schemas.topics import TopicNames
-from schemas.windows import WindowReport
 from tests.end_to_end.test_bad_input import origin
 from tests.end_to_end.workers import Sender, bodies, everything, group
 from tests.streams.monitor.logs import NOON_MS, row
+from tidegauge.schemas.alerts import Alert
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.schemas.windows import WindowReport
 
 FAULTY = """
-from streams.monitor.drift import DriftMonitor
+from tidegauge.streams.monitor.verdict.drift import DriftMonitor
 from tidegauge.__main__ import main
 
 fold = DriftMonitor.fold

@@ -20,7 +20,7 @@ def refuse(*_):
 
 caching._CacheLocator.ensure_cache_path = tempfile._get_default_tempdir = refuse
 tempfile.tempdir = None
-from streams.cli import main
+from tidegauge.streams.cli import main
 main()
 """
 HINT = "Nowhere to keep compiled kernels"

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 from confluent_kafka import TopicPartition
 
-from schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
-from schemas.outcomes import Outcomes
-from schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
-from streams.monitor.journal import read_entry
-from streams.runtime.broker import EmbeddedBroker
-from streams.runtime.topics import create_topics
 from tests.end_to_end.workers import Group, Sender, everything, group, repeated
 from tests.streams.monitor.logs import NOON_MS, label, row
+from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
+from tidegauge.schemas.outcomes import Outcomes
+from tidegauge.schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
+from tidegauge.streams.monitor.journal.journal import read_entry
+from tidegauge.streams.runtime.broker import EmbeddedBroker
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
@@ -39,7 +39,7 @@ SPECS = [
 # Sends itself SIGTERM where it calls what is named.
 SIGNALLED = """
 import os, signal
-from streams.runtime import worker
+from tidegauge.streams.runtime import worker
 
 where, name = {where}, "{name}"
 call = getattr(where, name)
@@ -49,7 +49,7 @@ def signalled(*args, **kwargs):
     return call(*args, **kwargs)
 
 setattr(where, name, signalled)
-from streams.cli import main
+from tidegauge.streams.cli import main
 main()
 """
 

@@ -6,10 +6,10 @@ import confluent_kafka
 import pytest
 from typer.testing import CliRunner
 
-from schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
-from schemas.topics import TopicNames
-from streams.cli import app
 from tests.end_to_end.workers import Group, Sender, group
+from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.cli import app
 
 pytestmark = pytest.mark.end_to_end
 

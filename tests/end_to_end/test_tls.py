@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from streams.runtime import broker as module
-from streams.runtime.broker import EmbeddedBroker, find_java
-from streams.runtime.unreachable import speaks_tls
+from tidegauge.streams.runtime import broker as module
+from tidegauge.streams.runtime.broker import EmbeddedBroker, find_java
+from tidegauge.streams.runtime.unreachable import speaks_tls
 
 pytestmark = pytest.mark.end_to_end
 

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from kafka.admin import ConfigResource, KafkaAdminClient
 
-from schemas.topics import DAY_MS, TopicNames, configuration
-from streams.runtime.errors import ConfigurationError
-from streams.runtime.topics import create_topics
+from tidegauge.schemas.topics import DAY_MS, TopicNames, configuration
+from tidegauge.streams.runtime.errors import ConfigurationError
+from tidegauge.streams.runtime.topics import create_topics
 
 pytestmark = pytest.mark.end_to_end
 

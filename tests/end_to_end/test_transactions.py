@@ -7,11 +7,11 @@ from typing import Any
 import confluent_kafka
 import pytest
 
-from schemas.monitors import MonitorSpec, WindowSpec
-from schemas.topics import TopicNames
-from schemas.windows import WindowReport
 from tests.end_to_end.workers import Sender, bodies, everything, group, pairs
 from tests.streams.monitor.logs import NOON_MS, label, row
+from tidegauge.schemas.monitors import MonitorSpec, WindowSpec
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.schemas.windows import WindowReport
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 

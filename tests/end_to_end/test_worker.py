@@ -10,15 +10,19 @@ from pathlib import Path
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 
-from schemas.topics import PARTITIONS, TopicNames
-from streams.runtime.errors import BrokerUnreachableError, ConfigurationError, TopicMissingError
-from streams.runtime.preflight import check_topics
+from tidegauge.schemas.topics import PARTITIONS, TopicNames
+from tidegauge.streams.runtime.errors import (
+    BrokerUnreachableError,
+    ConfigurationError,
+    TopicMissingError,
+)
+from tidegauge.streams.runtime.preflight import check_topics
 
 SCRIPT = """
 import sys
-from schemas.topics import TopicNames
-from streams.runtime.settings import Settings
-from streams.runtime.worker import run_worker
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.runtime.settings import Settings
+from tidegauge.streams.runtime.worker import run_worker
 brokers, prefix = sys.argv[1:]
 topics = TopicNames.prefixed(prefix)
 sys.exit(run_worker(Settings(brokers=brokers, topics=topics, instance="only")))

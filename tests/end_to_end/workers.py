@@ -18,16 +18,16 @@ import confluent_kafka
 import msgspec
 from confluent_kafka import TopicPartition
 
-from schemas.monitors import MonitorSpec
-from schemas.outcomes import Outcomes
-from schemas.topics import PARTITIONS, TopicNames
-from streams.monitor.journal import Position, read_entry
-from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import SOURCES, Source
-from streams.monitor.snapshot import Snapshot
-from streams.runtime.loading import load
 from tests.streams.monitor.logs import NOON_MS
 from tests.streams.runtime.memory import MemoryLog, Row
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.outcomes import Outcomes
+from tidegauge.schemas.topics import PARTITIONS, TopicNames
+from tidegauge.streams.monitor.journal.journal import Position, read_entry
+from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.records import SOURCES, Source
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.runtime.loading import load
 
 PATIENCE_S = 120.0  # on a slow and busy machine; a test that passes waits for none of it
 POLL_S = 0.05

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import cloudevents, rejected
-from schemas.cloudevents import headers, stable_id
+from tidegauge.schemas import cloudevents, rejected
+from tidegauge.schemas.cloudevents import headers, stable_id
 
 
 def event_headers(time_ms: int = 1_366_243_200_123) -> cloudevents.Headers:

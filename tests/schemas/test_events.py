@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.events import (
+from tidegauge.schemas.events import (
     FeatureFrame,
     Features,
     Label,

@@ -6,10 +6,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
-from schemas.outcomes import JournalEntry, Outcomes
-from schemas.retraining import RETRAIN_TYPE, RetrainingRequest
-from schemas.windows import WINDOW_TYPE, ColumnReport, SeriesReport, WindowReport
+from tidegauge.schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
+from tidegauge.schemas.outcomes import JournalEntry, Outcomes
+from tidegauge.schemas.retraining import RETRAIN_TYPE, RetrainingRequest
+from tidegauge.schemas.windows import WINDOW_TYPE, ColumnReport, SeriesReport, WindowReport
 
 ALERT = Alert(
     incident="5f1e", revision=2, status="ongoing", kind="performance", severity="critical",

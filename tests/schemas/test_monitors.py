@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from schemas.monitors import MonitorsFile, MonitorSpec, WindowSpec, milliseconds
-from schemas.outcomes import ControlChange, Fence, JournalEntry, Outcomes
-from schemas.references import CategoryProfile, NumericProfile, Reference, SeriesProfile
+from tidegauge.schemas.monitors import MonitorsFile, MonitorSpec, WindowSpec, milliseconds
+from tidegauge.schemas.outcomes import ControlChange, Fence, JournalEntry, Outcomes
+from tidegauge.schemas.references import CategoryProfile, NumericProfile, Reference, SeriesProfile
 
 FULL = b"""
 monitors:

@@ -6,10 +6,10 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import topics
-from schemas.topics import TopicNames, check_name, configuration, partition_count
-from streams.runtime.errors import ConfigurationError
-from streams.runtime.topics import create_topics
+from tidegauge.schemas import topics
+from tidegauge.schemas.topics import TopicNames, check_name, configuration, partition_count
+from tidegauge.streams.runtime.errors import ConfigurationError
+from tidegauge.streams.runtime.topics import create_topics
 
 ROOT = Path(__file__).parent.parent.parent
 LEGAL = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-"

@@ -12,11 +12,11 @@ def pretend_cli_lacks(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     class Missing:
         def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
-            if name == "streams.cli":
+            if name == "tidegauge.streams.cli":
                 raise ModuleNotFoundError(f"No module named {module!r}", name=module)
             return None
 
-    monkeypatch.delitem(sys.modules, "streams.cli", raising=False)
+    monkeypatch.delitem(sys.modules, "tidegauge.streams.cli", raising=False)
     monkeypatch.setattr(sys, "meta_path", [Missing(), *sys.meta_path])
 
 
@@ -56,7 +56,7 @@ def test_what_a_command_imports_when_it_runs_is_told_too(
     def run() -> None:
         raise ModuleNotFoundError("No module named 'faust'", name="faust")
 
-    monkeypatch.setitem(sys.modules, "streams.cli", SimpleNamespace(main=run))
+    monkeypatch.setitem(sys.modules, "tidegauge.streams.cli", SimpleNamespace(main=run))
     with pytest.raises(SystemExit):
         main()
     assert "needs faust" in capsys.readouterr().err
@@ -65,7 +65,7 @@ def test_what_a_command_imports_when_it_runs_is_told_too(
 def test_a_missing_module_of_ours_is_not_blamed_on_the_extra(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    pretend_cli_lacks("schemas.events", monkeypatch)
+    pretend_cli_lacks("tidegauge.schemas.events", monkeypatch)
     with pytest.raises(ModuleNotFoundError):
         main()
 
@@ -73,6 +73,6 @@ def test_a_missing_module_of_ours_is_not_blamed_on_the_extra(
 def test_the_command_runs_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     cli = SimpleNamespace(main=lambda: calls.append("ran"))
-    monkeypatch.setitem(sys.modules, "streams.cli", cli)
+    monkeypatch.setitem(sys.modules, "tidegauge.streams.cli", cli)
     main()
     assert calls == ["ran"]

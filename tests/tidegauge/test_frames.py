@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tidegauge.frames as frames_module
-from schemas import events
 from tests.tidegauge.transports import Tape
 from tidegauge import Producer
 from tidegauge.frames import MAX_FEATURES, clean, encode, plain
+from tidegauge.schemas import events
 
 FRAMES: dict[str, Any] = {
     "predictions": events.PredictionFrame,

@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from schemas.monitors import FeatureSpec
-from streams.cli import columns as read
-from streams.cli.bad_rows import BadRows
-from streams.cli.options import Columns
-from streams.runtime.errors import ConfigurationError
+from tidegauge.schemas.monitors import FeatureSpec
+from tidegauge.streams.cli import columns as read
+from tidegauge.streams.cli.bad_rows import BadRows
+from tidegauge.streams.cli.options import Columns
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 NEW_YEAR_MS = 1_356_998_400_000
 NOW_MS = NEW_YEAR_MS + 86_400_000

@@ -15,14 +15,14 @@ from kafka.errors import (
 )
 from typer.testing import CliRunner
 
-from schemas.topics import TopicNames
-from streams.cli import app
-from streams.cli.alerts import moment_ms
-from streams.cli.options import addresses, columns_of, duration, topic_names
-from streams.cli.reading import EARLIEST_MS, LATEST_MS
-from streams.cli.topics import retention
-from streams.runtime import errors, worker
-from streams.runtime.settings import Settings
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.cli import app
+from tidegauge.streams.cli.alerts import moment_ms
+from tidegauge.streams.cli.options import addresses, columns_of, duration, topic_names
+from tidegauge.streams.cli.reading import EARLIEST_MS, LATEST_MS
+from tidegauge.streams.cli.topics import retention
+from tidegauge.streams.runtime import errors, worker
+from tidegauge.streams.runtime.settings import Settings
 
 HEAVY = {"aiokafka", "faust", "jgo", "kafka", "numba", "numpy", "pyarrow", "river", "yaml"}
 COLUMNS: dict[str, Any] = dict.fromkeys(
@@ -116,7 +116,7 @@ def test_an_error_of_ours_is_one_line_and_its_exit_code(
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr("streams.cli.clients.partition_counts", fail)
+    monkeypatch.setattr("tidegauge.streams.cli.clients.partition_counts", fail)
     result = run(app, ["alerts", "--wait", "0s"])
     assert result.exit_code == code
     assert result.stderr == "tidegauge: why\n"
@@ -124,7 +124,7 @@ def test_an_error_of_ours_is_one_line_and_its_exit_code(
 
 
 def test_a_fault_of_ours_is_not_dressed_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.cli.clients.partition_counts", lambda *_: {})
+    monkeypatch.setattr("tidegauge.streams.cli.clients.partition_counts", lambda *_: {})
     assert isinstance(run(app, ["alerts"]).exception, KeyError)
 
 
@@ -202,7 +202,7 @@ def test_a_label_delay_is_kept() -> None:
 
 
 def test_a_moment_is_a_date_an_age_or_a_word(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("streams.cli.alerts.time.time", lambda: 10_000.0)
+    monkeypatch.setattr("tidegauge.streams.cli.alerts.time.time", lambda: 10_000.0)
     assert [moment_ms(text) for text in ("beginning", "now")] == [EARLIEST_MS, LATEST_MS]
     assert moment_ms("2h") == 10_000_000 - 7_200_000
     november_ms = 1_793_491_200_000
@@ -295,7 +295,7 @@ def test_what_kafka_says_is_one_line_and_an_exit_code(
     def fail(_: str) -> None:
         raise raised
 
-    monkeypatch.setattr("streams.cli.clients.admin_client", fail)
+    monkeypatch.setattr("tidegauge.streams.cli.clients.admin_client", fail)
     result = run(app, ["alerts", "--brokers", "kafka:9", "--wait", "0s"])
     assert result.exit_code == code
     assert told in result.stderr

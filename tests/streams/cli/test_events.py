@@ -6,11 +6,11 @@ import orjson
 import pytest
 import typer
 
-from schemas import cloudevents, rejected
-from schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
-from schemas.retraining import RETRAIN_TYPE, RetrainingRequest
-from schemas.windows import WINDOW_TYPE, SeriesReport, WindowReport
-from streams.cli.events import NoEventError, read_event
+from tidegauge.schemas import cloudevents, rejected
+from tidegauge.schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
+from tidegauge.schemas.retraining import RETRAIN_TYPE, RetrainingRequest
+from tidegauge.schemas.windows import WINDOW_TYPE, SeriesReport, WindowReport
+from tidegauge.streams.cli.events import NoEventError, read_event
 
 DAY_MS = 86_400_000
 ALERT = Alert(

@@ -10,10 +10,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from schemas.monitors import FeatureSpec
-from streams.cli.files import read_table
-from streams.cli.options import Columns
-from streams.runtime.errors import ConfigurationError
+from tidegauge.schemas.monitors import FeatureSpec
+from tidegauge.streams.cli.files import read_table
+from tidegauge.streams.cli.options import Columns
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 Read = Callable[..., dict[str, list[Any]]]
 

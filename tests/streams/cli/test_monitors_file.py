@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
-from streams.cli.monitors_file import read_monitors
-from streams.runtime.errors import ConfigurationError
+from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
+from tidegauge.streams.cli.monitors_file import read_monitors
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 ONE = "monitors:\n  - model: fraud\n    "
 

@@ -5,11 +5,11 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from streams.cli import standing
-from streams.monitor.status import ModelStatus, OpenIncident, StreamStatus, Unattributed
-from streams.runtime.groups import Member
-from streams.runtime.overview import Heard, LastWindow, Overview, PartitionOverview
 from tests.test_docs import claimed
+from tidegauge.streams.cli import standing
+from tidegauge.streams.monitor.status import ModelStatus, OpenIncident, StreamStatus, Unattributed
+from tidegauge.streams.runtime.groups import Member
+from tidegauge.streams.runtime.overview import Heard, LastWindow, Overview, PartitionOverview
 
 HOUR_MS = 3_600_000
 NOW_MS = 500_000 * HOUR_MS  # 15 January 2027, 08:00 UTC

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.events import FeatureFrame, Label, LabelFrame, Prediction, PredictionFrame
-from schemas.monitors import LabelSpec, MonitorSpec
-from streams.cli.files import read_table
-from streams.cli.options import Columns
-from streams.cli.traffic import MESSAGE_BYTES, Traffic, read_traffic
-from streams.monitor.offline import OfflineLog
-from streams.runtime.errors import ConfigurationError
+from tidegauge.schemas.events import FeatureFrame, Label, LabelFrame, Prediction, PredictionFrame
+from tidegauge.schemas.monitors import LabelSpec, MonitorSpec
+from tidegauge.streams.cli.files import read_table
+from tidegauge.streams.cli.options import Columns
+from tidegauge.streams.cli.traffic import MESSAGE_BYTES, Traffic, read_traffic
+from tidegauge.streams.monitor.offline import OfflineLog
+from tidegauge.streams.runtime.errors import ConfigurationError
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

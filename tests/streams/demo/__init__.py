@@ -2,9 +2,9 @@
 
 from functools import cache
 
-from streams.demo.flights import Flights, read_flights
-from streams.demo.model import FlightModel
-from streams.demo.traffic import split
+from tidegauge.streams.demo.flights import Flights, read_flights
+from tidegauge.streams.demo.model import FlightModel
+from tidegauge.streams.demo.traffic import split
 
 
 @cache

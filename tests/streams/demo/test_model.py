@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from streams.demo.flights import CATEGORIES as LOGGED
-from streams.demo.flights import NUMBERS, Flights
-from streams.demo.model import CATEGORIES, RIDGE, FlightModel
-from streams.demo.traffic import split
 from tests.streams.demo import trained, year
+from tidegauge.streams.demo.flights import CATEGORIES as LOGGED
+from tidegauge.streams.demo.flights import NUMBERS, Flights
+from tidegauge.streams.demo.model import CATEGORIES, RIDGE, FlightModel
+from tidegauge.streams.demo.traffic import split
 
 
 def some_flights(late: Sequence[float]) -> Flights:

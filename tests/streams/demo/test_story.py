@@ -9,14 +9,14 @@ import orjson
 import pytest
 from rich.console import Console
 
-from schemas.alerts import Alert
-from streams.demo.flights import Flights, read_flights
-from streams.demo.show import Findings, is_injected, plan
-from streams.demo.stage import Received
-from streams.demo.traffic import shuffled, with_injected_fault
-from streams.monitor.offline import OfflineLog
-from streams.monitor.records import Output
 from tests.test_docs import claimed
+from tidegauge.schemas.alerts import Alert
+from tidegauge.streams.demo.flights import Flights, read_flights
+from tidegauge.streams.demo.show import Findings, is_injected, plan
+from tidegauge.streams.demo.stage import Received
+from tidegauge.streams.demo.traffic import shuffled, with_injected_fault
+from tidegauge.streams.monitor.offline import OfflineLog
+from tidegauge.streams.monitor.records import Output
 
 NAME = "flight-delay"
 

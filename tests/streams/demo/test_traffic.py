@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streams.demo.flights import CATEGORIES, NUMBERS, Flights, service_day
-from streams.demo.model import FlightModel
-from streams.demo.traffic import (
+from tests.streams.demo import trained, year
+from tidegauge.streams.demo.flights import CATEGORIES, NUMBERS, Flights, service_day
+from tidegauge.streams.demo.model import FlightModel
+from tidegauge.streams.demo.traffic import (
     label_frames,
     prediction_frames,
     schedule,
@@ -19,7 +20,6 @@ from streams.demo.traffic import (
     split,
     with_injected_fault,
 )
-from tests.streams.demo import trained, year
 
 HOUR_MS = 3_600_000
 NINE_UTC_MS = 1_364_806_800_000  # 1 April 2013, where a service day begins

@@ -9,14 +9,14 @@ import random
 from dataclasses import dataclass, field
 from typing import Literal
 
-from schemas.monitors import MonitorSpec
-from streams.monitor.control import control_digest
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.partition import ROW_SOURCES, Partition, PartitionSettings
-from streams.monitor.records import SOURCES, Output, Record, Source
-from streams.monitor.snapshot import Snapshot
 from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.logs import NOON_MS, Logs
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.partition import ROW_SOURCES, Partition, PartitionSettings
+from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
+from tidegauge.streams.monitor.snapshot import Snapshot
 
 Place = Literal["fold", "publish", "snapshot", "committed", "journal"]
 PLACES: tuple[Place, ...] = ("fold", "publish", "snapshot", "committed")

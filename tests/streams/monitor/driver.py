@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from schemas.monitors import MonitorSpec
-from schemas.outcomes import Outcomes
-from schemas.references import Reference
-from streams.monitor.journal import read_entry
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import SOURCES, Output, Record, Source
-from streams.monitor.snapshot import RootState, Snapshot
 from tests.streams.monitor.logs import NOON_MS, Logs
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.outcomes import Outcomes
+from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.journal.journal import read_entry
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
+from tidegauge.streams.monitor.snapshot import RootState, Snapshot
 
 SETTINGS = PartitionSettings({source: source for source in SOURCES}, 1)
 FED_BACK: tuple[Source, ...] = ("outcomes", "alerts")

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.records import SOURCES, Source
+from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.records import SOURCES, Source
 
 NOON_MS = 1_700_000_000_000
 Features = Mapping[str, Any]

@@ -9,15 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.monitors import MonitorSpec, WindowSpec
-from schemas.references import Reference
-from schemas.rejected import PREFIX
-from streams.monitor.offline import LoggedRecord, learn_reference
-from streams.monitor.partition import Partition
-from streams.monitor.records import Output, Source
-from streams.monitor.rejections import rows_in
 from tests.streams.monitor.driver import SETTINGS, Driver, published
 from tests.streams.monitor.logs import NOON_MS, frame, label, row
+from tidegauge.schemas.monitors import MonitorSpec, WindowSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.schemas.rejected import PREFIX
+from tidegauge.streams.monitor.intake.rejections import rows_in
+from tidegauge.streams.monitor.offline import LoggedRecord, learn_reference
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.records import Output, Source
 
 DAY_MS = 86_400_000
 WORDS = ["model", "id", "ids", "ts_ms", "features", "prediction", "predictions", "label", "labels"]
@@ -432,7 +432,7 @@ def test_an_incident_of_a_topic_lasts_while_a_third_of_it_is_bad() -> None:
 def test_more_model_versions_than_can_be_watched_are_rejected(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streams.monitor.rows.MAX_MODELS", 2)
+    monkeypatch.setattr("tidegauge.streams.monitor.rows.MAX_MODELS", 2)
     driver = Driver()
     values = [row(f"m{n}", "x", 5, {"a": 1}, 0.5) for n in (1, 2, 3, 1)]
     driver.fold("predictions", [record(n, value) for n, value in enumerate(values)])

@@ -8,21 +8,21 @@ import msgspec
 import numpy as np
 import pytest
 
-from schemas.alerts import Alert
-from schemas.monitors import DetectorSpec, MonitorSpec, ReferenceSpec, WindowSpec
-from schemas.references import Reference
-from schemas.topics import OUTPUT_BYTES
-from schemas.windows import WindowReport
-from streams.monitor.bounds import MAX_BYTES, bounded, size
-from streams.monitor.columns import MAX_NAME, MAX_WATCHED
-from streams.monitor.incidents import LISTED
-from streams.monitor.journal import read_entry
-from streams.monitor.offline import LoggedRecord, OfflineLog
-from streams.monitor.partition import Partition
-from streams.monitor.records import Output
-from streams.monitor.trial import MAX_BYTES as MAX_CONTROL
 from tests.streams.monitor.driver import SETTINGS, Driver, published
 from tests.streams.monitor.logs import NOON_MS
+from tidegauge.schemas.alerts import Alert
+from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.schemas.topics import OUTPUT_BYTES
+from tidegauge.schemas.windows import WindowReport
+from tidegauge.streams.monitor.bounds import MAX_BYTES, bounded, size
+from tidegauge.streams.monitor.control.dry_run import MAX_BYTES as MAX_CONTROL
+from tidegauge.streams.monitor.intake.columns import MAX_NAME, MAX_WATCHED
+from tidegauge.streams.monitor.journal.journal import read_entry
+from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.verdict.incidents import LISTED
 
 WIDE = "\U0001f600"  # four bytes in UTF-8, one character
 SPEC = MonitorSpec(

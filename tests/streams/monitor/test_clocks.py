@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
-from streams.monitor.offline import OfflineLog
 from tests.streams.monitor.driver import published
 from tests.streams.monitor.logs import label, row
+from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor.offline import OfflineLog
 
 HOUR_MS = 3_600_000
 YEAR_9999_MS = 253_402_300_799_999

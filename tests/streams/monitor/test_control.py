@@ -6,23 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.monitors import (
-    BudgetSpec,
-    DetectorSpec,
-    EffectSpec,
-    FeatureSpec,
-    LabelSpec,
-    MonitorSpec,
-    RetrainingSpec,
-    WindowSpec,
-)
-from schemas.references import Reference
-from streams.monitor.control import control_digest
-from streams.monitor.drift import DriftMonitor
-from streams.monitor.offline import LoggedRecord, OfflineLog, learn_reference
-from streams.monitor.partition import Partition
-from streams.monitor.performance import PerformanceMonitor
-from streams.monitor.retraining import Retraining, read_alert
 from tests.streams.monitor.driver import SETTINGS, Driver
 from tests.streams.monitor.logs import row
 from tests.streams.monitor.traffic import (
@@ -34,6 +17,23 @@ from tests.streams.monitor.traffic import (
     new_country,
     traffic,
 )
+from tidegauge.schemas.monitors import (
+    BudgetSpec,
+    DetectorSpec,
+    EffectSpec,
+    FeatureSpec,
+    LabelSpec,
+    MonitorSpec,
+    RetrainingSpec,
+    WindowSpec,
+)
+from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog, learn_reference
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.verdict.drift import DriftMonitor
+from tidegauge.streams.monitor.verdict.performance import PerformanceMonitor
+from tidegauge.streams.monitor.verdict.retraining import Retraining, read_alert
 
 
 def changed(**fields: Any) -> MonitorSpec:

@@ -6,7 +6,11 @@ from collections import Counter
 import msgspec
 import pytest
 
-from schemas.monitors import (
+from tests.streams.monitor.crashes import PLACES, Broker, CrashError, Place, Worker
+from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal, pairs, pieces
+from tests.streams.monitor.logs import NOON_MS, busy_logs, label, row
+from tests.streams.monitor.test_crashes import by_id, dead_letters
+from tidegauge.schemas.monitors import (
     EffectSpec,
     FeatureSpec,
     LabelSpec,
@@ -14,14 +18,10 @@ from schemas.monitors import (
     ReferenceSpec,
     WindowSpec,
 )
-from streams.monitor.control import control, control_digest
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.partition import Partition
-from streams.monitor.records import SOURCES, Record, Source
-from tests.streams.monitor.crashes import PLACES, Broker, CrashError, Place, Worker
-from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal, pairs, pieces
-from tests.streams.monitor.logs import NOON_MS, busy_logs, label, row
-from tests.streams.monitor.test_crashes import by_id, dead_letters
+from tidegauge.streams.monitor.control.control import control, control_digest
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.records import SOURCES, Record, Source
 
 INPUTS: tuple[Source, ...] = ("predictions", "features", "labels")
 CHANGES, KILLS, FOLDS, GROWTHS = 100, 75, 900, 300  # some kills come before the one before

@@ -10,13 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.monitors import EffectSpec, MonitorSpec, WindowSpec
-from schemas.outcomes import Outcomes
-from streams.monitor.journal import Position, read_entry
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import SOURCES, Output, Source
-from streams.monitor.snapshot import Snapshot
 from tests.streams.monitor.crashes import (
     PLACES,
     Broker,
@@ -29,6 +22,13 @@ from tests.streams.monitor.crashes import (
 )
 from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal
 from tests.streams.monitor.logs import SPECS, Logs, busy_logs, label, row
+from tidegauge.schemas.monitors import EffectSpec, MonitorSpec, WindowSpec
+from tidegauge.schemas.outcomes import Outcomes
+from tidegauge.streams.monitor.journal.journal import Position, read_entry
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.records import SOURCES, Output, Source
+from tidegauge.streams.monitor.snapshot import Snapshot
 
 SEED = 1
 CHANGES = {

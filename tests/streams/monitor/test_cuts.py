@@ -11,11 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.monitors import DetectorSpec
-from streams.monitor.learning import Sample
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.records import Source
-from streams.monitor.snapshot import RootState
 from tests.streams.monitor.driver import (
     Driver,
     assert_equal,
@@ -27,6 +22,11 @@ from tests.streams.monitor.driver import (
     rejected,
 )
 from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, frame, label, row
+from tidegauge.schemas.monitors import DetectorSpec
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.monitor.snapshot import RootState
+from tidegauge.streams.monitor.verdict.learning import Sample
 
 DAY_MS = 86_400_000
 SEEDS = (1, 2, 3)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from streams.monitor.columns import Columns
-from streams.monitor.decoding import BatchReader
-from streams.monitor.offline import LoggedRecord
 from tests.streams.monitor.logs import row
+from tidegauge.streams.monitor.intake.columns import Columns
+from tidegauge.streams.monitor.intake.decoding import BatchReader
+from tidegauge.streams.monitor.offline import LoggedRecord
 
 KEYS = {("a", ""), ("b", "")}
 

@@ -7,10 +7,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
-from streams.monitor.offline import OfflineLog, learn_reference
-from streams.monitor.partition import Partition
-from streams.monitor.series import LEAST_ROWS
 from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.traffic import (
     MINUTE_MS,
@@ -30,6 +26,10 @@ from tests.streams.monitor.traffic import (
     traffic,
     wrong_unit,
 )
+from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
+from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.series.series import LEAST_ROWS
 
 QUIET = 20  # windows after the reference, before a fault
 BEGINS = REFERENCE + QUIET

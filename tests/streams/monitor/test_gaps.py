@@ -1,11 +1,11 @@
 import msgspec
 import pytest
 
-from schemas.alerts import Alert
-from schemas.outcomes import Gap
-from streams.monitor.journal import read_entry
-from streams.monitor.offline import OfflineLog
 from tests.streams.monitor.logs import NOON_MS, row
+from tidegauge.schemas.alerts import Alert
+from tidegauge.schemas.outcomes import Gap
+from tidegauge.streams.monitor.journal.journal import read_entry
+from tidegauge.streams.monitor.offline import OfflineLog
 
 
 def log_with_a_gap() -> tuple[OfflineLog, bytes]:

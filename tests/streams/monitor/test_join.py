@@ -10,17 +10,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.outcomes import LabelReport
-from streams.monitor import join as module
-from streams.monitor.block import Block
-from streams.monitor.join import GRACE_MS, Join, Mark, Pair, Prediction, kept_ms
-from streams.monitor.journal import JournalWriter
-from streams.monitor.label_tally import Label, LabelRecord
-from streams.monitor.partition import predictions_by_model
-from streams.monitor.watermark import BLOCK, STEPS, Watermark
 from tests.oracles import join as oracle
 from tests.oracles.join import Event, Found
 from tests.streams.monitor.logs import NOON_MS
+from tidegauge.schemas.outcomes import LabelReport
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.join import join as module
+from tidegauge.streams.monitor.join.join import GRACE_MS, Join, Mark, Pair, Prediction, kept_ms
+from tidegauge.streams.monitor.join.label_tally import Label, LabelRecord
+from tidegauge.streams.monitor.join.watermark import BLOCK, STEPS, Watermark
+from tidegauge.streams.monitor.journal.journal import JournalWriter
+from tidegauge.streams.monitor.partition import predictions_by_model
 
 EVER = 1 << 60
 DAY_MS = 86_400_000

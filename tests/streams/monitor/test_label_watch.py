@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from schemas.outcomes import LabelCounts, LabelReport
-from streams.monitor.journal import read_entry
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.partition import PartitionSettings
 from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal, by_monitor, published
 from tests.streams.monitor.logs import NOON_MS, SPECS, frame, label, row
+from tidegauge.schemas.outcomes import LabelCounts, LabelReport
+from tidegauge.streams.monitor.journal.journal import read_entry
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.partition import PartitionSettings
 
 DAY_MS = 86_400_000
 
@@ -191,7 +191,7 @@ def test_where_batches_are_cut_changes_no_report(size: int) -> None:
 def test_of_too_many_models_the_one_whose_labels_came_longest_ago_is_watched_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streams.monitor.partition.MAX_STORES", 3)
+    monkeypatch.setattr("tidegauge.streams.monitor.partition.MAX_STORES", 3)
     found = Driver()
     for n in range(5):
         values = [label(f"m{n}", str(k), NOON_MS, 1) for k in range(100)]

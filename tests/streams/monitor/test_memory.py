@@ -6,14 +6,14 @@ import msgspec
 import numpy as np
 import pytest
 
-from schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
-from streams.monitor import learning
-from streams.monitor.columns import Columns, infer
-from streams.monitor.decoding import INTAKE_BYTES
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.windows import Window, dated
 from tests.streams.monitor.driver import Driver, published
 from tests.streams.monitor.logs import NOON_MS, row
+from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor.intake.columns import Columns, infer
+from tidegauge.streams.monitor.intake.decoding import INTAKE_BYTES
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.verdict import learning
+from tidegauge.streams.monitor.windows.window import Window, dated
 
 DAY_MS = 86_400_000
 

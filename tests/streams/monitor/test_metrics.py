@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from river import metrics
 
-from detectors.statistics.columns import ColumnStatistics
-from streams.monitor.metrics import (
+from tidegauge.detectors.statistics.columns import ColumnStatistics
+from tidegauge.streams.monitor.verdict.metrics import (
     CLASSIFICATION,
     OUTCOME_COLUMNS,
     REGRESSION,

@@ -5,9 +5,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.monitors import FeatureSpec, MonitorSpec, WindowSpec
-from streams.monitor.offline import OfflineLog, learn_reference
-from streams.monitor.records import Source
+from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, WindowSpec
+from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
+from tidegauge.streams.monitor.records import Source
 
 SPEC = MonitorSpec(
     model="m",

@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from schemas.outcomes import Outcomes
-from streams.monitor.journal import read_entry
-from streams.monitor.offline import OfflineLog
-from streams.monitor.records import Source
 from tests.streams.monitor.logs import label, row
+from tidegauge.schemas.outcomes import Outcomes
+from tidegauge.streams.monitor.journal.journal import read_entry
+from tidegauge.streams.monitor.offline import OfflineLog
+from tidegauge.streams.monitor.records import Source
 
 LABELS = np.random.default_rng(4).permutation(40).tolist()
 

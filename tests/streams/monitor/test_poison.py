@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from schemas.outcomes import Poison
-from streams.monitor.block import Block
-from streams.monitor.drift import DriftMonitor
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.partition import Partition
-from streams.monitor.performance import PerformanceMonitor
-from streams.monitor.poison import MAX_ALONE, FoldError
-from streams.monitor.records import Source
-from streams.monitor.snapshot import Snapshot
 from tests.streams.monitor.driver import SETTINGS, Driver, by_monitor, pairs, published
 from tests.streams.monitor.logs import NOON_MS, label, row
+from tidegauge.schemas.outcomes import Poison
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.journal.poison import MAX_ALONE, FoldError
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.monitor.verdict.drift import DriftMonitor
+from tidegauge.streams.monitor.verdict.performance import PerformanceMonitor
 
 BAD = 666.0
 

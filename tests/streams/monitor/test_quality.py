@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.records import Source
 from tests.streams.monitor.driver import Driver, published
 from tests.streams.monitor.logs import NOON_MS, frame, label, row
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.records import Source
 
 
 def fold(values: list[bytes], source: Source = "predictions", batch: int = 10_000) -> Driver:

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.monitors import FeatureSpec, LabelSpec, MonitorSpec, WindowSpec
-from schemas.outcomes import Outcomes
-from streams.monitor.control import control_digest
-from streams.monitor.journal import Position, read_entry
-from streams.monitor.offline import LoggedRecord, OfflineLog
-from streams.monitor.partition import Partition
-from streams.monitor.records import SOURCES, Source
 from tests.oracles.join import Event, Found, pairs
 from tests.streams.monitor.crashes import PLACES, Broker, CrashError, Place, Worker, script
 from tests.streams.monitor.logs import Logs, frame, label, row
+from tidegauge.schemas.monitors import FeatureSpec, LabelSpec, MonitorSpec, WindowSpec
+from tidegauge.schemas.outcomes import Outcomes
+from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.journal.journal import Position, read_entry
+from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.records import SOURCES, Source
 
 PLAIN = MonitorSpec(model="m", windows=WindowSpec(rows=50))
 

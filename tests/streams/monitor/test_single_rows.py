@@ -6,9 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from schemas.monitors import DetectorSpec, MonitorSpec, ReferenceSpec, WindowSpec
-from streams.monitor.offline import OfflineLog
 from tests.streams.monitor.traffic import REFERENCE, SPEC, Fault, Traffic, traffic
+from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor.offline import OfflineLog
 
 HOUR_MS = 3_600_000
 

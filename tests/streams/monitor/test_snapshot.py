@@ -6,15 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.monitors import EffectSpec, MonitorSpec
-from streams.monitor.control import control
-from streams.monitor.offline import LoggedRecord
-from streams.monitor.partition import Partition
-from streams.monitor.records import Source
-from streams.monitor.rows import RowMonitors
-from streams.monitor.snapshot import RETRAINING, Snapshot
 from tests.streams.monitor.driver import FED_BACK, SETTINGS, Driver, pieces
 from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, label, row
+from tidegauge.schemas.monitors import EffectSpec, MonitorSpec
+from tidegauge.streams.monitor.control.control import control
+from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.monitor.rows import RowMonitors
+from tidegauge.streams.monitor.snapshot import RETRAINING, Snapshot
 
 INPUTS: tuple[Source, ...] = ("predictions", "features", "labels")
 
@@ -116,7 +116,7 @@ def test_a_label_writes_the_model_that_it_pairs_with_alone() -> None:
 def test_rows_that_make_another_model_s_be_forgotten_write_both(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("streams.monitor.join.MAX_HELD", 240)
+    monkeypatch.setattr("tidegauge.streams.monitor.join.join.MAX_HELD", 240)
     driver = many(2, 120)
     assert one(driver, "labels", label("m3", "x", NOON_MS, 1.0)) == {("m0", ""), ("m3", "")}
 

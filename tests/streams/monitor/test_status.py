@@ -5,11 +5,17 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
-from streams.monitor.offline import OfflineLog
-from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import SOURCES
-from streams.monitor.status import ModelStatus, StreamStatus, merge, model_statuses, unattributed
+from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor.offline import OfflineLog
+from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.records import SOURCES
+from tidegauge.streams.monitor.status import (
+    ModelStatus,
+    StreamStatus,
+    merge,
+    model_statuses,
+    unattributed,
+)
 
 SPEC = MonitorSpec(
     model="fraud",

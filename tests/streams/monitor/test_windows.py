@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.monitors import WindowSpec
-from streams.monitor.block import Ints
-from streams.monitor.windows import Window, cut, dated
 from tests.oracles import windows as oracle
+from tidegauge.schemas.monitors import WindowSpec
+from tidegauge.streams.monitor.intake.block import Ints
+from tidegauge.streams.monitor.windows.window import Window, cut, dated
 
 few = settings(derandomize=True, deadline=None, max_examples=150)
 cuts = st.lists(st.integers(0, 60), max_size=8)

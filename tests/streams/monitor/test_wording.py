@@ -1,8 +1,8 @@
 import msgspec
 import pytest
 
-from schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
-from streams.monitor import wording
+from tidegauge.schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
+from tidegauge.streams.monitor.verdict import wording
 
 NOON_MS = 1_366_286_400_000  # 18 Apr 2013
 

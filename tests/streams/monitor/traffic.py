@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
-from streams.monitor.offline import OfflineLog
-from streams.monitor.records import Source
+from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor.offline import OfflineLog
+from tidegauge.streams.monitor.records import Source
 
 ROWS = 50  # a window, and a frame
 REFERENCE = 40  # windows

@@ -7,15 +7,15 @@ from typing import Any
 
 import msgspec
 
-from schemas.monitors import MonitorSpec
-from schemas.references import Reference
-from streams.monitor.columns import RowSource
-from streams.monitor.control import control_digest
-from streams.monitor.poison import FoldError
-from streams.monitor.records import SOURCES, Folded, Output, Record, Source
-from streams.monitor.snapshot import Snapshot
-from streams.runtime.control import ControlTables
-from streams.runtime.cores import Cores, Rebuilt
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.intake.columns import RowSource
+from tidegauge.streams.monitor.journal.poison import FoldError
+from tidegauge.streams.monitor.records import SOURCES, Folded, Output, Record, Source
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.runtime.control import ControlTables
+from tidegauge.streams.runtime.cores import Cores, Rebuilt
 
 MODEL = ("m", "")
 

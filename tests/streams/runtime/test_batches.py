@@ -10,8 +10,8 @@ from aiokafka.consumer import fetcher as theirs
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.memory_records import MemoryRecords
 
-from streams.runtime import batches
-from streams.runtime.batches import PartitionRecords, Records
+from tidegauge.streams.runtime import batches
+from tidegauge.streams.runtime.batches import PartitionRecords, Records
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from streams.runtime import consumer as module
-from streams.runtime.consumer import Consumer
+from tidegauge.streams.runtime import consumer as module
+from tidegauge.streams.runtime.consumer import Consumer
 
 
 async def confirmed() -> bool:

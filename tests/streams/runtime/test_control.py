@@ -6,11 +6,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.monitors import DetectorSpec, MonitorSpec, WindowSpec
-from schemas.references import Reference, SeriesProfile
-from streams.runtime.clients import LogEnds
-from streams.runtime.control import MAX_BYTES, ControlReader, ControlTables
 from tests.streams.runtime.memory import Row
+from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, WindowSpec
+from tidegauge.schemas.references import Reference, SeriesProfile
+from tidegauge.streams.runtime.clients import LogEnds
+from tidegauge.streams.runtime.control import MAX_BYTES, ControlReader, ControlTables
 
 SPEC = MonitorSpec(model="fraud", threshold=0.9)
 

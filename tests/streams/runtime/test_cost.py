@@ -5,14 +5,14 @@ from collections.abc import Callable
 
 import pytest
 
-from streams.monitor.partition import Partition, PartitionSettings
-from streams.monitor.records import SOURCES, Source
-from streams.runtime.ledger import Fetch, Ledger
-from streams.runtime.loading import load
-from streams.runtime.outbox import Outbox
-from streams.runtime.restore import Restored
 from tests.streams.monitor.logs import NOON_MS, frame, row
 from tests.streams.runtime.memory import MemoryControl, MemoryOffsets, MemoryProducer, Row
+from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.records import SOURCES, Source
+from tidegauge.streams.runtime.ledger import Fetch, Ledger
+from tidegauge.streams.runtime.loading import load
+from tidegauge.streams.runtime.outbox import Outbox
+from tidegauge.streams.runtime.restore import Restored
 
 TICK_S = 0.5
 SETTINGS = PartitionSettings({source: source for source in SOURCES}, 1)

@@ -12,12 +12,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from streams.monitor.partition import Partition
-from streams.monitor.snapshot import Snapshot
-from streams.runtime.errors import StateError
-from streams.runtime.loading import load
-from streams.runtime.snapshots import CHUNK_BYTES, SnapshotWriter
-from streams.runtime.state_log import (
+from tests.streams.monitor.driver import SETTINGS
+from tests.streams.runtime.memory import MemoryLog, Row
+from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.runtime.errors import StateError
+from tidegauge.streams.runtime.loading import load
+from tidegauge.streams.runtime.snapshots import CHUNK_BYTES, SnapshotWriter
+from tidegauge.streams.runtime.state_log import (
     CHUNK,
     HEADER,
     MAGIC,
@@ -27,8 +29,6 @@ from streams.runtime.state_log import (
     WHOLE,
     chunk_key,
 )
-from tests.streams.monitor.driver import SETTINGS
-from tests.streams.runtime.memory import MemoryLog, Row
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "state-layout-1.bin"
 LARGE = bytes(range(256)) * (2 * CHUNK_BYTES // 256 + 1)  # three chunks

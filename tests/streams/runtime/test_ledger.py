@@ -6,13 +6,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.monitors import MonitorSpec
-from streams.monitor.control import control_digest
-from streams.monitor.records import SOURCES, Output, Record
-from streams.runtime import ledger
-from streams.runtime.ledger import Fetch, Ledger
-from streams.runtime.outbox import Outbox
-from streams.runtime.restore import Restored, SupersededError
 from tests.streams.runtime.memory import (
     CountingCore,
     MemoryControl,
@@ -21,6 +14,13 @@ from tests.streams.runtime.memory import (
     Row,
     rows,
 )
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.records import SOURCES, Output, Record
+from tidegauge.streams.runtime import ledger
+from tidegauge.streams.runtime.ledger import Fetch, Ledger
+from tidegauge.streams.runtime.outbox import Outbox
+from tidegauge.streams.runtime.restore import Restored, SupersededError
 
 TOPICS = {"windows": "windows", "outcomes": "outcomes", "state": "state"}
 

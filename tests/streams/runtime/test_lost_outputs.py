@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from streams.monitor.control import control_digest
-from streams.runtime.ledger import Fetch
 from tests.streams.runtime.memory import MemoryProducer, rows
 from tests.streams.runtime.test_ledger import World
+from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.runtime.ledger import Fetch
 
 FAULTS = ("refused at once", "refused later", "cancelled")
 POINTS = range(12)  # more than the sends of a run

@@ -9,8 +9,8 @@ import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from aiokafka.protocol.group import HeartbeatRequest, JoinGroupRequest
 
-from streams.runtime.errors import InstanceTakenError, MembershipError
-from streams.runtime.membership import FENCED_INSTANCE_ID, StaticHeartbeat, guard
+from tidegauge.streams.runtime.errors import InstanceTakenError, MembershipError
+from tidegauge.streams.runtime.membership import FENCED_INSTANCE_ID, StaticHeartbeat, guard
 
 UNKNOWN_MEMBER_ID = 25
 JOIN = JoinGroupRequest("g", 10_000, 10_000, "", "me", "consumer", [])

@@ -4,17 +4,17 @@ from contextlib import nullcontext
 
 import pytest
 
-from schemas.topics import TopicNames
-from streams.monitor.records import SOURCES
-from streams.runtime import preflight
-from streams.runtime.errors import (
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.monitor.records import SOURCES
+from tidegauge.streams.runtime import preflight
+from tidegauge.streams.runtime.errors import (
     BrokerUnreachableError,
     ConfigurationError,
     TopicMissingError,
     WorkerError,
 )
-from streams.runtime.groups import Member
-from streams.runtime.preflight import check_group, watch_groups, when_there
+from tidegauge.streams.runtime.groups import Member
+from tidegauge.streams.runtime.preflight import check_group, watch_groups, when_there
 
 
 @pytest.fixture(autouse=True)

@@ -4,13 +4,13 @@ from typing import cast
 
 import pytest
 
-from streams.monitor.records import SOURCES, Output, Source
-from streams.monitor.snapshot import Snapshot
-from streams.runtime.errors import StateError
-from streams.runtime.outbox import Outbox
-from streams.runtime.restore import Restored, Restorer, SupersededError
-from streams.runtime.snapshots import SnapshotWriter
 from tests.streams.runtime.memory import CORES, CountingCore, MemoryLog, MemoryProducer
+from tidegauge.streams.monitor.records import SOURCES, Output, Source
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.runtime.errors import StateError
+from tidegauge.streams.runtime.outbox import Outbox
+from tidegauge.streams.runtime.restore import Restored, Restorer, SupersededError
+from tidegauge.streams.runtime.snapshots import SnapshotWriter
 
 
 @dataclass

@@ -1,5 +1,5 @@
-from schemas.topics import TopicNames
-from streams.runtime.settings import Settings
+from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.runtime.settings import Settings
 
 
 def group(topics: TopicNames, name: str = "") -> str:

@@ -3,12 +3,12 @@ import struct
 
 import pytest
 
-from streams.monitor.snapshot import Snapshot
-from streams.runtime.errors import StateError
-from streams.runtime.loading import GAP, Loaded, load
-from streams.runtime.snapshots import CHUNK_BYTES, SnapshotWriter
-from streams.runtime.state_log import HEADER, SNAPSHOT_KEY, part_key, root_key
 from tests.streams.runtime.memory import MemoryLog, Row
+from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.runtime.errors import StateError
+from tidegauge.streams.runtime.loading import GAP, Loaded, load
+from tidegauge.streams.runtime.snapshots import CHUNK_BYTES, SnapshotWriter
+from tidegauge.streams.runtime.state_log import HEADER, SNAPSHOT_KEY, part_key, root_key
 
 LARGE = random.Random(1).randbytes(2 * CHUNK_BYTES + 1000)  # three chunks
 MODEL = random.Random(2).randbytes(20_000)

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from streams.runtime import unreachable as module
-from streams.runtime.unreachable import listens, speaks_tls, unreachable
+from tidegauge.streams.runtime import unreachable as module
+from tidegauge.streams.runtime.unreachable import listens, speaks_tls, unreachable
 
 
 @contextlib.contextmanager

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streams.runtime import watchdog
-from streams.runtime.watchdog import Progress, Watchdog, compared
+from tidegauge.streams.runtime import watchdog
+from tidegauge.streams.runtime.watchdog import Progress, Watchdog, compared
 
 
 def test_a_source_that_moves_or_has_nothing_to_read_is_not_stalled() -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from faust.worker import Worker
 
-from streams.runtime import worker as module
-from streams.runtime.app import create_app
-from streams.runtime.errors import InstanceTakenError, StateError
-from streams.runtime.settings import Settings
-from streams.runtime.worker import LimitedWorker, LogFormat, Repeats
+from tidegauge.streams.runtime import worker as module
+from tidegauge.streams.runtime.app import create_app
+from tidegauge.streams.runtime.errors import InstanceTakenError, StateError
+from tidegauge.streams.runtime.settings import Settings
+from tidegauge.streams.runtime.worker import LimitedWorker, LogFormat, Repeats
 
 
 def record(name: str, message: str, error: Exception | None = None) -> logging.LogRecord:
@@ -29,7 +29,7 @@ def test_a_library_that_says_the_same_again_and_again_is_shown_once_in_ten_secon
         shown += [second] * repeats.filter(record("aiokafka", "Unable connect"))
     assert shown == [0, 10, 20]
     assert repeats.filter(record("aiokafka", "something else"))
-    assert all(repeats.filter(record("streams.runtime.ledger", "ours")) for _ in range(3))
+    assert all(repeats.filter(record("tidegauge.streams.runtime.ledger", "ours")) for _ in range(3))
 
 
 @pytest.mark.parametrize(("error", "lines"), [(StateError("says it"), 1), (KeyError("bug"), 2)])

@@ -1,0 +1,1 @@
+"""Specs and references: what a model version is watched with."""

@@ -1,0 +1,51 @@
+"""Can a model be watched with this spec and this reference? Tried before anything depends on it."""
+
+import msgspec
+
+from tidegauge.detectors.registry import DETECTORS
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.control.control import control
+from tidegauge.streams.monitor.verdict.drift import DriftMonitor
+from tidegauge.streams.monitor.verdict.incidents import Origin
+from tidegauge.streams.monitor.verdict.learning import watched_columns
+from tidegauge.streams.monitor.verdict.performance import PerformanceMonitor
+
+LARGEST = 1_000_000  # of a detector's parameters: counts must fit
+MAX_STATE = 64 * 1_048_576  # bytes that the detectors of one spec may take, all series together
+MAX_BYTES = 900_000  # of a spec, and of a reference, as the journal writes them: it holds both
+
+
+def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None:
+    """Raise ValueError, with what is wrong, unless monitors can be made of these.
+
+    What a schema cannot say: a detector's own parameters, and whether a reference's parts fit.
+    """
+    for name, part in (("spec", spec), ("reference", reference)):
+        if (size := len(msgspec.json.encode(part))) > MAX_BYTES:
+            raise ValueError(
+                f"{name}: expected at most {MAX_BYTES} bytes in the journal, got {size}"
+            )
+    taken = 0
+    for place, chosen in enumerate(spec.detectors if spec is not None else ()):
+        try:
+            numbers = [v for v in chosen.parameters.values() if not isinstance(v, str)]
+            if any(abs(number) > LARGEST for number in numbers):
+                raise ValueError(f"expected parameters of at most {LARGEST:,}")
+            taken += DETECTORS[chosen.kind](1, **chosen.parameters).nbytes * len(chosen.series)
+            if taken > MAX_STATE:
+                raise ValueError(f"expected detectors of {MAX_STATE} bytes at most, got {taken}")
+        except (ValueError, TypeError) as fault:
+            raise ValueError(f"{fault} - at `$.detectors[{place}].parameters`") from None
+    if reference is None:
+        return
+    held = control(reference.model, spec, reference)
+    columns = watched_columns(reference, held.spec.features)
+    origin = Origin(reference.model, "", "predictions", "", 0, held.spec.retraining, 0)
+    try:
+        drift = DriftMonitor(origin, held, columns, share=1.0)
+        PerformanceMonitor(origin, held, share=1.0)
+    except (ValueError, LookupError) as fault:
+        raise ValueError(f"a reference that cannot be watched with: {fault!r}") from None
+    if drift.judge is None:
+        raise ValueError("a reference that cannot be watched with: expected 3 windows or more")

@@ -1,0 +1,1 @@
+"""What no input log holds, written down."""

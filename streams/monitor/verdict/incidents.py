@@ -1,0 +1,292 @@
+"""Incidents: what moves together is one, with a stable id, from its start to its end."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from tidegauge.schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
+from tidegauge.schemas.cloudevents import headers, stable_id
+from tidegauge.schemas.events import within_calendar
+from tidegauge.schemas.monitors import RetrainingSpec, milliseconds
+from tidegauge.schemas.references import version_name
+from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.series.series import NIL, PROVISIONAL_WINDOWS
+from tidegauge.streams.monitor.verdict import wording
+from tidegauge.streams.monitor.verdict.watch import Place, Verdicts
+from tidegauge.streams.monitor.windows.window import Window
+
+JOIN = 7  # windows after its latest alarm in which a further series joins an incident
+QUALITY = ("missing", "unseen", *NIL)
+LISTED = 50  # series of an incident in a message
+CRITICAL = 4.0  # gates: an effect this large is critical
+
+MonitorSource = Literal["predictions", "features", "labels", "outcomes"]
+Kind = Literal["drift", "performance", "quality"]
+
+
+class Incident(msgspec.Struct):
+    """One open incident."""
+
+    id: str
+    kind: Kind
+    since_ms: int
+    latest: int  # window of its latest alarm
+    alarms: dict[str, SeriesAlarm]
+    revision: int = 0
+    first_offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Whose alerts these are, and where their evidence lies."""
+
+    model: str
+    version: str
+    source: MonitorSource
+    topic: str  # of the evidence
+    partition: int
+    retraining: RetrainingSpec
+    reference_windows: int
+
+    @property
+    def name(self) -> str:
+        """Return what to call it: the model version, or a topic's partition."""
+        if self.model:
+            return version_name(self.model, self.version)
+        return f"{self.topic}[{self.partition}]"
+
+
+class Incidents:
+    """Turns alarms of series into incidents, and incidents into alerts.
+
+    A series that fires within 7 windows of an incident's latest alarm joins it, and so does one of
+    the same feature, or of outcomes, for as long as the incident is open. (Any series for as long:
+    then a shift of season that lasts for months would swallow every fault.)
+    """
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.open: list[Incident] = []
+
+    def update(
+        self,
+        verdicts: Verdicts,
+        window: Window,
+        context: Callable[[int], Mapping[str, Figure]],
+        place: Callable[[int], Place],
+    ) -> list[Output]:
+        """Return the alerts that one closed window gives rise to."""
+        outputs = []
+        if verdicts.fired:
+            incident = self._join(verdicts.fired, window)
+            status: Literal["firing", "ongoing"] = "ongoing" if incident.revision else "firing"
+            incident.first_offset = place(incident.since_ms).first_offset
+            outputs.append(self._tell(incident, status, window, context, place))
+        for incident in self.open:
+            grown = [alarm for alarm in verdicts.worse if alarm.series in incident.alarms]
+            if grown:
+                incident.alarms |= {alarm.series: alarm for alarm in grown}
+                outputs.append(self._tell(incident, "ongoing", window, context, place))
+        for incident in list(self.open):
+            self._resolve(incident, verdicts.resolved, window.last_ts_ms)
+            if all(alarm.resolved_ms is not None for alarm in incident.alarms.values()):
+                outputs.append(self._tell(incident, "resolved", window, context, place))
+                self.open.remove(incident)
+        return outputs
+
+    def supersede(
+        self,
+        window: Window,
+        context: Callable[[int], Mapping[str, Figure]],
+        place: Callable[[int], Place],
+    ) -> list[Output]:
+        """Return the alerts that close what is open, as the model is watched anew from here."""
+        outputs = []
+        for incident in self.open:
+            self._resolve(incident, list(incident.alarms), window.last_ts_ms)
+            outputs.append(self._tell(incident, "resolved", window, context, place, "superseded"))
+        self.open = []
+        return outputs
+
+    def _join(self, fired: list[SeriesAlarm], window: Window) -> Incident:
+        alarms = {alarm.series: alarm for alarm in by_size(fired)}
+        for incident in self.open:
+            if window.index - incident.latest <= JOIN or self._same(incident, fired):
+                incident.alarms |= alarms
+                incident.latest = window.index
+                return incident
+        first = next(iter(alarms.values()))
+        origin = self.origin
+        incident = Incident(
+            stable_id(
+                origin.model, origin.version, origin.source, origin.partition,
+                first.series, first.detector, window.index, window.last_offset,
+            ),
+            _kind(origin.source, first),
+            min(alarm.since_ms for alarm in fired),
+            window.index,
+            alarms,
+        )  # fmt: skip
+        self.open.append(incident)
+        return incident
+
+    def _same(self, incident: Incident, fired: list[SeriesAlarm]) -> bool:
+        """Return whether an open incident is about the same thing as what fired."""
+        features = {alarm.feature for alarm in incident.alarms.values()}
+        return self.origin.source == "outcomes" or any(a.feature in features for a in fired)
+
+    def _resolve(self, incident: Incident, names: list[str], at_ms: int) -> None:
+        for name in names:
+            alarm = incident.alarms.get(name)
+            if alarm is not None and alarm.resolved_ms is None:
+                incident.alarms[name] = msgspec.structs.replace(alarm, resolved_ms=at_ms)
+
+    def _tell(
+        self,
+        incident: Incident,
+        status: Literal["firing", "ongoing", "resolved"],
+        window: Window,
+        context: Callable[[int], Mapping[str, Figure]],
+        place: Callable[[int], Place],
+        ending: Literal["calm", "superseded"] = "calm",
+    ) -> Output:
+        incident.revision += 1
+        origin, alarms = self.origin, by_size(list(incident.alarms.values()))
+        name = origin.name
+        over, figures = status == "resolved", context(incident.since_ms)
+        critical = any(abs(a.effect) >= CRITICAL * a.gate for a in alarms)
+        severity: Literal["warning", "critical"] = "critical" if critical else "warning"
+        if ending == "superseded":
+            title = f"{name}: closed, as a new spec or reference holds from here"
+            todo = "Nothing: the model is watched anew."
+        elif over:
+            title = wording.resolution(name, alarms, window.last_ts_ms)
+            todo = "Nothing: the incident is over."
+        else:
+            title = wording.title(name, alarms, figures, incident.since_ms)
+            todo = wording.advice(incident.kind, alarms, incident.since_ms)
+        alert = Alert(
+            incident=incident.id,
+            revision=incident.revision,
+            status=status,
+            kind=incident.kind,
+            severity=severity,
+            provisional=origin.reference_windows < PROVISIONAL_WINDOWS,
+            model=origin.model,
+            version=origin.version,
+            title=title,
+            advice=todo,
+            since_ms=incident.since_ms,
+            told_ms=window.last_ts_ms,
+            resolved_ms=window.last_ts_ms if over else None,
+            series=alarms[:LISTED],
+            more_series=max(len(alarms) - LISTED, 0),
+            context=dict(figures),
+            evidence=Evidence(
+                topic=origin.topic,
+                partition=origin.partition,
+                first_offset=incident.first_offset,
+                last_offset=window.last_offset,
+                windows=window.index - place(incident.since_ms).index + 1,
+                rows=window.rows,
+            ),
+            reference_windows=origin.reference_windows,
+            cooldown_ms=None if over else self._cooldown(incident, severity),
+        )
+        return alert_output(alert, f"/tidegauge/{origin.source}/{origin.partition}")
+
+    def _cooldown(self, incident: Incident, severity: str) -> int | None:
+        """Return the cool-down where the policy wants retraining.
+
+        A new blatant fault is a thing to mend, and its one window nothing to train on: it asks for
+        nothing by default. What lasts is told again, and asks then.
+        """
+        policy = self.origin.retraining
+        blatant = all(alarm.detector == "blatant" for alarm in incident.alarms.values())
+        if blatant and incident.revision == 1 and not policy.blatant:
+            return None
+        kind = incident.kind
+        wanted = kind in policy.on or (
+            kind == "drift" and severity == "critical" and "critical_drift" in policy.on
+        )
+        return milliseconds(policy.cooldown) if wanted else None
+
+
+def log_alert(
+    *,
+    statistic: Literal["gap", "poison"],
+    detector: str,
+    title: str,
+    advice: str,
+    topic: str,
+    partition: int,
+    offsets: tuple[int, int],
+    journaled_ms: int,
+) -> Alert:
+    """Return the alert that records of a log, first to last offset, are in no figure.
+
+    It is dated by the journal's record, UTC milliseconds: there is no other time.
+    """
+    told_ms, (first, last) = within_calendar(journaled_ms), offsets
+    records = last - first + 1
+    alarm = SeriesAlarm(
+        series=statistic,
+        feature=topic,
+        statistic=statistic,
+        detector=detector,
+        direction="up",
+        effect=float(records),
+        gate=1.0,
+        value=Figure(reference=0.0, current=float(records)),
+        since_ms=told_ms,
+        told_ms=told_ms,
+    )
+    return Alert(
+        incident=stable_id(statistic, topic, partition, first, last),
+        revision=1,
+        status="firing",
+        kind="quality",
+        severity="critical",
+        provisional=False,
+        model="",
+        version="",
+        title=title,
+        advice=advice,
+        since_ms=told_ms,
+        told_ms=told_ms,
+        series=[alarm],
+        evidence=Evidence(
+            topic=topic,
+            partition=partition,
+            first_offset=first,
+            last_offset=last,
+            windows=0,
+            rows=records,
+        ),
+        reference_windows=0,
+    )
+
+
+def alert_output(alert: Alert, source: str) -> Output:
+    """Return an alert as a CloudEvent, its id following from incident and revision."""
+    head = headers(
+        id=stable_id(alert.incident, alert.revision),
+        type=ALERT_TYPE,
+        source=source,
+        subject=alert.model or source,
+        time_ms=alert.told_ms,
+    )
+    return Output("alerts", alert.model.encode(), msgspec.json.encode(alert), head)
+
+
+def by_size(alarms: list[SeriesAlarm]) -> list[SeriesAlarm]:
+    """Return the alarms, the largest effect first."""
+    return sorted(alarms, key=lambda a: (-abs(a.effect) / (a.gate or 1.0), a.series))
+
+
+def _kind(source: str, first: SeriesAlarm) -> Kind:
+    if first.statistic in QUALITY:
+        return "quality"
+    return "performance" if source == "outcomes" else "drift"

@@ -1,0 +1,128 @@
+"""Tells when labels find no prediction or come more than once, and what to do about it."""
+
+import msgspec
+
+from tidegauge.schemas.monitors import RetrainingSpec
+from tidegauge.schemas.outcomes import LabelCounts, LabelReport
+from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.verdict.incidents import Origin
+from tidegauge.streams.monitor.verdict.quality import BLOCK
+from tidegauge.streams.monitor.verdict.shares import Shares, SharesState
+from tidegauge.streams.monitor.verdict.wording import cut, duration
+from tidegauge.streams.monitor.windows.window import Window
+
+SECONDS = (500, 2000)  # by such a factor times are apart of which one is in seconds
+
+
+class LabelWatchState(msgspec.Struct):
+    """What is remembered of one model's reports, for the snapshot."""
+
+    counts: LabelCounts
+    last_offset: int
+    judged: LabelCounts
+    window: Window
+    shares: SharesState
+
+
+class LabelWatch:
+    """Judges the shares of one model's labels that find no prediction, or name an id again.
+
+    A window is 100 labels or more of which it is known what became of them. All follows from the
+    journal's reports.
+    """
+
+    def __init__(self, model: str, topic: str, partition: int) -> None:
+        self.model = model
+        self.counts = LabelCounts()  # by the latest report
+        self.last_offset = -1
+        self._judged = LabelCounts()  # at the end of the last window
+        self._window = Window()
+        origin = Origin(model, "", "labels", topic, partition, RetrainingSpec(), 0)
+        self.shares = Shares(origin, ("unpaired", "duplicate"))
+
+    def take(self, report: LabelReport) -> LabelCounts | None:
+        """Return what a report adds; None for a second one of the same labels."""
+        if report.last_offset <= self.last_offset:
+            return None
+        added, self.counts = difference(report.counts, self.counts), report.counts
+        self._window.last_offset = self.last_offset = report.last_offset
+        self._window.last_ts_ms = report.timestamp_ms
+        if not self._window.rows and not self._window.index:
+            self._window.first_ts_ms = report.timestamp_ms
+        return added
+
+    def judge(self, report: LabelReport) -> list[Output]:
+        """Return the alerts that a report gives rise to, once it is taken."""
+        added = difference(self.counts, self._judged)
+        missed = added.unpaired + added.beyond_horizon
+        self._window.rows = missed + added.paired + added.duplicate
+        if self._window.rows < BLOCK:
+            return []
+        examples = {"unpaired": explain(report, added), "duplicate": list[str]()}
+        outputs = self.shares.close(self._window, [missed, added.duplicate], examples)
+        self._judged, last = self.counts, self._window
+        self._window = last.following()
+        self._window.first_offset = last.last_offset + 1
+        self._window.first_ts_ms = last.last_ts_ms
+        return outputs
+
+    def state(self) -> LabelWatchState:
+        """Return what a snapshot needs."""
+        return LabelWatchState(
+            self.counts, self.last_offset, self._judged, self._window, self.shares.state()
+        )
+
+    def load(self, state: LabelWatchState) -> None:
+        """Take back the state of the same model."""
+        self.counts, self.last_offset = state.counts, state.last_offset
+        self._judged, self._window = state.judged, state.window
+        self.shares.load(state.shares)
+
+
+def difference(now: LabelCounts, before: LabelCounts) -> LabelCounts:
+    """Return what was counted in between; a former owner may have counted otherwise, not less."""
+    names = LabelCounts.__struct_fields__
+    return LabelCounts(**{n: max(0, getattr(now, n) - getattr(before, n)) for n in names})
+
+
+def explain(report: LabelReport, added: LabelCounts) -> list[str]:
+    """Return why most of the labels found no prediction, and what to do about it."""
+    model = cut(report.model)
+    if added.beyond_horizon > added.unpaired:
+        return _explain_times(report.label_ts_ms, report.prediction_ts_ms)
+    if not report.predictions and added.other_key:
+        return [
+            f"their key is {cut(report.key)!r}, say, while predictions are keyed by the model, and "
+            "this partition has none of it",
+            f"Send the labels of {model} with the key {model}: a label meets its prediction only "
+            "in the same partition.",
+        ]
+    if not report.predictions:
+        return [
+            "this partition has no prediction of the model",
+            f"Send predictions and labels of {model} with the same key, from clients that map keys "
+            "to partitions alike.",
+        ]
+    return [
+        f"no prediction has an id such as {cut(report.id)!r}",
+        f"Send with each label of {model} the id that its prediction had.",
+    ]
+
+
+def _explain_times(label_ms: int, prediction_ms: int) -> list[str]:
+    side = "before" if label_ms < prediction_ms else "after"
+    apart = f"their ts_ms lies {duration(abs(label_ms - prediction_ms))} {side} the predictions'"
+    low, high = SECONDS
+    for whose, small, large in (
+        ("labels", label_ms, prediction_ms),
+        ("predictions", prediction_ms, label_ms),
+    ):
+        if low * small < large < high * small:
+            return [
+                f"{apart}: it looks like seconds where milliseconds are expected",
+                f"Send ts_ms of {whose} in milliseconds since 1970, and these {whose} again.",
+            ]
+    return [
+        f"{apart}, beyond the horizon",
+        "Check both clocks; if labels may take that long, raise labels.horizon in the spec.",
+    ]

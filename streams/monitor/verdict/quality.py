@@ -1,0 +1,314 @@
+"""Which share of the rows cannot be read, model by model."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.schemas.events import within_calendar
+from tidegauge.schemas.monitors import RetrainingSpec
+from tidegauge.streams.monitor.intake.block import Ints
+from tidegauge.streams.monitor.intake.decoding import NOBODY, Kept, Key
+from tidegauge.streams.monitor.intake.rejections import Rejection
+from tidegauge.streams.monitor.records import Output, Record
+from tidegauge.streams.monitor.verdict.incidents import MonitorSource, Origin
+from tidegauge.streams.monitor.verdict.judge import Judge
+from tidegauge.streams.monitor.verdict.shares import Shares, SharesState
+from tidegauge.streams.monitor.windows.window import Window
+
+BLOCK = 100  # rows of a window
+MAX_MODELS = 1000  # counted apart; those of further ones count as nobody's
+REASONS = 20  # counted in a window; further ones are not told
+REASON_CHARS = 200
+
+T = TypeVar("T")
+
+
+class ReadState(msgspec.Struct):
+    """What is remembered of how well a model's rows can be read."""
+
+    rows: int
+    rejected: int
+    reason: str
+    window: Window
+    hits: int
+    reasons: dict[str, int]
+    shares: SharesState
+    last_ms: int = 0
+
+
+class Rows(Protocol):
+    """Rows in the order of the log; only what is asked for is made into arrays."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Return the event times and the offsets of some of them."""
+
+    def last_ms(self, default: int) -> int:
+        """Return the event time of the last that could be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed(Generic[T]):
+    """Rows as objects."""
+
+    items: Sequence[T]
+    ts_ms: Callable[[T], int]
+    offset: Callable[[T], int]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.items)
+
+    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Return the event times and the offsets of some of them."""
+        some = self.items[start:stop]
+        return np.array(list(map(self.ts_ms, some)), np.int64), np.array(
+            list(map(self.offset, some)), np.int64
+        )
+
+    def last_ms(self, default: int) -> int:
+        """Return the event time of the last that could be read."""
+        return self.ts_ms(self.items[-1]) if self.items else default
+
+
+@dataclass(frozen=True, slots=True)
+class _Mixed:
+    """Good rows and bad ones; a reason for each bad one, in their order."""
+
+    ts_ms: Ints
+    offsets: Ints
+    bad: NDArray[np.bool_]
+    reasons: list[str]
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.bad)
+
+    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Return the event times and the offsets of some of them."""
+        return self.ts_ms[start:stop], self.offsets[start:stop]
+
+    def last_ms(self, default: int) -> int:
+        """Return the event time of the last that could be read."""
+        good = self.ts_ms[~self.bad]
+        return int(good[-1]) if len(good) else default
+
+
+class Readable:
+    """Tells when rows of one model, or records of nobody in particular, cannot be read."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.rows = self.rejected = 0  # ever
+        self.reason = ""  # the main one of the last window that had any
+        self.window = Window()
+        self.last_ms = 0  # event time of the last row that could be read; 0: none yet
+        self._hits = 0  # in the open window
+        self._reasons: Counter[str] = Counter()
+        self._shares = Shares(origin, ("rejected",))
+
+    @property
+    def judge(self) -> Judge | None:
+        """What judges the share; None while nothing was wrong."""
+        return self._shares.judge
+
+    @property
+    def main_reason(self) -> str:
+        """The main one of the open window's rejections, or of the last window that had any."""
+        return self._reasons.most_common(1)[0][0] if self._reasons else self.reason
+
+    def fold(self, rows: Rows) -> list[Output]:
+        """Take further rows; return the alerts that they give rise to."""
+        outputs: list[Output] = []
+        start, found = 0, len(rows)
+        self.rows += found
+        self.last_ms = rows.last_ms(self.last_ms)
+        mixed = rows if isinstance(rows, _Mixed) else None
+        if mixed is None and self._shares.judge is None and not self._hits:
+            start = self._skip(rows)
+        while start < found:
+            stop = min(found, start + BLOCK - self.window.rows)
+            self.window.add_rows(*rows.piece(start, stop))
+            if mixed is not None:
+                self._count(mixed, start, stop)
+            if self.window.rows == BLOCK:
+                outputs += self._close()
+            start = stop
+        return outputs
+
+    def _skip(self, rows: Rows) -> int:
+        """Step over windows in which nothing was wrong and nothing is being followed."""
+        filled = self.window.rows
+        windows = (filled + len(rows)) // BLOCK
+        whole = windows * BLOCK - filled
+        if not windows:
+            return 0
+        last_offset = int(rows.piece(whole - 1, whole)[1][0])
+        self.window = Window(self.window.index + windows, last_offset=last_offset)
+        return whole
+
+    def _count(self, rows: _Mixed, start: int, stop: int) -> None:
+        before, hits = (
+            int(np.count_nonzero(rows.bad[a:b])) for a, b in ((0, start), (start, stop))
+        )
+        self._hits += hits
+        self.rejected += hits
+        for reason in rows.reasons[before : before + hits]:
+            if reason in self._reasons or len(self._reasons) < REASONS:
+                self._reasons[reason] += 1
+
+    def _close(self) -> list[Output]:
+        self.reason = self.main_reason
+        outputs = self._shares.close(self.window, [self._hits], {"rejected": [self.reason]})
+        # As ``_skip`` leaves it, whichever of the two the batches' cuts lead to.
+        self.window = Window(self.window.index + 1, last_offset=self.window.last_offset)
+        self._hits, self._reasons = 0, Counter()
+        return outputs
+
+    def state(self) -> ReadState:
+        """Return what a snapshot needs."""
+        return ReadState(
+            self.rows,
+            self.rejected,
+            self.reason,
+            self.window,
+            self._hits,
+            dict(self._reasons),
+            self._shares.state(),
+            self.last_ms,
+        )
+
+    def load(self, state: ReadState) -> None:
+        """Take back the state of the same model."""
+        self.rows, self.rejected, self.reason = state.rows, state.rejected, state.reason
+        self.last_ms = state.last_ms
+        self.window, self._hits = state.window, state.hits
+        self._reasons = Counter(state.reasons)
+        self._shares.load(state.shares)
+
+
+class Readability:
+    """Tells, model by model, which share of the rows in one topic's partition cannot be read.
+
+    Rows are counted, not records: one bad row of a frame of 500 is 0.2%. Records that do not even
+    say whose they are, are counted against all records of the partition.
+    """
+
+    def __init__(self, source: MonitorSource, topic: str, partition: int) -> None:
+        self.source, self.topic, self.partition = source, topic, partition
+        self.models: dict[Key, Readable] = {}
+        self.moved: set[Key] = set()  # what has changed of since the last snapshot
+
+    def fold(
+        self,
+        read: Mapping[Key, Sequence[Rows]],
+        rejections: Sequence[Rejection],
+        records: Sequence[Record],
+        released: Mapping[Key, int],
+    ) -> list[Output]:
+        """Count what a batch held.
+
+        Parameters
+        ----------
+        read
+            The rows that were read, by model version, in pieces.
+        rejections
+            What was not.
+        records
+            All records of the batch.
+        released
+            Up to which offset a version's rows were held until their types were known. What was
+            rejected meanwhile was counted before them.
+        """
+        outputs: list[Output] = []
+        refused: dict[Key, list[Rejection]] = {}
+        self._admit(read, rejections)
+        for rejected in rejections:
+            whose = rejected.of if rejected.of in self.models else NOBODY
+            refused.setdefault(whose, []).append(rejected)
+        nobody = [replace(rejected, rows=1) for rejected in refused.pop(NOBODY, [])]
+        for key in sorted(read.keys() | refused.keys()):
+            if key in self.models:
+                held = released.get(key, -1)
+                outputs += self._fold(key, read.get(key, ()), refused.get(key, []), held)
+        lost = {rejected.record.offset for rejected in nobody}
+        fine = [r for r in records if r.offset not in lost] if lost else records
+        return outputs + self._fold(NOBODY, [Listed(fine, _dated, _offset)], nobody)
+
+    def _fold(
+        self, key: Key, pieces: Sequence[Rows], rejections: Sequence[Rejection], held: int = -1
+    ) -> list[Output]:
+        own = self._of(key)
+        if key != NOBODY:
+            self.moved.add(key)
+        if rejections:
+            pieces = [_in_order(pieces, rejections, own.last_ms, held)]
+        return [output for rows in pieces for output in own.fold(rows)]
+
+    def _admit(self, read: Mapping[Key, Sequence[Rows]], rejections: Sequence[Rejection]) -> None:
+        """Count models apart while there is room, in the order of the log."""
+        first = {key: int(own[0].piece(0, 1)[1][0]) for key, own in read.items()}
+        for rejected in rejections:
+            at = rejected.record.offset
+            first[rejected.of] = min(first.get(rejected.of, at), at)
+        for key in sorted(first, key=first.__getitem__):
+            if key != NOBODY and len(self.models) <= MAX_MODELS:
+                self._of(key)
+
+    def _of(self, key: Key) -> Readable:
+        if key not in self.models:
+            origin = Origin(*key, self.source, self.topic, self.partition, RetrainingSpec(), 0)
+            self.models[key] = Readable(origin)
+        return self.models[key]
+
+    def state(self, key: Key) -> ReadState | None:
+        """Return what a snapshot needs of a model, or of nobody's records."""
+        return self.models[key].state() if key in self.models else None
+
+    def load(self, key: Key, state: ReadState | None) -> None:
+        """Take back the state of a model in the same topic and partition."""
+        if state is not None:
+            self._of(key).load(state)
+
+
+def _in_order(
+    pieces: Sequence[Rows], rejections: Sequence[Rejection], before_ms: int, held: int
+) -> _Mixed:
+    """Return good and bad rows in the order in which they were judged; see ``Readability.fold``.
+
+    A row that could not be read has no event time: it gets that of the good row before it, or,
+    where there was none, that of its record.
+    """
+    arrays = [rows.piece(0, len(rows)) for rows in pieces]
+    nothing = np.empty(0, np.int64)
+    ts_ms = np.concatenate([nothing, *(times for times, _ in arrays)])
+    offsets = np.concatenate([nothing, *(places for _, places in arrays)])
+    counts = [rejected.rows for rejected in rejections]
+    at = np.repeat([rejected.record.offset for rejected in rejections], counts)
+    dated = np.repeat([_dated(rejected.record) for rejected in rejections], counts)
+    judged = np.repeat(
+        [held if isinstance(r.record, Kept) else r.record.offset for r in rejections], counts
+    )
+    # Behind the good rows of its own frame.
+    place = np.searchsorted(np.maximum(offsets, held), judged, side="right")
+    before = np.concatenate([[before_ms], ts_ms])[place]
+    return _Mixed(
+        np.insert(ts_ms, place, np.where(before > 0, before, dated)),
+        np.insert(offsets, place, at),
+        np.insert(np.zeros(len(offsets), np.bool_), place, True),
+        [r.reason[:REASON_CHARS] for r in rejections for _ in range(r.rows)],
+    )
+
+
+def _dated(record: Record) -> int:
+    return within_calendar(record.timestamp)
+
+
+def _offset(record: Record) -> int:
+    return record.offset

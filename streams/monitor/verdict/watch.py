@@ -1,0 +1,319 @@
+"""Decides, window by window, which series of a monitor have moved enough to be told."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tidegauge.detectors.drift.mixture import MixtureEDetector
+from tidegauge.detectors.registry import DETECTORS
+from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.schemas.monitors import DetectorSpec
+from tidegauge.schemas.windows import SeriesReport
+from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.series.series import CONTEXT, NOTHING, Reading, Scale, Series
+from tidegauge.streams.monitor.windows.window import Window
+
+HISTORY = 100  # windows remembered: the detectors' 80 and some without a value
+LATCH = 80  # windows for which an alarm of ADWIN or Page-Hinkley waits for the gate
+CALM = 14  # windows back within half the gate: resolved
+WORSE = 2.0  # an incident goes on when a shift has grown by this factor
+
+QUIET, PENDING, FIRING = range(3)
+STATES = ("quiet", "pending", "firing")
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a window began in the log."""
+
+    index: int
+    first_ts_ms: int
+    first_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """What one window changed."""
+
+    fired: list[SeriesAlarm] = field(default_factory=list)
+    worse: list[SeriesAlarm] = field(default_factory=list)
+    resolved: list[str] = field(default_factory=list)  # series names
+
+
+class WatchState(msgspec.Struct):
+    """Everything a watch remembers, for the snapshot."""
+
+    mixture: bytes
+    chosen: list[bytes]
+    values: bytes
+    shown: bytes
+    places: list[Place]
+    status: list[int]
+    told: list[int]  # window in which a firing series was told
+    effects: list[float]  # as told
+    latched: list[int]  # window of the change an ADWIN or Page-Hinkley alarm stands for; -1: none
+    firm: bytes = b""
+
+
+class Watch:
+    """Tells whether series have moved by more than their gates, and when it is over again.
+
+    Parameters
+    ----------
+    series
+        What is watched.
+    false_alarms
+        Expected false alarms of one series within ``horizon`` windows.
+    horizon
+        Windows the promise is about.
+    detectors
+        Detectors that decide for the series they name, in place of the mixture e-detector.
+    """
+
+    def __init__(
+        self,
+        series: Sequence[Series],
+        false_alarms: float,
+        horizon: int,
+        detectors: Sequence[DetectorSpec] = (),
+    ) -> None:
+        self.series = list(series)
+        names = [s.name for s in self.series]
+        self._chosen: list[tuple[str, list[int], Any]] = []  # kind, columns, bank
+        self._detector: dict[int, str] = {}  # that decides in place of the mixture, by series
+        for spec in detectors:
+            columns = [names.index(name) for name in spec.series if name in names]
+            self._detector |= dict.fromkeys(columns, spec.kind)
+            if spec.on == "windows" and columns:
+                bank = DETECTORS[spec.kind](len(columns), **spec.parameters)
+                self._chosen.append((spec.kind, columns, bank))
+        self._judged = [i for i, s in enumerate(self.series) if s.reference is not None]
+        references = [s.reference for s in self.series if s.reference is not None]
+        false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
+        self._scale = Scale(self.series)
+        self._worth = {
+            i: round(s.reference.effective_windows, 1)
+            for i, s in enumerate(self.series)
+            if s.reference is not None
+        }
+        self._mixture = MixtureEDetector(
+            references, np.full(len(references), false_alarms), float(horizon)
+        )
+        width = len(self.series)
+        self._values = np.full((HISTORY, width), np.nan)
+        self._shown = np.full((HISTORY, width), np.nan)
+        self._firm = np.full((HISTORY, width), np.nan)  # what no single row accounts for
+        self._places: list[Place] = []
+        self._status = [QUIET] * width
+        self._told = [0] * width
+        self._effects = [0.0] * width
+        self._latched = [-1] * width
+
+    def update(
+        self,
+        readings: Sequence[Reading],
+        window: Window,
+        row_alarms: Mapping[int, str] | None = None,
+        examples: Mapping[str, list[str]] | None = None,
+    ) -> Verdicts:
+        """Take the readings of a closed window, one a series.
+
+        ``row_alarms`` names the detector that alarmed on rows of the window, by series;
+        ``examples`` the unseen categories, by series name.
+        """
+        values, shown, low, high = np.array(readings, np.float64).reshape(-1, len(NOTHING)).T
+        firm = self._scale.firm(low, high)
+        self._remember(values, shown, firm, window)
+        alarms = self._decide(values, window, row_alarms or {})
+        verdicts = Verdicts()
+        blatants = self._scale.blatant(values, firm, window.rows)
+        for index in np.flatnonzero(~np.isnan(values)).tolist():
+            if self._status[index] == FIRING:
+                self._follow(index, window, verdicts)
+                continue
+            blatant = bool(blatants[index])
+            if not blatant and index not in alarms:
+                self._status[index] = QUIET
+                continue
+            series = self.series[index]
+            detector, back = ("blatant", 1) if blatant else alarms.get(index, ("", 0))
+            self._status[index] = PENDING if back else QUIET
+            shift = self._shift(index, back)
+            worth = abs(shift) >= series.gate and (shift > 0 or series.statistic != "loss")
+            if worth and (blatant or (back and series.decides)):
+                alarm = self._alarm(index, detector, back, window)
+                seen = (examples or {}).get(series.name, [])
+                verdicts.fired.append(msgspec.structs.replace(alarm, examples=seen))
+                self._status[index], self._told[index] = FIRING, window.index
+                self._effects[index] = alarm.effect
+        return verdicts
+
+    def place(self, since_ms: int) -> Place:
+        """Return the remembered window that began at ``since_ms``, or the oldest after it.
+
+        Windows are not in the order of their beginnings where a row comes very late.
+        """
+        exact = (p for p in self._places if p.first_ts_ms == since_ms)
+        after = (p for p in self._places if p.first_ts_ms > since_ms)
+        return next(exact, None) or next(after, self._places[-1])
+
+    def context(self, since_ms: int) -> dict[str, Figure]:
+        """Return the figures that are shown and not watched, as they were and since then."""
+        windows = self._places[-1].index - self.place(since_ms).index + 1
+        return {
+            series.name: Figure(
+                reference=series.shown, current=self._recent(self._shown, index, windows)
+            )
+            for index, series in enumerate(self.series)
+            if series.statistic in CONTEXT
+        }
+
+    def report(self) -> dict[str, SeriesReport]:
+        """Return what the last window was worth, series by series."""
+        log_e = dict(zip(self._judged, self._mixture.log_e.tolist(), strict=True))
+        levels = dict(zip(self._judged, self._mixture.threshold.tolist(), strict=True))
+        last = self._values[-1].tolist()
+        return {
+            series.name: SeriesReport(
+                value=None if np.isnan(last[i]) else last[i],
+                evidence=log_e[i] if i in log_e and np.isfinite(log_e[i]) else None,
+                threshold=levels.get(i),
+                worth=self._worth.get(i),
+                state=STATES[self._status[i]],
+            )
+            for i, series in enumerate(self.series)
+            if series.statistic not in CONTEXT
+        }
+
+    def _remember(self, values: Floats, shown: Floats, firm: Floats, window: Window) -> None:
+        for history, newest in ((self._values, values), (self._shown, shown), (self._firm, firm)):
+            history[:-1] = history[1:]
+            history[-1] = newest
+        place = Place(window.index, window.first_ts_ms, window.first_offset)
+        self._places = [*self._places, place][-HISTORY:]
+
+    def _decide(
+        self, values: Floats, window: Window, row_alarms: Mapping[int, str]
+    ) -> dict[int, tuple[str, int]]:
+        """Return, for each series in alarm, the detector and how many values ago it changed."""
+        z = self._scale.standardise(values)
+        block = z[self._judged].reshape(1, -1)
+        found: dict[int, tuple[str, int]] = {}
+        over = self._mixture.update(block)[0]
+        for column in np.flatnonzero(over):
+            index = self._judged[column]
+            if index not in self._detector:
+                found[index] = ("mixture", int(self._mixture.change[column]))
+        for _, columns, bank in self._chosen:
+            alarms = bank.update(z[columns].reshape(1, -1))[0]
+            for column in np.flatnonzero(alarms):
+                kept = int(bank.since_rows[column])
+                self._latched[columns[column]] = window.index - max(kept, 1) + 1
+        for index in row_alarms:
+            if self._latched[index] < 0 and not self._is_one_row(index):
+                self._latched[index] = window.index
+        for index, since in enumerate(self._latched):
+            if since >= 0 and window.index - since >= LATCH:
+                self._latched[index] = -1
+            elif since >= 0:
+                found[index] = (self._detector[index], window.index - since + 1)
+        return found
+
+    def _recent(self, history: Floats, index: int, count: int) -> float:
+        """Return the mean of the last ``count`` values of a series."""
+        known = history[~np.isnan(history[:, index]), index]
+        return float(known[-count:].mean()) if count and len(known) else float("nan")
+
+    def _is_one_row(self, index: int) -> bool:
+        """Return whether the last window is off by the gate and one of its rows does most of it."""
+        shift = abs(self._values[-1, index] - self.series[index].mean)
+        part = abs(self._values[-1, index] - self._firm[-1, index])
+        return bool(shift >= self.series[index].gate and part > shift / 2)
+
+    def _shift(self, index: int, count: int) -> float:
+        """Return how far the last values are from the reference without the row that did most."""
+        known = ~np.isnan(self._values[:, index])
+        values = self._values[known, index][-count:]
+        if not count or not len(values):
+            return float("nan")
+        shift = float(values.mean()) - self.series[index].mean
+        sign = 1.0 if shift > 0 else -1.0
+        most = float((sign * (values - self._firm[known, index][-count:])).max())
+        return sign * max(abs(shift) - max(most, 0.0) / len(values), 0.0)
+
+    def _alarm(self, index: int, detector: str, back: int, window: Window) -> SeriesAlarm:
+        series = self.series[index]
+        shift = self._shift(index, back)
+        rows = np.flatnonzero(~np.isnan(self._values[:, index]))[-back:]
+        place = self._places[max(int(rows[0]) - HISTORY, -len(self._places))]
+        judged = detector == "mixture"
+        column = self._judged.index(index)
+        return SeriesAlarm(
+            series=series.name,
+            feature=series.feature,
+            statistic=series.statistic,
+            detector=detector,
+            direction="up" if shift > 0 else "down",
+            effect=shift / series.sd if series.sd else 0.0,
+            gate=series.gate / series.sd if series.sd else 0.0,
+            value=Figure(reference=series.shown, current=self._recent(self._shown, index, back)),
+            since_ms=place.first_ts_ms,
+            told_ms=window.last_ts_ms,
+            evidence=float(self._mixture.log_e[column]) if judged else None,
+            threshold=float(self._mixture.threshold[column]) if judged else None,
+        )
+
+    def _follow(self, index: int, window: Window, verdicts: Verdicts) -> None:
+        """Tell a firing series resolved when it is back, or worse when it has doubled."""
+        series, told = self.series[index], self._told[index]
+        since = window.index - told
+        if since >= CALM:
+            if abs(self._shift(index, CALM)) <= series.gate / 2:
+                self._forget(index)
+                verdicts.resolved.append(series.name)
+                return
+        back = min(since, CALM // 2)
+        if back < CALM // 2 or not series.sd:
+            return
+        effect = self._shift(index, back) / series.sd
+        if effect * self._effects[index] > 0 and abs(effect) >= WORSE * abs(self._effects[index]):
+            self._effects[index] = effect
+            detector = self._detector.get(index, "mixture")
+            verdicts.worse.append(self._alarm(index, detector, back, window))
+
+    def _forget(self, index: int) -> None:
+        self._status[index], self._latched[index] = QUIET, -1
+        self._mixture.reset_series(self._judged.index(index))
+        for _, columns, bank in self._chosen:
+            if index in columns:
+                bank.reset_series(columns.index(index))
+
+    def state(self) -> WatchState:
+        """Return what a snapshot needs."""
+        return WatchState(
+            self._mixture.snapshot(),
+            [bank.snapshot() for _, _, bank in self._chosen],
+            self._values.tobytes(),
+            self._shown.tobytes(),
+            self._places,
+            self._status,
+            self._told,
+            self._effects,
+            self._latched,
+            self._firm.tobytes(),
+        )
+
+    def load(self, state: WatchState) -> None:
+        """Take back the state of a watch of the same series."""
+        self._mixture.restore(state.mixture)
+        for (_, _, bank), data in zip(self._chosen, state.chosen, strict=True):
+            bank.restore(data)
+        shape = self._values.shape
+        self._values = np.frombuffer(state.values).reshape(shape).copy()
+        self._shown = np.frombuffer(state.shown).reshape(shape).copy()
+        firm = state.firm or state.values  # not in snapshots of version 0.1
+        self._firm = np.frombuffer(firm).reshape(shape).copy()
+        self._places, self._status = state.places, state.status
+        self._told, self._effects, self._latched = state.told, state.effects, state.latched
