@@ -17,6 +17,7 @@ class NumericProfile(msgspec.Struct, frozen=True, kw_only=True):
     sd: float
     low: float
     high: float
+    usual: tuple[float, float] | None = None  # the range without stray values; None: low to high
 
 
 class CategoryProfile(msgspec.Struct, frozen=True, kw_only=True):
@@ -31,6 +32,8 @@ class SeriesProfile(msgspec.Struct, frozen=True, kw_only=True):
     values: list[float | None]
     sd: float  # of the quantity over rows: the unit of the effect
     shown: float  # mean of what people are shown for it
+    rows: list[float] = []  # on how many rows each value stands; empty: on equally many
+    variance: float | None = None  # of the quantity over the rows of a window; None: sd squared
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,53 +1,31 @@
 """A reference learned window by window: from a model's first rows, or from a file of good ones."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
 
-from tidegauge.detectors.statistics.columns import ColumnStatistics
-from tidegauge.schemas.monitors import FeatureSpec, WindowSpec
-from tidegauge.schemas.references import CategoryProfile, NumericProfile, Reference, SeriesProfile
+from tidegauge.detectors.statistics.moments import Moments
+from tidegauge.schemas.references import CategoryProfile, NumericProfile, SeriesProfile
 from tidegauge.streams.monitor.intake.block import Floats
-from tidegauge.streams.monitor.intake.columns import MAX_WATCHED, Columns, is_readable
-from tidegauge.streams.monitor.series.series import MISSING_SD, RANK_SD, UNSEEN_SD
-from tidegauge.streams.monitor.windows.window import Window
+from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
+from tidegauge.streams.monitor.series.base import Summary
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.view import (
+    Categories,
+    Numbers,
+    Profiles,
+    View,
+    Vocabulary,
+)
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.sample import Sample, steps
 
-SAMPLE = 2000  # rows of a window kept for its quantiles
-QUANTILES = 65  # a window is summed up by
 POINTS = 201  # of a profile
+TRIMMED = 1 / 20  # of the windows may have values that are taken for strays
 MAX_BYTES = 64 * 1_048_576  # of windows that are gathered; with more the reference is complete
 MAX_CATEGORIES = 1000  # a feature with more is an identifier: its unseen values say nothing
-
-
-class Sample(msgspec.Struct):
-    """Every stride-th row of the open window: bounded, and the same wherever batches are cut."""
-
-    stride: int = 1
-    seen: int = 0
-    rows: list[bytes] = []
-
-    def add(self, block: Floats) -> None:
-        """Take further rows of the window."""
-        at, stop = -(-self.seen // self.stride) * self.stride, self.seen + len(block)
-        while at < stop:
-            self.rows.append(block[at - self.seen].tobytes())
-            if len(self.rows) > SAMPLE:
-                self.rows = self.rows[::2]
-                self.stride *= 2
-            at += self.stride
-        self.seen = stop
-
-    def quantiles(self, width: int) -> Floats:
-        """Return the mid-quantiles of each column, shape (QUANTILES, width), NaN where empty."""
-        table = np.frombuffer(b"".join(self.rows)).reshape(len(self.rows), width)
-        found = np.full((QUANTILES, width), np.nan)
-        for column in range(width):
-            values = np.sort(table[~np.isnan(table[:, column]), column])
-            if len(values):
-                at = (np.arange(QUANTILES) + 0.5) / QUANTILES * len(values)
-                found[:, column] = values[at.astype(np.int64)]
-        return found
+SEVERAL = -1  # more than one window has the category
 
 
 class Learned(msgspec.Struct):
@@ -56,31 +34,41 @@ class Learned(msgspec.Struct):
     rows: int
     first_ts_ms: int
     last_ts_ms: int
-    quantiles: bytes
-    moments: bytes  # count, missing, mean, variance, low, high: six rows
-    missing: list[float]  # share of rows, a value a categorical column
+    steps: list[tuple[bytes, bytes]]  # points and weights, a pair a number
+    moments: bytes  # count, mean, variance, low, high: five rows
+    missing: list[int]  # rows, a value a categorical column
+
+    @property
+    def size(self) -> int:
+        """Bytes of its arrays."""
+        return len(self.moments) + sum(len(points) * 2 for points, _ in self.steps)
+
+
+class Count(msgspec.Struct, array_like=True):
+    """How often a category came, and in which window, if only in one."""
+
+    times: int
+    window: int
 
 
 class LearnerState(msgspec.Struct):
     """Everything a learner remembers, for the snapshot."""
 
-    sample: Sample
     windows: list[Learned]
-    counts: list[dict[str, int]]
+    counts: list[dict[str, Count]]
 
 
 class Learner:
-    """Gathers the reference of one monitor's inputs from its first windows.
+    """Gathers the reference of a monitor's inputs from its first windows.
 
-    A window is summed up by 65 mid-quantiles of each number, so that memory stays bounded while
-    the quantiles of the whole are not known yet.
+    A window's numbers are summed up by some 64 values each, so that memory stays bounded while the
+    distribution of the whole is not known yet.
     """
 
-    def __init__(self, names: list[str], categorical: tuple[str, ...]) -> None:
-        self.names, self.categorical = names, categorical
-        self.sample = Sample(rows=[])
+    def __init__(self, numeric: Sequence[str], categorical: Sequence[str]) -> None:
+        self.numeric, self.categorical = numeric, categorical
         self.windows: list[Learned] = []
-        self.counts: list[dict[str, int]] = [{} for _ in categorical]
+        self.counts: list[dict[str, Count]] = [{} for _ in categorical]
         self._size = 0
 
     @property
@@ -88,90 +76,179 @@ class Learner:
         """Whether what was gathered takes as much memory as it may."""
         return self._size >= MAX_BYTES
 
-    def count(self, column: int, value: str, times: int) -> None:
-        """Count a category seen so many times."""
-        counts = self.counts[column]
-        if value in counts or len(counts) <= MAX_CATEGORIES:
-            counts[value] = counts.get(value, 0) + times
+    def count(self, column: int, counts: Iterable[tuple[str | None, int]]) -> None:
+        """Count categories of the open window, each seen so many times."""
+        known, window = self.counts[column], len(self.windows)
+        for value, times in counts:
+            if value is None:
+                continue
+            own = known.get(value)
+            if own is not None:
+                own.times += times
+                own.window = window if own.window == window else SEVERAL
+            elif len(known) <= MAX_CATEGORIES:
+                known[value] = Count(times, window)
 
-    def close(self, window: Window, statistics: ColumnStatistics, missing: list[float]) -> None:
-        """Sum up a window that closed; ``missing`` is the share of each categorical column."""
-        s = statistics
-        moments = np.stack([s.count, s.missing, s.mean, s.sd**2, s.low, s.high])
-        quantiles = self.sample.quantiles(len(self.names))
-        self._size += quantiles.nbytes + moments.nbytes
-        self.windows.append(
-            Learned(
-                window.rows,
-                window.first_ts_ms,
-                window.last_ts_ms,
-                quantiles.tobytes(),
-                moments.tobytes(),
-                missing,
-            )
+    def close(self, bounds: Bounds, moments: Moments, sample: Sample, missing: list[int]) -> None:
+        """Sum up a window that closed; ``missing`` are the rows without each category."""
+        m, width = moments, len(self.numeric)
+        summed = [steps(sample.column(place, width)) for place in range(width)]
+        learned = Learned(
+            bounds.rows,
+            bounds.first_ts_ms,
+            bounds.last_ts_ms,
+            [(points.tobytes(), weights.tobytes()) for points, weights in summed],
+            np.stack([m.count, m.mean, m.sd**2, m.low, m.high]).tobytes(),
+            missing,
         )
-        self.sample = Sample(rows=[])
+        self._size += learned.size
+        self.windows.append(learned)
 
-    def reference(self, model: str, version: str, windows: WindowSpec) -> Reference:
-        """Return the profile of all windows gathered."""
-        width = len(self.names)
-        quantiles = _stack([w.quantiles for w in self.windows], QUANTILES, width)
-        moments = _stack([w.moments for w in self.windows], 6, width)
+    def profiles(
+        self,
+    ) -> tuple[dict[str, NumericProfile], dict[str, CategoryProfile], dict[str, SeriesProfile]]:
+        """Return what the windows so far say of numbers, of categories, and of their series."""
+        numeric, categorical = dict[str, NumericProfile](), dict[str, CategoryProfile]()
         series: dict[str, SeriesProfile] = {}
-        numeric: dict[str, NumericProfile] = {}
-        for column, name in enumerate(self.names):
-            profile = _profile(quantiles[:, :, column], moments[:, :, column])
-            if profile is not None:
-                numeric[name] = profile
-                ranks = _interpolate(profile, quantiles[:, :, column]).mean(axis=1)
-                series[f"rank({name})"] = _series(ranks, RANK_SD, profile.mean)
-                # in its own reference no value is out of range, and below no category unseen
-                series[f"range({name})"] = _series(np.zeros(len(self.windows)), UNSEEN_SD, 0.0)
-            shares = moments[:, 1, column] / (moments[:, 0, column] + moments[:, 1, column])
-            series[f"missing({name})"] = _missing(shares)
-        categorical: dict[str, CategoryProfile] = {}
-        for column, (name, counts) in enumerate(zip(self.categorical, self.counts, strict=True)):
-            series[f"missing({name})"] = _missing(
-                np.array([w.missing[column] for w in self.windows])
-            )
-            if counts and len(counts) <= MAX_CATEGORIES:
-                total = sum(counts.values())
-                shares_of = {category: count / total for category, count in counts.items()}
-                categorical[name] = CategoryProfile(shares=shares_of)
-                series[f"unseen({name})"] = _series(np.zeros(len(self.windows)), UNSEEN_SD, 0.0)
-        for impossible in (
-            "missing(score)",
-            "range(score)",
-        ):  # a score is a number, of its own kind
-            series.pop(impossible, None)
-        return Reference(
-            model=model,
-            version=version,
-            rows=sum(window.rows for window in self.windows),
-            windows=windows,
-            first_ts_ms=min(window.first_ts_ms for window in self.windows),
-            last_ts_ms=max(window.last_ts_ms for window in self.windows),
-            numeric=numeric,
-            categorical=categorical,
-            series=series,
+        for place, name in enumerate(self.numeric):
+            found = self._number(place)
+            if found is not None:
+                numeric[name] = found
+            series |= self._series(Numbers, name, self._numbers(place, found), found is not None)
+        for place, name in enumerate(self.categorical):
+            counts = self.counts[place]
+            is_known = 0 < len(counts) <= MAX_CATEGORIES
+            if is_known:
+                total = sum(count.times for count in counts.values())
+                shares = {value: count.times / total for value, count in counts.items()}
+                categorical[name] = CategoryProfile(shares=shares)
+            series |= self._series(Categories, name, self._categories(place), is_known)
+        return numeric, categorical, series
+
+    def _series(
+        self, reads: type[View], name: str, windows: Sequence[Summary], is_known: bool
+    ) -> dict[str, SeriesProfile]:
+        """Return the profiles of a column's series; of those that need no profile, if it has none."""
+        return {
+            series.name(name): series.learn(windows)
+            for series in SERIES.values()
+            if reads in series.reads and (is_known or not series.needs_profile)
+        }
+
+    def _moments(self) -> Floats:
+        """Return the moments of all windows, shape (windows, 5, numbers)."""
+        data = b"".join(window.moments for window in self.windows)
+        return np.frombuffer(data).reshape(len(self.windows), 5, len(self.numeric))
+
+    def _number(self, place: int) -> NumericProfile | None:
+        """Return the profile of a number; None where it never had a value."""
+        moments = self._moments()[:, :, place]
+        count, mean, variance, low, high = moments[moments[:, 0] > 0].T
+        if not len(count):
+            return None
+        total = count.sum()
+        overall = float((count * mean).sum() / total)
+        squares = (variance + (mean - overall) ** 2) * count
+        parts = [self._steps(index, place) for index in range(len(self.windows))]
+        weights = [
+            own * n / max(own.sum(), 1.0)  # of a sample, each stands for more
+            for (_, own), n in zip(parts, self._moments()[:, 0, place], strict=True)
+        ]
+        points = np.concatenate([own for own, _ in parts])
+        points, ranks = mid_ranks(points, np.concatenate(weights))
+        return NumericProfile(
+            points=points.tolist(),
+            ranks=ranks.tolist(),
+            mean=overall,
+            sd=float(np.sqrt(squares.sum() / total)),
+            low=float(low.min()),
+            high=float(high.max()),
+            usual=usual(low, high),
         )
+
+    def _steps(self, index: int, place: int) -> tuple[Floats, Floats]:
+        points, weights = self.windows[index].steps[place]
+        return np.frombuffer(points), np.frombuffer(weights)
+
+    def _numbers(self, place: int, profile: NumericProfile | None) -> list[Summary]:
+        """Return a number's windows, each beside the usual range of the others."""
+        moments = self._moments()[:, :, place]
+        profiles, found = Profiles([profile]), []
+        ranges = others(moments[:, 3], moments[:, 4])
+        for index, window in enumerate(self.windows):
+            points, weights = self._steps(index, place)
+            count = moments[index, 0]
+            beside = profiles if profile is None else profiles.within(ranges[index])
+            view = Numbers([self.numeric[place]], np.append(points, np.nan)[:, None], beside)
+            # Of a sample there are fewer values than of the window, and so of gaps.
+            gaps = (window.rows - count) * (weights.sum() / count if count else 1.0)
+            found.append(Summary(view, np.append(weights, gaps)))
+        return found
+
+    def _categories(self, place: int) -> list[Summary]:
+        """Return a category's windows: values that others have, that none has, and gaps."""
+        alone = np.zeros(len(self.windows))
+        for count in self.counts[place].values():
+            if 0 <= count.window < len(alone):  # the open window is not among them
+                alone[count.window] += count.times
+        dictionary = Dictionary()
+        dictionary.encode(["known", "new"])
+        codes = np.array([[0], [1], [MISSING]], np.int32)
+        view = Categories([self.categorical[place]], codes, [dictionary], [Vocabulary(["known"])])
+        return [
+            Summary(view, np.array([w.rows - w.missing[place] - new, new, w.missing[place]]))
+            for w, new in zip(self.windows, alone, strict=True)
+        ]
 
     def state(self) -> LearnerState:
         """Return what a snapshot needs."""
-        return LearnerState(self.sample, self.windows, self.counts)
+        return LearnerState(self.windows, self.counts)
 
     def load(self, state: LearnerState) -> None:
         """Take back the state of a learner of the same columns."""
-        self.sample, self.windows, self.counts = state.sample, state.windows, state.counts
-        self._size = sum(len(w.quantiles) + len(w.moments) for w in self.windows)
+        self.windows, self.counts = state.windows, state.counts
+        self._size = sum(window.size for window in self.windows)
+
+
+def usual(lows: Floats, highs: Floats) -> tuple[float, float]:
+    """Return the range of windows' extremes without that of the few that stick out most.
+
+    So one stray value among thousands does not blind the reference. What is left out is honest: a
+    window's own share beyond it counts in the reference.
+
+    >>> usual(np.array([0.0, 1.0, -1.0, 0.5]), np.array([9.0, 8.0, 1e9, 10.0]))
+    (0.0, 10.0)
+    """
+    strays = _strays(len(lows))
+    return float(np.sort(lows)[strays]), float(np.sort(highs)[-1 - strays])
+
+
+def others(lows: Floats, highs: Floats) -> Floats:
+    """Return for each window the usual range of the others, shape (windows, 2).
+
+    >>> others(np.array([0.0, 1.0, -1.0, 0.5]), np.array([9.0, 8.0, 1e9, 10.0])).tolist()
+    [[0.5, 10.0], [0.0, 10.0], [0.5, 9.0], [0.0, 9.0]]
+    """
+    strays = _strays(len(lows) - 1)
+
+    def without(values: Floats) -> Floats:  # the same of what is left when one is gone
+        ascending = np.sort(values)
+        at, after = ascending[min(strays, len(values) - 1)], ascending[min(strays + 1, len(values) - 1)]
+        return np.where(values <= at, after, at)
+
+    return np.stack([without(lows), -without(-highs)], axis=1)
+
+
+def _strays(windows: int) -> int:
+    return min(int(np.ceil(windows * TRIMMED)), max(windows - 1, 0))
 
 
 def mid_ranks(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
-    """Return at most POINTS distinct values and the mid-rank of each, minus one half.
+    """Return at most 201 points of a sample, ascending, and their mid-ranks minus one half.
 
-    >>> points, ranks = mid_ranks(np.array([3.0, 1.0, 1.0, 2.0]), np.ones(4))
+    >>> points, ranks = mid_ranks(np.array([1.0, 2.0, 2.0, 3.0]), np.ones(4))
     >>> points.tolist(), ranks.tolist()
-    ([1.0, 2.0, 3.0], [-0.25, 0.125, 0.375])
+    ([1.0, 2.0, 3.0], [-0.375, 0.0, 0.375])
     """
     points, where = np.unique(values, return_inverse=True)
     mass = np.bincount(where, weights) / weights.sum()
@@ -181,61 +258,3 @@ def mid_ranks(values: Floats, weights: Floats) -> tuple[Floats, Floats]:
         keep = np.unique(np.clip(at, 0, len(points) - 1))
         points, ranks = points[keep], ranks[keep]
     return points, ranks
-
-
-def _stack(parts: list[bytes], rows: int, width: int) -> Floats:
-    return np.frombuffer(b"".join(parts)).reshape(len(parts), rows, width)
-
-
-def _profile(quantiles: Floats, moments: Floats) -> NumericProfile | None:
-    """Return the profile of one column; None where it never had a value."""
-    count, _, mean, variance, low, high = moments[moments[:, 0] > 0].T
-    if not len(count):
-        return None
-    total = count.sum()
-    overall = float((count * mean).sum() / total)
-    squares = (variance + (mean - overall) ** 2) * count
-    weights = np.repeat(count / QUANTILES, QUANTILES)
-    points, ranks = mid_ranks(quantiles[moments[:, 0] > 0].ravel(), weights)
-    return NumericProfile(
-        points=points.tolist(),
-        ranks=ranks.tolist(),
-        mean=overall,
-        sd=float(np.sqrt(squares.sum() / total)),
-        low=float(low.min()),
-        high=float(high.max()),
-    )
-
-
-def _interpolate(profile: NumericProfile, values: Floats) -> Floats:
-    """Return the mid-rank minus one half of each value, as the fold of live rows does."""
-    points, ranks = np.array(profile.points), np.array(profile.ranks)
-    return np.asarray(np.interp(values, points, ranks, left=-0.5, right=0.5))
-
-
-def _missing(shares: Floats) -> SeriesProfile:
-    mean = float(np.mean(shares))
-    return _series(shares, max(float(np.sqrt(mean * (1 - mean))), MISSING_SD), mean)
-
-
-def _series(values: Floats, sd: float, shown: float) -> SeriesProfile:
-    nullable = [None if np.isnan(v) else float(v) for v in values]
-    return SeriesProfile(values=nullable, sd=sd, shown=shown)
-
-
-def watched_columns(reference: Reference, declared: Mapping[str, FeatureSpec]) -> Columns:
-    """Return the columns that a reference describes, 200 at most and none that the spec ignores.
-
-    A number without a value in the reference has no profile, and is not watched: taken for a
-    category, it would have every row rejected that brings one.
-    """
-    ignored = {name for name, spec in declared.items() if spec.type == "ignore"} | {"score"}
-    numbers = {n for n, spec in declared.items() if spec.type in ("numeric", "boolean")}
-    texts = [n[len("missing(") : -1] for n in reference.series if n.startswith("missing(")]
-    texts = [name for name in texts if name not in numbers | reference.numeric.keys()]
-    numeric, categorical = (
-        [name for name in names if name not in ignored and is_readable(name)]
-        for names in (reference.numeric, texts)
-    )
-    rest = MAX_WATCHED - min(len(numeric), MAX_WATCHED)
-    return Columns(tuple(numeric[:MAX_WATCHED]), tuple(categorical[:rest]))

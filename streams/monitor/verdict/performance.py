@@ -16,7 +16,7 @@ from tidegauge.streams.monitor.series.series import NOTHING, Reading
 from tidegauge.streams.monitor.series.series import create as create_series
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.judge import Judge, JudgeState
-from tidegauge.streams.monitor.verdict.metrics import (
+from tidegauge.streams.monitor.windows.metrics import (
     ERROR,
     LABEL,
     LOSS,

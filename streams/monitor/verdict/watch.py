@@ -7,17 +7,25 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tidegauge.detectors.drift.mixture import MixtureEDetector
+from tidegauge.detectors.base import Bank
+from tidegauge.detectors.drift.mixture import WINDOW, MixtureEDetector
 from tidegauge.detectors.registry import DETECTORS
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.schemas.monitors import DetectorSpec
 from tidegauge.schemas.windows import SeriesReport
 from tidegauge.streams.monitor.intake.block import Floats
-from tidegauge.streams.monitor.series.series import CONTEXT, NOTHING, Reading, Scale, Series
-from tidegauge.streams.monitor.windows.window import Window
+from tidegauge.streams.monitor.series.base import NOTHING, Flags, Reading
+from tidegauge.streams.monitor.series.watched import (
+    BLATANT,
+    LEAST_ROWS,
+    WORTH,
+    Watched,
+    references,
+)
+from tidegauge.streams.monitor.windows.bounds import Bounds
 
-HISTORY = 100  # windows remembered: the detectors' 80 and some without a value
-LATCH = 80  # windows for which an alarm of ADWIN or Page-Hinkley waits for the gate
+HISTORY = WINDOW + 20  # windows remembered: the detectors' and some without a value
+LATCH = WINDOW  # windows for which an alarm of ADWIN or Page-Hinkley waits for the gate
 CALM = 14  # windows back within half the gate: resolved
 WORSE = 2.0  # an incident goes on when a shift has grown by this factor
 
@@ -54,7 +62,8 @@ class WatchState(msgspec.Struct):
     told: list[int]  # window in which a firing series was told
     effects: list[float]  # as told
     latched: list[int]  # window of the change an ADWIN or Page-Hinkley alarm stands for; -1: none
-    firm: bytes = b""
+    firm: bytes
+    rows: bytes
 
 
 class Watch:
@@ -74,37 +83,35 @@ class Watch:
 
     def __init__(
         self,
-        series: Sequence[Series],
+        series: Sequence[Watched],
         false_alarms: float,
         horizon: int,
         detectors: Sequence[DetectorSpec] = (),
     ) -> None:
         self.series = list(series)
         names = [s.name for s in self.series]
-        self._chosen: list[tuple[str, list[int], Any]] = []  # kind, columns, bank
+        self._chosen: list[tuple[list[int], Bank]] = []  # columns, bank
         self._detector: dict[int, str] = {}  # that decides in place of the mixture, by series
         for spec in detectors:
             columns = [names.index(name) for name in spec.series if name in names]
             self._detector |= dict.fromkeys(columns, spec.kind)
             if spec.on == "windows" and columns:
-                bank = DETECTORS[spec.kind](len(columns), **spec.parameters)
-                self._chosen.append((spec.kind, columns, bank))
+                self._chosen.append((columns, DETECTORS[spec.kind](len(columns), **spec.parameters)))
         self._judged = [i for i, s in enumerate(self.series) if s.reference is not None]
-        references = [s.reference for s in self.series if s.reference is not None]
+        known = [s.reference for s in self.series if s.reference is not None]
         false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
-        self._scale = Scale(self.series)
-        self._worth = {
-            i: round(s.reference.effective_windows, 1)
-            for i, s in enumerate(self.series)
-            if s.reference is not None
-        }
+        self._reference = references([s.reference for s in self.series])
+        self._mean = np.array([s.mean for s in self.series], np.float64)
+        self._gate = np.array([s.gate for s in self.series], np.float64)
+        self._shares = np.array([s.series.is_share for s in self.series], np.bool_)
         self._mixture = MixtureEDetector(
-            references, np.full(len(references), false_alarms), float(horizon)
+            known, np.full(len(known), false_alarms), float(horizon)
         )
         width = len(self.series)
         self._values = np.full((HISTORY, width), np.nan)
         self._shown = np.full((HISTORY, width), np.nan)
         self._firm = np.full((HISTORY, width), np.nan)  # what no single row accounts for
+        self._rows = np.zeros((HISTORY, width))  # on which each value stands
         self._places: list[Place] = []
         self._status = [QUIET] * width
         self._told = [0] * width
@@ -114,41 +121,59 @@ class Watch:
     def update(
         self,
         readings: Sequence[Reading],
-        window: Window,
+        bounds: Bounds,
         row_alarms: Mapping[int, str] | None = None,
         examples: Mapping[str, list[str]] | None = None,
     ) -> Verdicts:
         """Take the readings of a closed window, one a series.
 
         ``row_alarms`` names the detector that alarmed on rows of the window, by series;
-        ``examples`` the unseen categories, by series name.
+        ``examples`` the values an alert is to name, by series name.
         """
-        values, shown, low, high = np.array(readings, np.float64).reshape(-1, len(NOTHING)).T
-        firm = self._scale.firm(low, high)
-        self._remember(values, shown, firm, window)
-        alarms = self._decide(values, window, row_alarms or {})
+        table = np.array(readings, np.float64).reshape(-1, len(NOTHING))
+        values, rows, low, high, shown = table.T
+        firm = np.clip(self._mean, low, high)  # nearest to the reference with one row less
+        self._remember(values, rows, firm, shown, bounds)
+        alarms = self._decide(values, rows, bounds, row_alarms or {})
+        blatants = self._blatant(firm, rows)
         verdicts = Verdicts()
-        blatants = self._scale.blatant(values, firm, window.rows)
         for index in np.flatnonzero(~np.isnan(values)).tolist():
             if self._status[index] == FIRING:
-                self._follow(index, window, verdicts)
+                self._follow(index, bounds, verdicts)
                 continue
             blatant = bool(blatants[index])
             if not blatant and index not in alarms:
                 self._status[index] = QUIET
                 continue
-            series = self.series[index]
+            watched = self.series[index]
             detector, back = ("blatant", 1) if blatant else alarms.get(index, ("", 0))
             self._status[index] = PENDING if back else QUIET
-            shift = self._shift(index, back)
-            worth = abs(shift) >= series.gate and (shift > 0 or series.statistic != "loss")
-            if worth and (blatant or (back and series.decides)):
-                alarm = self._alarm(index, detector, back, window)
-                seen = (examples or {}).get(series.name, [])
+            if self._is_worth(index, back) and (blatant or (back and watched.decides)):
+                alarm = self._alarm(index, detector, back, bounds)
+                seen = (examples or {}).get(watched.name, [])
                 verdicts.fired.append(msgspec.structs.replace(alarm, examples=seen))
-                self._status[index], self._told[index] = FIRING, window.index
+                self._status[index], self._told[index] = FIRING, bounds.index
                 self._effects[index] = alarm.effect
         return verdicts
+
+    def _blatant(self, firm: Floats, rows: Floats) -> Flags:
+        """Return which values of a window need no further window to be told."""
+        reference = self._reference
+        away = np.abs(firm - reference.mean) / reference.sd(rows)
+        far = away > BLATANT * np.maximum(BLATANT, reference.extreme)
+        shift = np.abs(firm - self._mean)
+        carried = np.where(self._shares, shift * rows, rows) >= LEAST_ROWS
+        several: Flags = far & (shift >= WORTH * self._gate) & (rows >= LEAST_ROWS) & carried
+        return several
+
+    def _is_worth(self, index: int, back: int) -> bool:
+        """Return whether the last values are off by the gate, and several rows carry it."""
+        watched, shift = self.series[index], self._shift(index, back)
+        rows = float(self._recent(self._rows, index, back).sum())
+        if watched.series.is_share:
+            rows *= min(abs(shift), 1.0)
+        right = shift > 0 or not watched.series.rises_only
+        return bool(abs(shift) >= watched.gate and rows >= LEAST_ROWS and right)
 
     def place(self, since_ms: int) -> Place:
         """Return the remembered window that began at ``since_ms``, or the oldest after it.
@@ -163,11 +188,11 @@ class Watch:
         """Return the figures that are shown and not watched, as they were and since then."""
         windows = self._places[-1].index - self.place(since_ms).index + 1
         return {
-            series.name: Figure(
-                reference=series.shown, current=self._recent(self._shown, index, windows)
+            watched.name: Figure(
+                reference=watched.shown, current=self._mean_of(self._shown, index, windows)
             )
-            for index, series in enumerate(self.series)
-            if series.statistic in CONTEXT
+            for index, watched in enumerate(self.series)
+            if not watched.series.is_watched
         }
 
     def report(self) -> dict[str, SeriesReport]:
@@ -180,51 +205,63 @@ class Watch:
                 value=None if np.isnan(last[i]) else last[i],
                 evidence=log_e[i] if i in log_e and np.isfinite(log_e[i]) else None,
                 threshold=levels.get(i),
-                worth=self._worth.get(i),
+                worth=_worth(series),
                 state=STATES[self._status[i]],
             )
             for i, series in enumerate(self.series)
-            if series.statistic not in CONTEXT
+            if series.series.is_watched
         }
 
-    def _remember(self, values: Floats, shown: Floats, firm: Floats, window: Window) -> None:
-        for history, newest in ((self._values, values), (self._shown, shown), (self._firm, firm)):
+    def _remember(
+        self, values: Floats, rows: Floats, firm: Floats, shown: Floats, bounds: Bounds
+    ) -> None:
+        histories = self._values, self._rows, self._firm, self._shown
+        for history, newest in zip(histories, (values, rows, firm, shown), strict=True):
             history[:-1] = history[1:]
             history[-1] = newest
-        place = Place(window.index, window.first_ts_ms, window.first_offset)
+        place = Place(bounds.index, bounds.first_ts_ms, bounds.first_offset)
         self._places = [*self._places, place][-HISTORY:]
 
     def _decide(
-        self, values: Floats, window: Window, row_alarms: Mapping[int, str]
+        self, values: Floats, rows: Floats, bounds: Bounds, row_alarms: Mapping[int, str]
     ) -> dict[int, tuple[str, int]]:
         """Return, for each series in alarm, the detector and how many values ago it changed."""
-        z = self._scale.standardise(values)
-        block = z[self._judged].reshape(1, -1)
+        z = self._reference.standardise(values, rows)
         found: dict[int, tuple[str, int]] = {}
-        over = self._mixture.update(block)[0]
+        over = self._mixture.update(z[self._judged].reshape(1, -1))[0]
         for column in np.flatnonzero(over):
             index = self._judged[column]
             if index not in self._detector:
                 found[index] = ("mixture", int(self._mixture.change[column]))
-        for _, columns, bank in self._chosen:
+        for columns, bank in self._chosen:
             alarms = bank.update(z[columns].reshape(1, -1))[0]
             for column in np.flatnonzero(alarms):
                 kept = int(bank.since_rows[column])
-                self._latched[columns[column]] = window.index - max(kept, 1) + 1
+                self._latched[columns[column]] = bounds.index - max(kept, 1) + 1
         for index in row_alarms:
             if self._latched[index] < 0 and not self._is_one_row(index):
-                self._latched[index] = window.index
+                self._latched[index] = bounds.index
         for index, since in enumerate(self._latched):
-            if since >= 0 and window.index - since >= LATCH:
+            if since >= 0 and bounds.index - since >= LATCH:
                 self._latched[index] = -1
             elif since >= 0:
-                found[index] = (self._detector[index], window.index - since + 1)
+                found[index] = (self._detector[index], bounds.index - since + 1)
         return found
 
-    def _recent(self, history: Floats, index: int, count: int) -> float:
-        """Return the mean of the last ``count`` values of a series."""
-        known = history[~np.isnan(history[:, index]), index]
-        return float(known[-count:].mean()) if count and len(known) else float("nan")
+    def _recent(self, history: Floats, index: int, count: int) -> Floats:
+        """Return what is remembered of the last ``count`` values of a series."""
+        known = history[~np.isnan(self._values[:, index]), index]
+        return known[max(len(known) - count, 0) :]
+
+    def _mean_of(self, history: Floats, index: int, count: int) -> float:
+        """Return the mean of the last values, each with the weight that its rows give it."""
+        found = self._recent(history, index, count)
+        weights = self._weights(index, count)
+        return float((weights * found).sum() / weights.sum()) if len(found) else np.nan
+
+    def _weights(self, index: int, count: int) -> Floats:
+        rows, reference = self._recent(self._rows, index, count), self.series[index].reference
+        return rows if reference is None else np.asarray(reference.weights(rows))
 
     def _is_one_row(self, index: int) -> bool:
         """Return whether the last window is off by the gate and one of its rows does most of it."""
@@ -234,16 +271,17 @@ class Watch:
 
     def _shift(self, index: int, count: int) -> float:
         """Return how far the last values are from the reference without the row that did most."""
-        known = ~np.isnan(self._values[:, index])
-        values = self._values[known, index][-count:]
-        if not count or not len(values):
+        values, weights = self._recent(self._values, index, count), self._weights(index, count)
+        if not len(values):
             return float("nan")
-        shift = float(values.mean()) - self.series[index].mean
+        weights = weights / weights.sum()
+        shift = float((weights * values).sum()) - self.series[index].mean
         sign = 1.0 if shift > 0 else -1.0
-        most = float((sign * (values - self._firm[known, index][-count:])).max())
-        return sign * max(abs(shift) - max(most, 0.0) / len(values), 0.0)
+        firm = self._recent(self._firm, index, count)
+        most = float((sign * weights * (values - firm)).max())
+        return sign * max(abs(shift) - max(most, 0.0), 0.0)
 
-    def _alarm(self, index: int, detector: str, back: int, window: Window) -> SeriesAlarm:
+    def _alarm(self, index: int, detector: str, back: int, bounds: Bounds) -> SeriesAlarm:
         series = self.series[index]
         shift = self._shift(index, back)
         rows = np.flatnonzero(~np.isnan(self._values[:, index]))[-back:]
@@ -253,22 +291,22 @@ class Watch:
         return SeriesAlarm(
             series=series.name,
             feature=series.feature,
-            statistic=series.statistic,
+            statistic=series.series.statistic,
             detector=detector,
             direction="up" if shift > 0 else "down",
             effect=shift / series.sd if series.sd else 0.0,
             gate=series.gate / series.sd if series.sd else 0.0,
-            value=Figure(reference=series.shown, current=self._recent(self._shown, index, back)),
+            value=Figure(reference=series.shown, current=self._mean_of(self._shown, index, back)),
             since_ms=place.first_ts_ms,
-            told_ms=window.last_ts_ms,
+            told_ms=bounds.last_ts_ms,
             evidence=float(self._mixture.log_e[column]) if judged else None,
             threshold=float(self._mixture.threshold[column]) if judged else None,
         )
 
-    def _follow(self, index: int, window: Window, verdicts: Verdicts) -> None:
+    def _follow(self, index: int, bounds: Bounds, verdicts: Verdicts) -> None:
         """Tell a firing series resolved when it is back, or worse when it has doubled."""
         series, told = self.series[index], self._told[index]
-        since = window.index - told
+        since = bounds.index - told
         if since >= CALM:
             if abs(self._shift(index, CALM)) <= series.gate / 2:
                 self._forget(index)
@@ -281,12 +319,12 @@ class Watch:
         if effect * self._effects[index] > 0 and abs(effect) >= WORSE * abs(self._effects[index]):
             self._effects[index] = effect
             detector = self._detector.get(index, "mixture")
-            verdicts.worse.append(self._alarm(index, detector, back, window))
+            verdicts.worse.append(self._alarm(index, detector, back, bounds))
 
     def _forget(self, index: int) -> None:
         self._status[index], self._latched[index] = QUIET, -1
         self._mixture.reset_series(self._judged.index(index))
-        for _, columns, bank in self._chosen:
+        for columns, bank in self._chosen:
             if index in columns:
                 bank.reset_series(columns.index(index))
 
@@ -294,7 +332,7 @@ class Watch:
         """Return what a snapshot needs."""
         return WatchState(
             self._mixture.snapshot(),
-            [bank.snapshot() for _, _, bank in self._chosen],
+            [bank.snapshot() for _, bank in self._chosen],
             self._values.tobytes(),
             self._shown.tobytes(),
             self._places,
@@ -303,17 +341,24 @@ class Watch:
             self._effects,
             self._latched,
             self._firm.tobytes(),
+            self._rows.tobytes(),
         )
 
     def load(self, state: WatchState) -> None:
         """Take back the state of a watch of the same series."""
         self._mixture.restore(state.mixture)
-        for (_, _, bank), data in zip(self._chosen, state.chosen, strict=True):
+        for (_, bank), data in zip(self._chosen, state.chosen, strict=True):
             bank.restore(data)
         shape = self._values.shape
-        self._values = np.frombuffer(state.values).reshape(shape).copy()
-        self._shown = np.frombuffer(state.shown).reshape(shape).copy()
-        firm = state.firm or state.values  # not in snapshots of version 0.1
-        self._firm = np.frombuffer(firm).reshape(shape).copy()
+        self._values, self._shown, self._firm, self._rows = (
+            np.frombuffer(data).reshape(shape).copy()
+            for data in (state.values, state.shown, state.firm, state.rows)
+        )
         self._places, self._status = state.places, state.status
         self._told, self._effects, self._latched = state.told, state.effects, state.latched
+
+
+def _worth(watched: Watched) -> float | None:
+    """Return to how many independent windows a reference amounts."""
+    reference = watched.reference
+    return None if reference is None else round(float(reference.effective_windows), 1)

@@ -1,175 +1,101 @@
-"""Cuts a model version's rows into windows: blocks of rows, or of event time.
+"""An open window: where it lies, and what it accumulates for each cohort of columns."""
 
-One clock gone wrong must not move a model's time: a row may skip a whole window of event time, or a
-day where windows are blocks of rows, only if most of the rows around it do.
-"""
-
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.schemas.monitors import WindowSpec, milliseconds
-from tidegauge.streams.monitor.intake.block import Ints
+from tidegauge.detectors.statistics.moments import Moments
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.figures import Figures, FiguresState
+from tidegauge.streams.monitor.windows.metrics import Classification
+from tidegauge.streams.monitor.windows.sample import Sample
 
-AROUND = 9  # rows that are asked whether time has moved on
-MOST = AROUND // 2 + 1
+
+class PartState(msgspec.Struct):
+    """What a window accumulates for one cohort, for the snapshot; arrays as bytes."""
+
+    rows: int
+    moments: bytes
+    missing: list[int]
+    sample: Sample | None
+    figures: FiguresState | None
+    outcomes: bytes | None
 
 
-class Window(msgspec.Struct):
-    """The open window, and what is told of it when it closes."""
+class Part:
+    """What a window accumulates for one cohort.
 
-    index: int = 0  # counts the closed windows before it
-    rows: int = 0
-    late: int = 0  # rows whose event time lies in an earlier window; counted here all the same
-    first_ts_ms: int = 0
-    last_ts_ms: int = 0
-    first_offset: int = 0
-    last_offset: int = 0
-    slot: int | None = None  # which piece of event time it is
-    early: int = 0  # rows far ahead of those around them; they count here, with the time before
-    latest_ms: int = -1  # event time of the latest row so far, early ones aside; -1: none yet
+    Parameters
+    ----------
+    numbers, categories
+        How many of either are described.
+    sample
+        Where the reference is being learned from it.
+    figures
+        Where there is a reference to compare with.
+    outcomes
+        Where River's metrics are told of it.
+    """
 
-    def add(self, spec: WindowSpec, ts_ms: Ints, offsets: Ints, early: int = 0) -> None:
-        """Take the times and offsets of further rows, of which so many are early."""
-        self.early += early
-        if spec.every is not None:
-            own = slots(spec, ts_ms)
-            self.slot = int(own.max()) if self.slot is None else max(self.slot, int(own.max()))
-            self.late += int(np.count_nonzero(own < self.slot))
-        self.add_rows(ts_ms, offsets)
+    def __init__(
+        self,
+        numbers: int,
+        categories: int = 0,
+        *,
+        sample: Sample | None = None,
+        figures: Figures | None = None,
+        outcomes: Classification | None = None,
+    ) -> None:
+        self.rows = 0
+        self.moments = Moments(numbers)
+        self.missing: NDArray[np.int64] = np.zeros(categories, np.int64)
+        self.sample, self.figures, self.outcomes = sample, figures, outcomes
 
-    def add_rows(self, ts_ms: Ints, offsets: Ints) -> None:
-        """Take further rows into a window that is not one of event time."""
-        if not self.rows:
-            self.first_ts_ms, self.first_offset = int(ts_ms.min()), int(offsets[0])
-            self.last_ts_ms = self.first_ts_ms
-        self.rows += len(ts_ms)
-        self.first_ts_ms = min(self.first_ts_ms, int(ts_ms.min()))
-        self.last_ts_ms = max(self.last_ts_ms, int(ts_ms.max()))
-        self.latest_ms = max(self.latest_ms, self.last_ts_ms)
-        self.first_offset = min(self.first_offset, int(offsets.min()))
-        self.last_offset = max(self.last_offset, int(offsets.max()))
-
-    def following(self) -> "Window":
-        """Return the window after this one; until it has rows, the log stands where this ended."""
-        return Window(
-            index=self.index + 1,
-            last_ts_ms=self.last_ts_ms,
-            last_offset=self.last_offset,
-            slot=self.slot,
-            latest_ms=self.latest_ms,
+    def state(self) -> PartState:
+        """Return what a snapshot needs."""
+        return PartState(
+            self.rows,
+            self.moments.snapshot(),
+            self.missing.tolist(),
+            self.sample,
+            self.figures.state() if self.figures else None,
+            self.outcomes.counts.tobytes() if self.outcomes else None,
         )
 
-
-@dataclass(frozen=True, slots=True)
-class Dated:
-    """Rows with the times they count with; what comes behind them must wait for more rows."""
-
-    ts_ms: Ints
-    early: NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        """Return how many rows are certain."""
-        return len(self.ts_ms)
+    def load(self, state: PartState) -> None:
+        """Take back the state of a part of the same cohort."""
+        self.rows, self.sample = state.rows, state.sample
+        self.moments.restore(state.moments)
+        self.missing = np.array(state.missing, np.int64)
+        if self.figures is not None and state.figures is not None:
+            self.figures.load(state.figures)
+        if self.outcomes is not None and state.outcomes is not None:
+            self.outcomes.counts = np.frombuffer(state.outcomes).reshape(-1, 2).copy()
 
 
-def dated(window: Window, spec: WindowSpec, ts_ms: Ints) -> Dated:
-    """Return as many rows as can be told from what only a wrong clock would say.
+class WindowState(msgspec.Struct):
+    """A window, for the snapshot."""
 
-    A row that skips a window is early, and gets the time of the latest row before it, unless most
-    of it and the next 8 rows lie no more than a window before it.
-
-    >>> hours = np.array([5, 5, 25, 5, 5, 5, 5, 5, 6, 9, 9, 9, 9, 9, 12]) * 3_600_000
-    >>> found = dated(Window(), WindowSpec(every="1h"), hours)
-    >>> (found.ts_ms // 3_600_000).tolist()
-    [5, 5, 5, 5, 5, 5, 5, 5, 6, 9, 9, 9, 9, 9]
-    """
-    nobody = np.zeros(len(ts_ms), np.bool_)
-    latest_ms = window.latest_ms
-    if latest_ms < 0 and spec.every is None and len(ts_ms):
-        latest_ms = int(ts_ms[0])  # a block of rows needs no time to begin with
-    first = _skip(spec, ts_ms, latest_ms)
-    if first == len(ts_ms):
-        return Dated(ts_ms, nobody)
-    return _walk(spec, ts_ms, first, int(ts_ms[:first].max(initial=latest_ms)))
+    bounds: Bounds
+    parts: list[PartState]
 
 
-def _skip(spec: WindowSpec, ts_ms: Ints, latest_ms: int) -> int:
-    """Return the first row that skips a window, or is the first ever; their number, if none is."""
-    if latest_ms < 0:
-        return 0
-    clock = slots(spec, np.maximum.accumulate(np.append(latest_ms, ts_ms)))[:-1]
-    skips = np.flatnonzero(slots(spec, ts_ms) > clock + 1)
-    return int(skips[0]) if len(skips) else len(ts_ms)
+class Window:
+    """A window of a monitor; which may hold several."""
 
+    def __init__(self, bounds: Bounds, parts: Sequence[Part]) -> None:
+        self.bounds, self.parts = bounds, list(parts)
 
-def _walk(spec: WindowSpec, ts_ms: Ints, first: int, latest_ms: int) -> Dated:
-    """Look at each row from the first on that skips a window; in such a block all may."""
-    own, raw = slots(spec, ts_ms).tolist(), ts_ms.tolist()
-    times, early = ts_ms.copy(), np.zeros(len(ts_ms), np.bool_)
-    clock = int(slots(spec, np.array([latest_ms]))[0]) if latest_ms >= 0 else None
-    for at in range(first, len(own)):
-        slot = own[at]
-        if clock is None or slot > clock + 1:
-            around = own[at : at + AROUND]
-            agree = sum(other >= slot - 1 for other in around)
-            if len(around) - agree >= MOST:
-                if clock is None:
-                    latest_ms = sorted(raw[at : at + AROUND])[MOST - 1]
-                    clock = int(slots(spec, np.array([latest_ms]))[0])
-                times[at], early[at] = latest_ms, True
-                continue
-            if agree < MOST:
-                return Dated(times[:at], early[:at])
-        latest_ms, clock = max(latest_ms, raw[at]), slot if clock is None else max(clock, slot)
-    return Dated(times, early)
+    def state(self) -> WindowState:
+        """Return what a snapshot needs."""
+        return WindowState(self.bounds, [part.state() for part in self.parts])
 
-
-def cut(window: Window, spec: WindowSpec, ts_ms: Ints) -> Iterator[tuple[int, int, bool]]:
-    """Yield (start, stop, closes): rows start to stop go into the open window, which then closes.
-
-    A window of event time closes when a row of a later one arrives; a row of an earlier one is
-    late and counts in the window that is open. Where batches are cut makes no difference.
-
-    The caller adds the rows to the window, and replaces it after it closed.
-
-    >>> list(cut(Window(), WindowSpec(every="1s"), np.array([0, 900, 1100])))
-    [(0, 2, True), (2, 3, False)]
-    """
-    if spec.rows is not None:
-        yield from _cut_rows(window.rows, spec.rows, len(ts_ms))
-    else:
-        yield from _cut_time(window, spec, ts_ms)
-
-
-def _cut_rows(filled: int, size: int, rows: int) -> Iterator[tuple[int, int, bool]]:
-    start = 0
-    while start < rows:
-        stop = min(rows, start + size - filled)
-        closes = filled + stop - start == size
-        yield start, stop, closes
-        start, filled = stop, 0 if closes else filled + stop - start
-
-
-def slots(spec: WindowSpec, ts_ms: Ints) -> Ints:
-    """Return which piece of event time each row lies in; days, where windows are blocks of rows."""
-    found: Ints = (ts_ms - milliseconds(spec.offset)) // milliseconds(spec.every or "1d")
-    return found
-
-
-def _cut_time(window: Window, spec: WindowSpec, ts_ms: Ints) -> Iterator[tuple[int, int, bool]]:
-    own = slots(spec, ts_ms)
-    newest = np.maximum.accumulate(own)
-    if window.slot is not None:
-        newest = np.maximum(newest, window.slot)
-    if not len(own):
-        return
-    bounds = [0, *(np.flatnonzero(np.diff(newest)) + 1).tolist(), len(own)]
-    if window.slot is not None and newest[0] > window.slot:
-        yield 0, 0, True
-    for start, stop in pairwise(bounds):
-        yield start, stop, stop < len(own)
+    @classmethod
+    def restore(cls, state: WindowState, begin: Sequence[Callable[[], Part]]) -> "Window":
+        """Return the window that a snapshot describes; ``begin`` makes a part a cohort."""
+        window = cls(state.bounds, [make() for make in begin])
+        for part, own in zip(window.parts, state.parts, strict=True):
+            part.load(own)
+        return window

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from river import metrics
 
 from tidegauge.detectors.statistics.columns import ColumnStatistics
-from tidegauge.streams.monitor.verdict.metrics import (
+from tidegauge.streams.monitor.windows.metrics import (
     CLASSIFICATION,
     OUTCOME_COLUMNS,
     REGRESSION,

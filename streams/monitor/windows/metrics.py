@@ -12,30 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from river import metrics
 
-from tidegauge.detectors.statistics.columns import ColumnStatistics
+from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.streams.monitor.intake.block import Floats
 
 THRESHOLDS = 100  # of the ROC curve; River's default of 10 is coarse for small scores
-LOSS, ERROR, LABEL, SCORE = range(4)  # columns of outcome statistics
-OUTCOME_COLUMNS = ("loss", "error", "label", "score")
-EPSILON = 1e-15  # River's bound on probabilities in the log loss
-
-
-def losses(labels: Floats, scores: Floats, task: str) -> Floats:
-    """Return loss, label - score, label and score, shape (rows, 4).
-
-    The loss is the log loss for classification, the absolute error for regression. A label that is
-    not 0 or 1, or a score outside 0 to 1, has no log loss: NaN.
-    """
-    error = labels - scores
-    if task == "classification":
-        p = np.clip(scores, EPSILON, 1 - EPSILON)
-        loss = -np.where(labels == 1, np.log(p), np.log1p(-p))
-        valid = ((labels == 0) | (labels == 1)) & (scores >= 0) & (scores <= 1)
-        loss = np.where(valid, loss, np.nan)
-    else:
-        loss = np.abs(error)
-    return np.ascontiguousarray(np.column_stack([loss, error, labels, scores]))
+LOSSES = {"classification": "log_loss", "regression": "absolute_error"}
+OUTCOME_COLUMNS = ("log_loss", "absolute_error", "error", "label", "score")  # of their moments
 
 
 class Classification:
@@ -120,32 +102,28 @@ REGRESSION = ("mae", "rmse", "r2")
 def evaluate(
     task: str,
     chosen: Collection[str] | None,
-    statistics: ColumnStatistics,
+    moments: Moments,
     classification: Classification,
 ) -> dict[str, float | None]:
     """Return the chosen metrics of the task, or all of them, for one window."""
     names = CLASSIFICATION if task == "classification" else REGRESSION
-    found: dict[str, float | None] = {}
-    for name in names:
-        if chosen is not None and name not in chosen:
-            continue
-        if name == "log_loss":
-            found[name] = _finite(float(statistics.mean[LOSS]))
-        elif name in CLASSIFICATION:
-            found[name] = getattr(classification, name)()
-        else:
-            found[name] = _finite(_regression(name, statistics))
-    return found
-
-
-def _regression(name: str, s: ColumnStatistics) -> float:
-    if name == "mae":
-        return float(s.mean[LOSS])
-    square = float(s.sd[ERROR] ** 2 + s.mean[ERROR] ** 2)
-    if name == "rmse":
-        return math.sqrt(square)
-    total = float(s.sd[LABEL] ** 2)
-    return 1 - square / total if total > 0 else 0.0  # River's R2 is 0 there, too
+    mean = dict(zip(OUTCOME_COLUMNS, moments.mean.tolist(), strict=True))
+    variance = dict(zip(OUTCOME_COLUMNS, (moments.sd**2).tolist(), strict=True))
+    square = variance["error"] + mean["error"] ** 2
+    total = variance["label"]
+    of_moments = {
+        "log_loss": mean["log_loss"],
+        "mae": mean["absolute_error"],
+        "rmse": math.sqrt(square),
+        "r2": 1 - square / total if total > 0 else 0.0,  # River's R2 is 0 there, too
+    }
+    return {
+        name: _finite(of_moments[name])
+        if name in of_moments
+        else getattr(classification, name)()
+        for name in names
+        if chosen is None or name in chosen
+    }
 
 
 def _finite(value: float) -> float | None:

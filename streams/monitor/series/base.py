@@ -1,0 +1,178 @@
+"""A series: one quantity of a row, averaged over windows, and all there is to say about it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.schemas.references import SeriesProfile
+from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.series.view import View
+
+Kind = Literal["drift", "performance", "quality"]
+Flags = NDArray[np.bool_]
+Rowwise = Literal["numbers", "errors"]  # what a detector on rows sees of a series
+
+
+class Reading(NamedTuple):
+    """A window's value of a series, and on how much it stands.
+
+    ``low`` and ``high`` are the least and the greatest the value would be without one of its rows:
+    a shift that lies between them is one row's doing, and no single row makes an incident.
+    """
+
+    value: float
+    rows: float
+    low: float
+    high: float
+    shown: float  # what people are shown for it
+
+    @classmethod
+    def of_mean(cls, rows: float, mean: float, least: float, most: float) -> "Reading":
+        """Return the reading of a mean over ``rows`` rows from ``least`` to ``most``.
+
+        >>> Reading.of_mean(4, 1.0, 0.0, 4.0)
+        Reading(value=1.0, rows=4, low=0.0, high=1.3333333333333333, shown=1.0)
+        """
+        if rows <= 1:  # without its row there is nothing
+            return cls(mean, rows, -np.inf, np.inf, mean)
+        low, high = (rows * mean - most) / (rows - 1), (rows * mean - least) / (rows - 1)
+        return cls(mean, rows, low, high, mean)
+
+    @classmethod
+    def of_share(cls, rows: float, hits: float) -> "Reading":
+        """Return the reading of the share of ``rows`` rows that ``hits`` of them have."""
+        share = hits / rows if rows else np.nan
+        return cls.of_mean(rows, share, 0.0 if hits < rows else 1.0, 1.0 if hits else 0.0)
+
+
+NOTHING = Reading(np.nan, 0.0, np.nan, np.nan, np.nan)  # of a window without a value
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A window of the reference as a series reads it: rows that each stand for several."""
+
+    view: View
+    weights: Floats  # of its rows
+
+
+class Series(ABC):
+    """A quantity of a row, and everything that is said about its averages.
+
+    A subclass is one file of this folder and one line of the registry. Class attributes say what
+    it is; ``quantity`` computes it; the sentences are those of its alerts.
+    """
+
+    statistic: ClassVar[str]  # its name: "rank", watched as "rank(amount)" for a feature
+    kind: ClassVar[Kind]
+    reads: ClassVar[tuple[type[View], ...]]  # the views whose columns have it, a series each
+    about: ClassVar[str]  # a line for the documentation: what moves it
+    rowwise: ClassVar[Rowwise] = "numbers"
+    is_share: ClassVar[bool] = False
+    needs_profile: ClassVar[bool] = True  # of the column, in the reference
+    is_watched: ClassVar[bool] = True  # else it is shown beside the others, and never judged
+    shows_mean: ClassVar[bool] = False  # people are shown the mean of the column's own values
+    rises_only: ClassVar[bool] = False  # a fall is good news
+    least_sd: ClassVar[float] = 1e-12  # of rows: the unit of the effect is never less
+    fixed_sd: ClassVar[float | None] = None  # the unit, whatever the rows of the reference say
+
+    @abstractmethod
+    def quantity(self, view: View) -> Floats:
+        """Return it for each row and column, NaN where a row has none."""
+
+    def rows(self, view: View) -> Floats:
+        """Return what a detector on rows sees of each row and column."""
+        return self.quantity(view)
+
+    def name(self, feature: str) -> str:
+        """Return what the series of a feature is called in specs, reports and alerts."""
+        return f"{self.statistic}({feature})" if feature else self.statistic
+
+    def learn(self, windows: Sequence[Summary]) -> SeriesProfile:
+        """Return what a reference keeps of one column, from its windows."""
+        found = [_moments(self.quantity(w.view)[:, 0], w.weights) for w in windows]
+        rows, means, variances = np.array(found).reshape(-1, 3).T
+        return profile(self, rows, means, variances)
+
+    @abstractmethod
+    def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
+        """Return what it did, as part of a sentence."""
+
+    @abstractmethod
+    def subject(self, alarm: SeriesAlarm) -> str:
+        """Return what is back within tolerance, once it is over."""
+
+    @abstractmethod
+    def advice(self, alarm: SeriesAlarm) -> str:
+        """Return what to do about it, as a sentence."""
+
+
+class Share(Series):
+    """A series of a quantity that is 0 or 1."""
+
+    rowwise = "errors"
+    is_share = True
+    names_values: ClassVar[bool] = False  # of its hits: they are examples in its alerts
+
+    @abstractmethod
+    def hits(self, view: View) -> Flags:
+        """Return which rows and columns have it."""
+
+    def among(self, view: View) -> Flags:
+        """Return of which rows and columns it can be said; of all, unless a series says less."""
+        return np.ones((len(view), len(view.columns)), np.bool_)
+
+    def quantity(self, view: View) -> Floats:
+        """Return it for each row and column, NaN where it cannot be said."""
+        return np.where(self.among(view), self.hits(view).astype(np.float64), np.nan)
+
+
+def profile(
+    series: Series,
+    rows: Floats,
+    means: Floats,
+    variances: Floats,
+    shown: Floats | None = None,
+) -> SeriesProfile:
+    """Return what a reference keeps of one column's windows, shape (windows,) each.
+
+    Parameters
+    ----------
+    series
+        Whose quantity it is.
+    rows, means, variances
+        Of the quantity in each window; a window without any has NaN for its mean.
+    shown
+        What people are shown for a window; the mean itself by default.
+    """
+    known = (rows > 0) & ~np.isnan(means)
+    if not known.any():
+        return SeriesProfile(values=[None] * len(means), rows=rows.tolist(), sd=0.0, shown=0.0)
+    shares = rows[known] / rows[known].sum()
+    overall = float((shares * means[known]).sum())
+    within = float((shares * variances[known]).sum())
+    between = float((shares * (means[known] - overall) ** 2).sum())
+    told = means if shown is None else shown
+    sd = max(float(np.sqrt(within + between)), series.least_sd)
+    return SeriesProfile(
+        values=[None if np.isnan(mean) else float(mean) for mean in means],
+        rows=rows.tolist(),
+        sd=sd if series.fixed_sd is None else series.fixed_sd,
+        variance=within,
+        shown=float((shares * told[known]).sum()),
+    )
+
+
+def _moments(values: Floats, weights: Floats) -> tuple[float, float, float]:
+    """Return the weight, the mean and the variance of weighted values that are not NaN."""
+    known = ~np.isnan(values)
+    rows = float(weights[known].sum())
+    if not rows:
+        return 0.0, np.nan, np.nan
+    mean = float((weights[known] * values[known]).sum() / rows)
+    return rows, mean, float((weights[known] * (values[known] - mean) ** 2).sum() / rows)

@@ -1,0 +1,39 @@
+"""Which share of a feature's values is missing."""
+
+from collections.abc import Mapping
+
+from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.streams.monitor.series.base import Flags, Share
+from tidegauge.streams.monitor.series.view import Categories, Numbers, View
+from tidegauge.streams.monitor.words import cut, moment, percents
+
+
+class Missing(Share):
+    """The share of rows in which a feature is null, or absent."""
+
+    statistic = "missing"
+    kind = "quality"
+    reads = (Categories, Numbers)
+    about = "the share of rows without the feature has changed"
+    needs_profile = False
+    least_sd = 0.1  # with the gate of 0.2: two points of share
+
+    def hits(self, view: View) -> Flags:
+        """Return which rows and columns have it."""
+        return ~view.known
+
+    def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
+        """Return what it did, as part of a sentence."""
+        before, now = percents(alarm.value.reference, alarm.value.current)
+        return f"{cut(alarm.feature)} is missing in {now} of rows (reference {before})"
+
+    def subject(self, alarm: SeriesAlarm) -> str:
+        """Return what is back within tolerance, once it is over."""
+        return f"share of rows without {cut(alarm.feature)}"
+
+    def advice(self, alarm: SeriesAlarm) -> str:
+        """Return what to do about it, as a sentence."""
+        return (
+            f"Look at the pipeline that fills {cut(alarm.feature)}: it has been absent since "
+            f"{moment(alarm.since_ms)}. Scores made without it are suspect."
+        )

@@ -1,0 +1,44 @@
+"""Which share of a number's values lies far outside the reference."""
+
+from collections.abc import Mapping
+
+from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.streams.monitor.series.base import Flags, Share
+from tidegauge.streams.monitor.series.view import Numbers, View
+from tidegauge.streams.monitor.words import cut, percents
+
+
+class Range(Share):
+    """The share of values beyond the reference's usual range by a quarter of its width."""
+
+    statistic = "range"
+    kind = "drift"
+    reads = (Numbers,)
+    about = "values lie far outside the range of the reference"
+    fixed_sd = 0.025  # with the gate of 0.2: half a point of share
+
+    def hits(self, view: View) -> Flags:
+        """Return which rows and columns have it."""
+        assert isinstance(view, Numbers)
+        low, high = view.profiles.low, view.profiles.high
+        return (view.values < low) | (view.values > high)
+
+    def among(self, view: View) -> Flags:
+        """Return which values are there."""
+        return view.known
+
+    def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
+        """Return what it did, as part of a sentence."""
+        _, now = percents(alarm.value.reference, alarm.value.current)
+        return f"{now} of {cut(alarm.feature)} lies far outside the range of the reference"
+
+    def subject(self, alarm: SeriesAlarm) -> str:
+        """Return what is back within tolerance, once it is over."""
+        return f"share of {cut(alarm.feature)} out of range"
+
+    def advice(self, alarm: SeriesAlarm) -> str:
+        """Return what to do about it, as a sentence."""
+        return (
+            f"Check the source and the unit of {cut(alarm.feature)}: such values were hardly seen "
+            "in the reference, and scores made with them are suspect."
+        )

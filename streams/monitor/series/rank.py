@@ -1,0 +1,57 @@
+"""Where a number's values lie among those of the reference."""
+
+from collections.abc import Mapping
+
+from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.streams.monitor.intake.block import SCORE, Floats
+from tidegauge.streams.monitor.series.base import Series
+from tidegauge.streams.monitor.series.view import Numbers, View
+from tidegauge.streams.monitor.words import cut, moment, numbers
+
+
+class Rank(Series):
+    """The mean mid-rank among the reference's values minus one half, in [-0.5, 0.5].
+
+    Bounded, so that no outlier can hide a shift; equal values share their rank, so its unit is
+    that of this reference: 0.29 where no two are equal, 0.05 for a flag that one row in 100 has.
+    """
+
+    statistic = "rank"
+    kind = "drift"
+    reads = (Numbers,)
+    about = "a number's values have moved up or down among those of the reference"
+    shows_mean = True
+    least_sd = 0.05
+
+    def quantity(self, view: View) -> Floats:
+        """Return each value's mid-rank minus one half."""
+        assert isinstance(view, Numbers)
+        return view.ranks
+
+    def rows(self, view: View) -> Floats:
+        """Return the values themselves."""
+        assert isinstance(view, Numbers)
+        return view.values
+
+    def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
+        """Return what it did, as part of a sentence."""
+        before, now = numbers(alarm.value.reference, alarm.value.current)
+        moved = f"{cut(alarm.feature)} moved {alarm.direction}"
+        return f"{moved}, from {before} to {now} on average"
+
+    def subject(self, alarm: SeriesAlarm) -> str:
+        """Return what is back within tolerance, once it is over."""
+        return cut(alarm.feature)
+
+    def advice(self, alarm: SeriesAlarm) -> str:
+        """Return what to do about it, as a sentence."""
+        since = moment(alarm.since_ms)
+        if alarm.feature == SCORE:
+            return (
+                "Look for what moved the inputs, and compare labels and scores as soon as labels "
+                f"come; if the model is wrong now, retrain on data from {since} on."
+            )
+        return (
+            f"Check the source and the unit of {cut(alarm.feature)}; if the change is real, watch "
+            f"the model's performance and retrain on data from {since} on."
+        )

@@ -1,0 +1,45 @@
+"""Which share of a category's values the reference does not have."""
+
+from collections.abc import Mapping
+
+from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.streams.monitor.series.base import Flags, Share
+from tidegauge.streams.monitor.series.view import Categories, View
+from tidegauge.streams.monitor.words import cut, percents
+
+
+class Unseen(Share):
+    """The share of values that are not among the categories of the reference."""
+
+    statistic = "unseen"
+    kind = "quality"
+    reads = (Categories,)
+    about = "categories come that the reference does not have"
+    names_values = True
+    fixed_sd = 0.025  # with the gate of 0.2: half a point of share
+
+    def hits(self, view: View) -> Flags:
+        """Return which rows and columns have it."""
+        assert isinstance(view, Categories)
+        return view.new
+
+    def among(self, view: View) -> Flags:
+        """Return which values are there."""
+        return view.known
+
+    def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
+        """Return what it did, as part of a sentence."""
+        _, now = percents(alarm.value.reference, alarm.value.current)
+        named = f" ({', '.join(map(cut, alarm.examples))})" if alarm.examples else ""
+        return f"{now} of {cut(alarm.feature)} are values the reference does not have{named}"
+
+    def subject(self, alarm: SeriesAlarm) -> str:
+        """Return what is back within tolerance, once it is over."""
+        return f"share of {cut(alarm.feature)} not in the reference"
+
+    def advice(self, alarm: SeriesAlarm) -> str:
+        """Return what to do about it, as a sentence."""
+        return (
+            f"Check whether the new values of {cut(alarm.feature)} are real; if so, train with "
+            "them, as the model has never seen any."
+        )

@@ -1,0 +1,165 @@
+"""What series read: the rows of a block beside what the reference says of their columns."""
+
+from collections.abc import Iterable, Sequence
+from copy import copy
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.detectors.statistics.mid_ranks import MidRanks
+from tidegauge.schemas.references import NumericProfile
+from tidegauge.streams.monitor.intake.block import Codes, Floats
+from tidegauge.streams.monitor.intake.dictionary import Dictionary
+from tidegauge.streams.monitor.series.task import losses
+
+Flags = NDArray[np.bool_]
+RANGE_MARGIN = 0.25  # of the reference's width, beyond which a number is out of range
+ROUNDING = 1e-6  # of a number's size: what float32 and the order of a sum may change
+
+
+class View:
+    """Rows of some columns, each with a name."""
+
+    def __init__(self, columns: Sequence[str], rows: int) -> None:
+        self.columns, self._rows = columns, rows
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self._rows
+
+    @cached_property
+    def known(self) -> Flags:
+        """Which values are there, shape (rows, columns)."""
+        raise NotImplementedError
+
+
+class Profiles:
+    """What a reference says of numbers, column by column; nothing of those without a profile."""
+
+    def __init__(self, profiles: Sequence[NumericProfile | None]) -> None:
+        points = [([], []) if p is None else (p.points, p.ranks) for p in profiles]
+        self.ranks = MidRanks([(np.array(at), np.array(ranks)) for at, ranks in points])
+        self.low, self.high = np.array([bounds(p) for p in profiles]).reshape(-1, 2).T
+
+
+    def within(self, usual: Floats) -> "Profiles":
+        """Return the same of one column, but with another usual range."""
+        found = copy(self)
+        found.low, found.high = np.array([margin(*usual.tolist())]).T
+        return found
+
+
+def bounds(profile: NumericProfile | None) -> tuple[float, float]:
+    """Return between which values a number is not out of range."""
+    if profile is None:
+        return -np.inf, np.inf
+    return margin(*(profile.usual or (profile.low, profile.high)))
+
+
+def margin(low: float, high: float) -> tuple[float, float]:
+    """Return a range with what lies beside it and is not yet far outside."""
+    beside = max(RANGE_MARGIN * (high - low), ROUNDING * max(abs(low), abs(high)))
+    return low - beside, high + beside
+
+
+class Numbers(View):
+    """Numbers beside their profiles; NaN where a value is missing."""
+
+    def __init__(self, columns: Sequence[str], values: Floats, profiles: Profiles) -> None:
+        super().__init__(columns, len(values))
+        self.values, self.profiles = values, profiles
+
+    @cached_property
+    def known(self) -> Flags:
+        """Which values are there, shape (rows, columns)."""
+        return ~np.isnan(self.values)
+
+    @cached_property
+    def ranks(self) -> Floats:
+        """Mid-ranks in the reference minus one half, NaN where missing or without a profile."""
+        return self.profiles.ranks(self.values)
+
+
+class Vocabulary:
+    """The categories that a reference has; None where nothing can be said of others."""
+
+    def __init__(self, values: Iterable[str] | None) -> None:
+        self.values = None if values is None else frozenset(values)
+        self._dictionary: Dictionary | None = None
+        self._new = np.empty(0, np.bool_)  # by code of that dictionary
+
+    def new(self, codes: Codes, dictionary: Dictionary) -> Flags:
+        """Return which codes stand for a category that the reference does not have."""
+        if self.values is None:
+            return np.zeros(len(codes), np.bool_)
+        if dictionary is not self._dictionary:
+            self._dictionary, self._new = dictionary, np.empty(0, np.bool_)
+        if len(self._new) < len(dictionary.values):
+            added = dictionary.values[len(self._new) :]
+            flags = [value not in self.values for value in added]
+            self._new = np.concatenate([self._new, np.array(flags, np.bool_)])
+        return (codes >= 0) & self._new[codes] if len(self._new) else np.zeros(len(codes), np.bool_)
+
+
+class Categories(View):
+    """Categories beside those of the reference."""
+
+    def __init__(
+        self,
+        columns: Sequence[str],
+        codes: Codes,
+        dictionaries: Sequence[Dictionary],
+        vocabularies: Sequence[Vocabulary],
+    ) -> None:
+        super().__init__(columns, len(codes))
+        self.codes, self.dictionaries, self.vocabularies = codes, dictionaries, vocabularies
+
+    @cached_property
+    def known(self) -> Flags:
+        """Which values are there, shape (rows, columns)."""
+        return self.codes >= 0
+
+    @cached_property
+    def new(self) -> Flags:
+        """Which values the reference does not have, shape (rows, columns)."""
+        found = np.zeros(self.codes.shape, np.bool_)
+        pairs = zip(self.vocabularies, self.dictionaries, strict=True)
+        for column, (vocabulary, dictionary) in enumerate(pairs):
+            found[:, column] = vocabulary.new(self.codes[:, column], dictionary)
+        return found
+
+    def named(self, column: int, hits: Flags) -> Iterable[str]:
+        """Return the values of a column in some of its rows, in their order."""
+        values = self.dictionaries[column].values
+        return (values[code] for code in self.codes[hits, column].tolist() if code >= 0)
+
+
+class Pairs(View):
+    """Labels beside the scores of their predictions, shape (rows,) each."""
+
+    def __init__(self, labels: Floats, scores: Floats, task: str) -> None:
+        super().__init__(("",), len(labels))
+        self.labels, self.scores, self.task = labels, scores, task
+
+
+    @cached_property
+    def losses(self) -> Floats:
+        """Log loss of a classification, absolute error of a regression, shape (rows,)."""
+        return losses(self.labels, self.scores, self.task)
+
+
+class Records(View):
+    """Rows of a topic, and why some of them could not be read."""
+
+    def __init__(self, refused: Flags) -> None:
+        super().__init__(("",), len(refused))
+        self.refused = refused
+
+
+class Labels(View):
+    """What became of labels, a word each."""
+
+    def __init__(self, fates: NDArray[np.str_]) -> None:
+        super().__init__(("",), len(fates))
+        self.fates = fates

@@ -1,0 +1,78 @@
+"""Watched series: a quantity of one column, with its effect gate and what its reference says."""
+
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields
+
+import numpy as np
+
+from tidegauge.detectors.statistics.dependence import Dependence, fit
+from tidegauge.schemas.references import SeriesProfile
+from tidegauge.streams.monitor.series.base import Series
+
+MIN_WINDOWS = 3
+LEAST_ROWS = 5  # that carry a shift, and that a window has which is told at once
+BLATANT = 3.0  # times the reference's largest deviation, and that many sds at least
+WORTH = 5.0  # gates a blatant shift must have
+
+PROMISED_WINDOWS = 30  # a shorter reference carries no promise: only blatant faults are told
+PROVISIONAL_WINDOWS = 90
+MIN_EFFECTIVE_WINDOWS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """One series of one column."""
+
+    series: Series
+    feature: str  # what it is called in sentences: the column, or the series itself
+    column: str
+    sd: float  # standard deviation of the quantity over reference rows: the unit of the effect
+    gate: float  # least shift of the mean worth telling, in the quantity's own unit
+    mean: float  # of the reference's windows
+    shown: float  # mean of what people are shown
+    reference: Dependence | None  # None: too few windows to say anything
+
+    @property
+    def name(self) -> str:
+        """What it is called in specs, reports and alerts."""
+        return self.series.name(self.column)
+
+    @property
+    def decides(self) -> bool:
+        """Whether the reference is long enough for any decision but a blatant one."""
+        return (
+            self.reference is not None
+            and self.reference.windows >= PROMISED_WINDOWS
+            and self.reference.effective_windows >= MIN_EFFECTIVE_WINDOWS
+        )
+
+
+def watch(series: Series, column: str, profile: SeriesProfile, effect: float) -> Watched:
+    """Return the series of a column that a reference describes.
+
+    ``effect`` is the least shift worth telling, in standard deviations of reference rows.
+    """
+    values = np.array([np.nan if v is None else v for v in profile.values])
+    rows = np.array(profile.rows or [1.0] * len(values))
+    known = ~np.isnan(values) & (rows > 0)
+    reference = None
+    if np.count_nonzero(known) >= MIN_WINDOWS and series.is_watched:
+        reference = fit(values, rows, profile.variance, floor=max(profile.sd / 100, 1e-12))
+    mean = float((rows * values)[known].sum() / rows[known].sum()) if known.any() else np.nan
+    return Watched(
+        series,
+        column or series.statistic,
+        column,
+        profile.sd,
+        effect * profile.sd,
+        mean,
+        profile.shown,
+        reference,
+    )
+
+
+def references(known: Sequence[Dependence | None]) -> Dependence:
+    """Return what many references say, a field an array; NaN where there is none."""
+    nothing = [np.nan] * len(fields(Dependence))
+    rows = [nothing if one is None else astuple(one) for one in known]
+    return Dependence(*np.array(rows, np.float64).reshape(-1, len(nothing)).T)

@@ -1,0 +1,124 @@
+"""Columns that share a reference: learned window by window, then watched by it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import SeriesProfile
+from tidegauge.schemas.windows import ColumnReport
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.series.view import View
+from tidegauge.streams.monitor.series.watched import watch
+from tidegauge.streams.monitor.verdict.row_detectors import RowDetectors
+from tidegauge.streams.monitor.verdict.watch import Verdicts, Watch, WatchState
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.figures import Views, places
+from tidegauge.streams.monitor.windows.window import Part
+
+Examples = Mapping[str, list[str]]  # what alerts are to name, by series
+
+
+class Watching(msgspec.Struct):
+    """What is remembered while a cohort is watched, for the snapshot."""
+
+    watch: WatchState
+    banks: list[bytes]
+    alarmed: dict[int, str]
+
+
+class Cohort(ABC):
+    """Columns that share a reference.
+
+    Parameters
+    ----------
+    spec
+        How the model is watched: detectors, budget, how long is learned.
+    effect
+        Least shift worth telling, in standard deviations of reference rows.
+    budget
+        Expected false series alarms of all its series within the spec's horizon.
+    columns
+        The columns that series read, by the view that has them.
+    """
+
+    def __init__(
+        self,
+        spec: MonitorSpec,
+        effect: float,
+        budget: float,
+        columns: Mapping[type[View], Sequence[str]],
+    ) -> None:
+        self.spec, self.effect, self.budget, self.columns = spec, effect, budget, columns
+        self.watch: Watch | None = None  # None while the reference is learned
+        self._rows: RowDetectors | None = None
+        self._found: list[int] = []  # places of the watched series among all
+
+    @abstractmethod
+    def begin(self) -> Part:
+        """Return what a new window accumulates."""
+
+    @abstractmethod
+    def add(self, part: Part, block: Block) -> None:
+        """Take further rows of a window."""
+
+    @abstractmethod
+    def learn(self, part: Part, bounds: Bounds) -> None:
+        """Take a window that closed while the reference is learned; watch once it is complete."""
+
+    @abstractmethod
+    def columns_of(self, part: Part) -> dict[str, ColumnReport]:
+        """Return the figures of each column in a window."""
+
+    @property
+    @abstractmethod
+    def gathered(self) -> int:
+        """How many windows the reference has so far."""
+
+    @property
+    def reference_windows(self) -> int:
+        """How many windows the longest reference of a series has; 0 while it is learned."""
+        known = [s.reference.windows for s in self.watch.series if s.reference] if self.watch else []
+        return max(known, default=0)
+
+    def compare(self, profiles: Mapping[str, SeriesProfile]) -> bool:
+        """Go from learning to watching by these; return whether anything can be decided so."""
+        found = {at: p for at, p in enumerate(places(self.columns)) if p.name in profiles}
+        series = [watch(p.series, p.column, profiles[p.name], self.effect) for p in found.values()]
+        if not any(one.reference is not None for one in series):
+            return False
+        watched = sum(one.series.is_watched for one in series)
+        spec = self.spec
+        self.watch = Watch(series, self.budget / watched, spec.false_alarms.windows, spec.detectors)
+        self._rows, self._found = RowDetectors(spec.detectors, list(found.values())), list(found)
+        return True
+
+    def see(self, part: Part, views: Views) -> None:
+        """Let the figures of a window, and detectors on rows, take further rows."""
+        if part.figures is not None and self._rows is not None:
+            part.figures.add(views)
+            self._rows.update(views)
+
+    def judge(
+        self, part: Part, bounds: Bounds, means: Mapping[str, float], examples: Examples
+    ) -> Verdicts:
+        """Judge a window that closed; ``means`` are those of its columns, by name."""
+        if self.watch is None or self._rows is None or part.figures is None:
+            return Verdicts()
+        readings = list(part.figures.readings(means))
+        chosen = [readings[at] for at in self._found]
+        return self.watch.update(chosen, bounds, self._rows.take(), examples)
+
+    def watching(self) -> Watching | None:
+        """Return what a snapshot needs of a cohort that is watched."""
+        if self.watch is None or self._rows is None:
+            return None
+        return Watching(self.watch.state(), *self._rows.state())
+
+    def load_watching(self, state: Watching) -> None:
+        """Take back what is remembered of a cohort that is watched, as this one is."""
+        if self.watch is None or self._rows is None:
+            raise ValueError("expected a cohort that is watched, got one that learns")
+        self.watch.load(state.watch)
+        self._rows.load((state.banks, state.alarmed))

@@ -1,0 +1,191 @@
+"""Features and scores of a model version: what is learned of them, and what is watched."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import CategoryProfile, NumericProfile, SeriesProfile
+from tidegauge.schemas.windows import ColumnReport
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.series.view import Categories, Numbers, Profiles, Vocabulary
+from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
+from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.figures import Figures
+from tidegauge.streams.monitor.windows.sample import Sample
+from tidegauge.streams.monitor.windows.window import Part
+
+
+class Profile(msgspec.Struct, frozen=True):
+    """What a reference says of a cohort's columns."""
+
+    rows: int
+    first_ts_ms: int
+    last_ts_ms: int
+    numeric: dict[str, NumericProfile]
+    categorical: dict[str, CategoryProfile]
+    series: dict[str, SeriesProfile]
+
+
+class InputsState(msgspec.Struct):
+    """Everything a cohort of inputs remembers, for the snapshot."""
+
+    numeric: list[str]
+    categorical: list[str]
+    learner: LearnerState | None
+    learned: Profile | None
+    watching: Watching | None
+
+
+class Inputs(Cohort):
+    """Features, and the score, that are watched from the same row on.
+
+    Parameters
+    ----------
+    spec, effect, budget
+        As of every cohort.
+    numeric, categorical
+        Names of the columns.
+    profile
+        What a published reference says of them; None: it is learned from the first windows.
+    """
+
+    def __init__(
+        self,
+        spec: MonitorSpec,
+        effect: float,
+        budget: float,
+        numeric: Sequence[str],
+        categorical: Sequence[str],
+        profile: Profile | None,
+    ) -> None:
+        super().__init__(spec, effect, budget, {Numbers: numeric, Categories: categorical})
+        self.numeric, self.categorical = list(numeric), list(categorical)
+        self.learner: Learner | None = Learner(numeric, categorical)
+        self.learned: Profile | None = None
+        if profile is not None:
+            self._follow(profile)
+
+    @property
+    def gathered(self) -> int:
+        """How many windows the reference has so far."""
+        return len(self.learner.windows) if self.learner else self.reference_windows
+
+    def _follow(self, profile: Profile) -> None:
+        """Watch by what a reference says."""
+        self.learner = None
+        self._profiles = Profiles([profile.numeric.get(name) for name in self.numeric])
+        known = [profile.categorical.get(name) for name in self.categorical]
+        self._vocabularies = [Vocabulary(None if own is None else own.shares) for own in known]
+        self.compare(profile.series)
+
+    def begin(self) -> Part:
+        """Return what a new window accumulates."""
+        return Part(
+            len(self.numeric),
+            len(self.categorical),
+            sample=Sample(rows=[]) if self.learner is not None else None,
+            figures=Figures(self.columns) if self.watch is not None else None,
+        )
+
+    def add(self, part: Part, block: Block) -> None:
+        """Take further rows of a window."""
+        numbers, codes, dictionaries = self._own(block)
+        part.rows += len(block)
+        part.moments.update(numbers)
+        part.missing += np.count_nonzero(codes < 0, axis=0)
+        if self.learner is not None and part.sample is not None:
+            part.sample.add(numbers)
+            for column, name in enumerate(self.categorical):
+                self.learner.count(column, block.counts(name))
+        elif self.watch is not None:
+            views = {
+                Numbers: Numbers(self.numeric, numbers, self._profiles),
+                Categories: Categories(self.categorical, codes, dictionaries, self._vocabularies),
+            }
+            self.see(part, views)
+
+    def _own(self, block: Block) -> tuple[Any, Any, Any]:
+        """Return the numbers, the codes and the dictionaries of its columns."""
+        if [*block.names] == self.numeric and [*block.categorical] == self.categorical:
+            return block.numbers, block.codes, block.dictionaries
+        numbers = [block.names.index(name) for name in self.numeric]
+        texts = [block.categorical.index(name) for name in self.categorical]
+        dictionaries = [block.dictionaries[at] for at in texts]
+        return block.numbers[:, numbers], block.codes[:, texts], dictionaries
+
+    def learn(self, part: Part, bounds: Bounds) -> None:
+        """Take a window that closed while the reference is learned; watch once it is complete."""
+        if self.learner is None or part.sample is None:
+            return
+        own = msgspec.structs.replace(bounds, rows=part.rows)
+        self.learner.close(own, part.moments, part.sample, part.missing.tolist())
+        if self.gathered >= self.spec.reference.windows or self.learner.is_full:
+            self.learned = self.profile()
+            self._follow(self.learned)
+
+    def profile(self) -> Profile:
+        """Return what the windows so far say, while it is learned."""
+        if self.learner is None or not self.learner.windows:
+            raise ValueError("expected at least one closed window of a monitor that is learning")
+        windows = self.learner.windows
+        return Profile(
+            sum(window.rows for window in windows),
+            min(window.first_ts_ms for window in windows),
+            max(window.last_ts_ms for window in windows),
+            *self.learner.profiles(),
+        )
+
+    def means(self, part: Part) -> Mapping[str, float]:
+        """Return the mean of each number in a window."""
+        return dict(zip(self.numeric, part.moments.mean.tolist(), strict=True))
+
+    def columns_of(self, part: Part) -> dict[str, ColumnReport]:
+        """Return the figures of each column in a window."""
+        m = part.moments
+        table = np.stack([m.count, m.mean, m.sd, m.low, m.high]).T.tolist()
+        columns = {
+            name: column_report(part.rows, *figures)
+            for name, figures in zip(self.numeric, table, strict=True)
+        }
+        hits = part.figures.hits() if part.figures is not None else {}
+        for name, missing in zip(self.categorical, part.missing.tolist(), strict=True):
+            columns[name] = ColumnReport(
+                count=part.rows - missing,
+                missing=missing,
+                unseen=hits.get(f"unseen({name})", 0),
+            )
+        return columns
+
+    def state(self) -> InputsState:
+        """Return what a snapshot needs."""
+        return InputsState(
+            self.numeric,
+            self.categorical,
+            self.learner.state() if self.learner is not None else None,
+            self.learned,
+            self.watching(),
+        )
+
+    def load(self, state: InputsState) -> None:
+        """Take back the state of a cohort of the same columns."""
+        if state.learned is not None:
+            self.learned = state.learned
+            self._follow(state.learned)
+        if self.learner is not None and state.learner is not None:
+            self.learner.load(state.learner)
+        if state.watching is not None:
+            self.load_watching(state.watching)
+
+
+def column_report(
+    rows: int, count: float, mean: float, sd: float, low: float, high: float
+) -> ColumnReport:
+    """Return the figures of a number in a window; None for those that there are not."""
+    mean_, sd_, low_, high_ = (None if np.isnan(v) else v for v in (mean, sd, low, high))
+    return ColumnReport(
+        count=int(count), missing=rows - int(count), mean=mean_, sd=sd_, low=low_, high=high_
+    )

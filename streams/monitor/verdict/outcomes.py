@@ -1,0 +1,222 @@
+"""Pairs of label and score of a model version: what is learned of them, and what is watched."""
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from tidegauge.detectors.drift.adwin import ADWIN
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import Reference, SeriesProfile
+from tidegauge.schemas.windows import ColumnReport
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.series.base import profile
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.task import TaskTally, losses
+from tidegauge.streams.monitor.series.view import Pairs
+from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
+from tidegauge.streams.monitor.verdict.inputs import column_report
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.figures import Figures
+from tidegauge.streams.monitor.windows.metrics import (
+    LOSSES,
+    OUTCOME_COLUMNS,
+    Classification,
+    evaluate,
+)
+from tidegauge.streams.monitor.windows.window import Part
+
+
+class OutcomeWindow(msgspec.Struct, array_like=True):
+    """What is kept of one closed window of the reference: a number a column of outcomes."""
+
+    rows: list[float]
+    means: list[float]
+    variances: list[float]
+
+
+class OutcomesState(msgspec.Struct):
+    """Everything the cohort remembers, for the snapshot."""
+
+    task: str
+    tally: TaskTally
+    windows: list[OutcomeWindow]
+    learned: dict[str, SeriesProfile]
+    watching: Watching | None
+    adwin: bytes
+    adwin_alarms: int
+
+
+class OutcomeCohort(Cohort):
+    """Whether a model has become worse: loss and label - score.
+
+    Parameters
+    ----------
+    spec, effect, budget
+        As of every cohort.
+    reference
+        Published outcomes. With fewer windows than the spec asks for it goes on learning.
+
+    Notes
+    -----
+    The task is the spec's or the reference's; else it is decided when the reference is complete, by
+    all its pairs. Until then both losses are kept, and reports go by the pairs so far. ADWIN on the
+    windows' loss is a second opinion in the reports, never an alert of its own unless the spec
+    makes it the loss's detector.
+    """
+
+    def __init__(
+        self, spec: MonitorSpec, effect: float, budget: float, reference: Reference | None
+    ) -> None:
+        super().__init__(spec, effect, budget, {Pairs: ("",)})
+        outcomes = dict(reference.outcomes) if reference is not None else {}
+        self.task = spec.task or (reference.task if reference is not None and outcomes else "")
+        self.tally = TaskTally()
+        self.learned: dict[str, SeriesProfile] = {}  # once it is complete
+        self.windows = _windows(outcomes, self.task) if self.task else []
+        self._adwin = ADWIN(1, clock=1)
+        self._adwin_alarms = 0
+        if outcomes and len(self.windows) >= spec.reference.windows:
+            self.windows = []
+            self.compare(outcomes)
+
+    @property
+    def gathered(self) -> int:
+        """How many windows the reference has so far."""
+        return len(self.windows) if self.watch is None else self.reference_windows
+
+    @property
+    def seems(self) -> str:
+        """The task, or what the pairs so far make of it."""
+        return self.task or self.tally.task
+
+    def begin(self) -> Part:
+        """Return what a new window accumulates."""
+        return Part(
+            len(OUTCOME_COLUMNS),
+            figures=Figures(self.columns) if self.watch is not None else None,
+            outcomes=Classification(self.spec.threshold),
+        )
+
+    def add(self, part: Part, block: Block) -> None:
+        """Take further rows of a window."""
+        labels, scores = block.number("label"), block.number("score")
+        both = [losses(labels, scores, task) for task in LOSSES]
+        part.rows += len(block)
+        part.moments.update(np.column_stack([*both, labels - scores, labels, scores]))
+        if part.outcomes is not None:
+            part.outcomes.update(labels, scores)
+        if self.watch is not None:
+            self.see(part, {Pairs: Pairs(labels, scores, self.task)})
+        elif not self.task:
+            self.tally.add(labels, scores)
+
+    def learn(self, part: Part, bounds: Bounds) -> None:
+        """Take a window that closed while the reference is learned; watch once it is complete."""
+        if self.watch is not None:
+            return
+        m = part.moments
+        moments = (m.count.tolist(), m.mean.tolist(), (m.sd**2).tolist())
+        self.windows.append(OutcomeWindow(*moments))
+        if self.gathered < self.spec.reference.windows:
+            return
+        learned, task = self.profiles(), self.seems
+        if self.compare(learned):  # else nothing can be decided yet
+            self.learned, self.task, self.windows = learned, task, []
+
+    def profiles(self) -> dict[str, SeriesProfile]:
+        """Return what the windows so far say, while it is learned."""
+        if not self.windows:
+            raise ValueError("expected at least one closed window of a monitor that is learning")
+        rows, means, variances = (
+            np.array([getattr(window, name) for window in self.windows])
+            for name in OutcomeWindow.__struct_fields__
+        )
+        columns = _columns(self.seems)
+        return {
+            name: profile(SERIES[name], rows[:, at], means[:, at], variances[:, at])
+            for name, at in columns.items()
+        }
+
+    def means(self, part: Part) -> Mapping[str, float]:
+        """Return nothing: people are shown the series themselves."""
+        return {}
+
+    def columns_of(self, part: Part) -> dict[str, ColumnReport]:
+        """Return the figures of loss, error, label and score in a window."""
+        m = part.moments
+        table = np.stack([m.count, m.mean, m.sd, m.low, m.high]).T.tolist()
+        return {
+            name: column_report(part.rows, *table[at]) for name, at in _columns(self.seems).items()
+        }
+
+    def metrics(self, part: Part) -> dict[str, float | None]:
+        """Return River's metrics of a window."""
+        if part.outcomes is None:
+            return {}
+        return evaluate(self.seems, self.spec.metrics, part.moments, part.outcomes)
+
+    def second_opinion(self, part: Part) -> dict[str, float]:
+        """Let ADWIN see a window's loss in units of the reference; return what it makes of it."""
+        loss = next((s for s in self.watch.series if s.name == "loss"), None) if self.watch else None
+        if loss is None or loss.reference is None:
+            return {}
+        at = _columns(self.task)["loss"]
+        rows, mean = part.moments.count[at : at + 1], part.moments.mean[at : at + 1]
+        z = loss.reference.standardise(mean, rows)
+        self._adwin_alarms += int(self._adwin.update(z.reshape(1, 1))[0, 0])
+        return {
+            "windows": float(self._adwin.window_length[0]),
+            "mean": float(self._adwin.estimation[0]),
+            "alarms": float(self._adwin_alarms),
+        }
+
+    def state(self) -> OutcomesState:
+        """Return what a snapshot needs."""
+        return OutcomesState(
+            self.task,
+            self.tally,
+            self.windows,
+            self.learned,
+            self.watching(),
+            self._adwin.snapshot(),
+            self._adwin_alarms,
+        )
+
+    def load(self, state: OutcomesState) -> None:
+        """Take back the state of a cohort with the same spec and reference."""
+        self.task, self.tally, self.windows = state.task, state.tally, state.windows
+        self.follow(state.learned)
+        if state.watching is not None:
+            self.load_watching(state.watching)
+        self._adwin.restore(state.adwin)
+        self._adwin_alarms = state.adwin_alarms
+
+    def follow(self, learned: dict[str, SeriesProfile]) -> None:
+        """Watch by what was learned before, if it was."""
+        if learned:
+            self.learned = learned
+            self.compare(learned)
+
+
+def _columns(task: str) -> dict[str, int]:
+    """Return where the outcome series have their column, for a task."""
+    names = {"loss": LOSSES[task], "error": "error", "label": "label", "score": "score"}
+    return {series: OUTCOME_COLUMNS.index(name) for series, name in names.items()}
+
+
+def _windows(outcomes: Mapping[str, SeriesProfile], task: str) -> list[OutcomeWindow]:
+    """Return the windows of published outcomes that have pairs, to go on from."""
+    columns = {at: outcomes[name] for name, at in _columns(task).items() if name in outcomes}
+    found = []
+    for window in range(min((len(own.values) for own in columns.values()), default=0)):
+        parts = [np.zeros(len(OUTCOME_COLUMNS)), *np.full((2, len(OUTCOME_COLUMNS)), np.nan)]
+        for at, own in columns.items():
+            value = own.values[window]
+            if value is not None:
+                variance = own.sd**2 if own.variance is None else own.variance
+                rows = own.rows[window] if own.rows else 1.0
+                parts[0][at], parts[1][at], parts[2][at] = rows, value, variance
+        if parts[0].any():
+            found.append(OutcomeWindow(*(part.tolist() for part in parts)))
+    return found

@@ -1,0 +1,59 @@
+"""Where a window lies: in the log, in event time, and with how many rows."""
+
+import msgspec
+import numpy as np
+
+from tidegauge.schemas.monitors import WindowSpec, milliseconds
+from tidegauge.streams.monitor.intake.block import Ints
+
+
+class Bounds(msgspec.Struct):
+    """Of an open window; and what is told of it when it closes."""
+
+    index: int = 0  # counts the closed windows before it
+    rows: int = 0
+    late: int = 0  # rows whose event time lies in an earlier window; counted here all the same
+    first_ts_ms: int = 0
+    last_ts_ms: int = 0
+    first_offset: int = 0
+    last_offset: int = 0
+    slot: int | None = None  # which piece of event time it is
+    early: int = 0  # rows far ahead of those around them; they count here, with the time before
+    latest_ms: int = -1  # event time of the latest row so far, early ones aside; -1: none yet
+
+    def add(self, spec: WindowSpec, ts_ms: Ints, offsets: Ints, early: int = 0) -> None:
+        """Take the times and offsets of further rows, of which so many are early."""
+        self.early += early
+        if spec.every is not None:
+            own = slots(spec, ts_ms)
+            self.slot = int(own.max()) if self.slot is None else max(self.slot, int(own.max()))
+            self.late += int(np.count_nonzero(own < self.slot))
+        self.add_rows(ts_ms, offsets)
+
+    def add_rows(self, ts_ms: Ints, offsets: Ints) -> None:
+        """Take further rows into a window that is not one of event time."""
+        if not self.rows:
+            self.first_ts_ms, self.first_offset = int(ts_ms.min()), int(offsets[0])
+            self.last_ts_ms = self.first_ts_ms
+        self.rows += len(ts_ms)
+        self.first_ts_ms = min(self.first_ts_ms, int(ts_ms.min()))
+        self.last_ts_ms = max(self.last_ts_ms, int(ts_ms.max()))
+        self.latest_ms = max(self.latest_ms, self.last_ts_ms)
+        self.first_offset = min(self.first_offset, int(offsets.min()))
+        self.last_offset = max(self.last_offset, int(offsets.max()))
+
+    def following(self) -> "Bounds":
+        """Return the window after this one; until it has rows, the log stands where this ended."""
+        return Bounds(
+            index=self.index + 1,
+            last_ts_ms=self.last_ts_ms,
+            last_offset=self.last_offset,
+            slot=self.slot,
+            latest_ms=self.latest_ms,
+        )
+
+
+def slots(spec: WindowSpec, ts_ms: Ints) -> Ints:
+    """Return which piece of event time each row lies in; days, where windows are blocks of rows."""
+    found: Ints = (ts_ms - milliseconds(spec.offset)) // milliseconds(spec.every or "1d")
+    return found

@@ -1,0 +1,121 @@
+"""What an open window accumulates for the series of some columns, and their readings."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+import numpy as np
+
+from tidegauge.detectors.statistics.moments import Moments
+from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.series.base import Reading, Series, Share
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.view import Categories, View
+
+EXAMPLES = 5  # values named in an alert
+
+Views = Mapping[type[View], View]
+
+
+class Place(NamedTuple):
+    """A series of one column."""
+
+    series: Series
+    reads: type[View]
+    column: str
+
+    @property
+    def name(self) -> str:
+        """What the series is called."""
+        return self.series.name(self.column)
+
+    def rows(self, views: Views) -> Floats:
+        """Return what a detector on rows sees of it."""
+        view = views[self.reads]
+        column: Floats = self.series.rows(view)[:, view.columns.index(self.column)]
+        return column
+
+
+def places(columns: Mapping[type[View], Sequence[str]]) -> list[Place]:
+    """Return all series of these columns: the shares first, each in the order of the registry."""
+    found = [
+        Place(series, reads, column)
+        for series in SERIES.values()
+        for reads in series.reads
+        for column in columns.get(reads, ())
+    ]
+    return sorted(found, key=lambda place: not place.series.is_share)
+
+
+class FiguresState(msgspec.Struct, array_like=True):
+    """What is accumulated, for the snapshot."""
+
+    hits: list[int]
+    among: list[int]
+    moments: bytes
+    examples: dict[str, list[str]]
+
+
+class Figures:
+    """Counts of shares and moments of means, value by value: cuts never change a bit."""
+
+    def __init__(self, columns: Mapping[type[View], Sequence[str]]) -> None:
+        self.places = places(columns)
+        pairs = [(p.series, p.reads) for p in self.places]
+        kinds = dict.fromkeys(pairs)
+        self._shares = [(s, reads) for s, reads in kinds if isinstance(s, Share)]
+        self._means = [(s, reads) for s, reads in kinds if not isinstance(s, Share)]
+        width = sum(isinstance(series, Share) for series, _ in pairs)
+        self._hits, self._among = np.zeros(width, np.int64), np.zeros(width, np.int64)
+        self._moments = Moments(len(pairs) - width)
+        self.examples: dict[str, list[str]] = {}  # by series: values that were hit
+
+    def add(self, views: Views) -> None:
+        """Take further rows."""
+        if self._shares:
+            hits = [(share, views[reads], share.hits(views[reads])) for share, reads in self._shares]
+            self._hits += np.concatenate([flags for *_, flags in hits], axis=1).sum(axis=0)
+            among = [share.among(view) for share, view, _ in hits]
+            self._among += np.concatenate(among, axis=1).sum(axis=0)
+            for share, view, flags in hits:
+                if isinstance(view, Categories) and share.names_values and flags.any():
+                    self._name(share, view, flags)
+        if self._means:
+            tables = [series.quantity(views[reads]) for series, reads in self._means]
+            self._moments.update(np.concatenate(tables, axis=1))
+
+    def _name(self, share: Share, view: Categories, flags: "np.ndarray[tuple[int, int], np.dtype[np.bool_]]") -> None:
+        for column in np.flatnonzero(flags.any(axis=0)).tolist():
+            found = self.examples.setdefault(share.name(view.columns[column]), [])
+            for value in view.named(column, flags[:, column]):
+                if len(found) >= EXAMPLES:
+                    break
+                if value not in found:
+                    found.append(value)
+
+    def readings(self, means: Mapping[str, float]) -> Iterable[Reading]:
+        """Return what the window says of each series; ``means`` are those of the columns."""
+        yield from map(Reading.of_share, self._among.tolist(), self._hits.tolist())
+        m, start = self._moments, len(self._hits)
+        table = np.stack([m.count, m.mean, m.low, m.high]).T.tolist()
+        for place, row in zip(self.places[start:], table, strict=True):
+            reading = Reading.of_mean(*row)
+            if place.series.shows_mean:
+                reading = reading._replace(shown=means[place.column])
+            yield reading
+
+    def state(self) -> FiguresState:
+        """Return what a snapshot needs."""
+        return FiguresState(
+            self._hits.tolist(), self._among.tolist(), self._moments.snapshot(), self.examples
+        )
+
+    def load(self, state: FiguresState) -> None:
+        """Take back the state of figures of the same columns."""
+        self._hits, self._among = np.array(state.hits, np.int64), np.array(state.among, np.int64)
+        self._moments.restore(state.moments)
+        self.examples = state.examples
+
+    def hits(self) -> dict[str, int]:
+        """Return how many rows each share has, by the name of its series."""
+        return {p.name: n for p, n in zip(self.places, self._hits.tolist(), strict=False)}
