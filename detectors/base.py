@@ -1,7 +1,5 @@
 """What every bank of detectors has in common: blocks in, alarms out, snapshots."""
 
-import json
-import math
 import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -11,8 +9,10 @@ from typing import ClassVar, Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tidegauge.detectors import snapshots
+from tidegauge.detectors.snapshots import Numbers
+
 Parameter = float | int | str
-NUMBERS: Final = np.dtype("<f8")  # in a snapshot, whatever the machine
 
 
 def require(holds: bool, rule: str, got: object) -> None:
@@ -29,29 +29,6 @@ def whole(name: str, value: int, least: int) -> int:
         raise ValueError(f"{name} must be a whole number, got {value!r}") from None
     require(number >= least, f"{name} must be >= {least}", value)
     return number
-
-
-class Numbers:
-    """The numbers of a snapshot, taken one after the other."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._taken = 0
-
-    def take(self, *shape: int) -> NDArray[np.float64]:
-        """Return a new array of the next numbers."""
-        start, self._taken = self._taken, self._taken + math.prod(shape) * NUMBERS.itemsize
-        self._check(len(self._body) >= self._taken)
-        part = np.frombuffer(self._body[start : self._taken], NUMBERS)
-        return part.astype(np.float64).reshape(shape)
-
-    def end(self) -> None:
-        """Raise ValueError if not all was taken."""
-        self._check(len(self._body) == self._taken)
-
-    def _check(self, holds: bool) -> None:
-        rule = f"snapshot must have {self._taken} bytes after its header"
-        require(holds, rule, len(self._body))
 
 
 class Bank(ABC):
@@ -125,7 +102,7 @@ class Bank(ABC):
 
     def snapshot(self) -> bytes:
         """Return all that is needed to go on in another process, bit for bit."""
-        return json.dumps(self._identity(), sort_keys=True).encode() + b"\n" + self._pack()
+        return snapshots.write(self._identity(), self._pack())
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot of a detector that was built in the same way.
@@ -136,20 +113,7 @@ class Bank(ABC):
             If the bytes are damaged, or come from another detector, other parameters, another
             layout or width; the state is then as it was.
         """
-        head, _, body = snapshot.partition(b"\n")
-        try:
-            came = dict(json.loads(head))
-        except (ValueError, TypeError):
-            raise ValueError(
-                f"expected a snapshot of {self.name}, got {len(snapshot)} bytes without its header"
-            ) from None
-        for key, expected in self._identity().items():
-            if came.get(key) != expected:
-                raise ValueError(
-                    f"expected a snapshot with {key} {expected!r}, got {came.get(key)!r}; "
-                    f"restore into a detector that was built as the saved one"
-                )
-        numbers = Numbers(body)
+        numbers = snapshots.read(self.name, self._identity(), snapshot)
         state = self._unpack(numbers)
         numbers.end()
         self._state = state
@@ -168,7 +132,7 @@ class Bank(ABC):
         }
 
     def _pack(self) -> bytes:
-        return self._state.astype(NUMBERS, copy=False).tobytes()
+        return snapshots.packed(self._state)
 
     def _unpack(self, numbers: Numbers) -> NDArray[np.float64]:
         return numbers.take(*self._state.shape)

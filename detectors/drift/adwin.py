@@ -8,7 +8,8 @@ from numba import float64, int64
 from numpy.typing import NDArray
 
 from tidegauge.detectors._jit import ALARMS, BLOCK, STATE, kernel, part
-from tidegauge.detectors.base import NUMBERS, Bank, Numbers, Parameter, require, whole
+from tidegauge.detectors.base import Bank, Parameter, require, whole
+from tidegauge.detectors.snapshots import Numbers, packed
 
 # Rows of the state: these scalars, then the bucket rows. Bucket row r holds at most max_buckets
 # buckets of 2**r values, oldest first, and one more while it overflows: how many there are, then
@@ -286,7 +287,7 @@ class ADWIN(Bank):
         counts, buckets = counts[:used], buckets[:used]
         filled = buckets[self._filled(counts)]
         parts = (self._state[:SCALARS].ravel(), counts.ravel(), filled.ravel())
-        return np.concatenate(parts).astype(NUMBERS, copy=False).tobytes()
+        return packed(np.concatenate(parts))
 
     def _unpack(self, numbers: Numbers) -> NDArray[np.float64]:
         state = np.zeros_like(self._state)
