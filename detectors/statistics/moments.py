@@ -1,0 +1,141 @@
+"""Running count, mean, spread and extremes of many columns."""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.detectors import snapshots
+from tidegauge.detectors._jit import BLOCK, STATE, kernel
+
+COUNT, MEAN, M2, LOW, HIGH = range(5)  # rows of the state
+FIELDS: Final = 5
+
+
+@kernel(STATE, BLOCK)
+def fold(state: NDArray[np.float64], block: NDArray[np.float64]) -> None:
+    """Fold block[row, column] into state, value by value, so that cuts never change a bit.
+
+    Columns are the inner loop and nothing branches: a value waits for the one above it, but its
+    neighbours are computed at the same time. That takes a quarter of the time of column by column.
+    """
+    counts, means, squares = state[COUNT], state[MEAN], state[M2]
+    lows, highs = state[LOW], state[HIGH]
+    for row in range(block.shape[0]):
+        for column in range(block.shape[1]):
+            value, mean = block[row, column], means[column]
+            known = not np.isnan(value)
+            count = counts[column] + 1.0
+            delta = value - mean
+            moved = mean + (1.0 / count) * delta
+            square = squares[column] + delta * (value - moved)
+            counts[column] = count if known else counts[column]
+            means[column] = moved if known else mean
+            squares[column] = square if known else squares[column]
+            lows[column] = value if value < lows[column] else lows[column]
+            highs[column] = value if value > highs[column] else highs[column]
+
+
+class Moments:
+    """Tells how many values each column had, and how large and how spread they are.
+
+    Parameters
+    ----------
+    width
+        Number of columns; >= 0.
+
+    References
+    ----------
+    Welford (1962), Note on a method for calculating corrected sums of squares and products,
+    Technometrics 4. One value at a time; blocks merged as wholes would be faster, but where they
+    are cut would change the last bits.
+
+    Examples
+    --------
+    >>> moments = Moments(2)
+    >>> moments.update(np.array([[1.0, 5.0], [3.0, np.nan]]))
+    >>> moments.count.tolist(), moments.mean.tolist(), moments.sd.tolist()
+    ([2.0, 1.0], [2.0, 5.0], [1.0, 0.0])
+    >>> moments.low.tolist(), moments.high.tolist()
+    ([1.0, 5.0], [3.0, 5.0])
+    """
+
+    name: Final = "moments"
+    layout: Final = 1  # one more whenever the meaning of the snapshot's bytes changes
+
+    def __init__(self, width: int) -> None:
+        self.width: Final = width
+        self._state = np.empty((FIELDS, width))
+        self.reset()
+
+    def update(self, block: NDArray[np.float64]) -> None:
+        """Take a block of rows, shape (rows, width): finite numbers, NaN where one is missing.
+
+        A missing value leaves its column as it was.
+
+        Raises
+        ------
+        ValueError
+            If the block has another shape; nothing was folded then.
+        """
+        if block.shape != (len(block), self.width):
+            raise ValueError(f"block must have shape (rows, {self.width}), got {block.shape}")
+        fold(self._state, np.ascontiguousarray(block, np.float64))
+
+    def reset(self) -> None:
+        """Forget all values."""
+        self._state[:] = 0.0
+        self._state[LOW], self._state[HIGH] = np.inf, -np.inf
+
+    @property
+    def count(self) -> NDArray[np.float64]:
+        """Values that are not missing, shape (width,)."""
+        count: NDArray[np.float64] = self._state[COUNT].copy()
+        return count
+
+    @property
+    def mean(self) -> NDArray[np.float64]:
+        """Mean, shape (width,); NaN where there is no value."""
+        return self._where_known(self._state[MEAN])
+
+    @property
+    def sd(self) -> NDArray[np.float64]:
+        """Standard deviation, divided by the count, shape (width,); NaN where there is no value."""
+        # Rounding can leave a sum of squares just below zero.
+        squares = self._where_known(np.maximum(self._state[M2], 0.0))
+        sd: NDArray[np.float64] = np.sqrt(squares / np.maximum(self._state[COUNT], 1.0))
+        return sd
+
+    @property
+    def low(self) -> NDArray[np.float64]:
+        """Smallest value, shape (width,); NaN where there is none."""
+        return self._where_known(self._state[LOW])
+
+    @property
+    def high(self) -> NDArray[np.float64]:
+        """Largest value, shape (width,); NaN where there is none."""
+        return self._where_known(self._state[HIGH])
+
+    def snapshot(self) -> bytes:
+        """Return all that is needed to go on in another process, bit for bit."""
+        return snapshots.write(self._identity(), snapshots.packed(self._state))
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot of as many columns.
+
+        Raises
+        ------
+        ValueError
+            If the bytes are damaged, or come from something else, another layout or width; the
+            state is then as it was.
+        """
+        numbers = snapshots.read(self.name, self._identity(), snapshot)
+        state = numbers.take(FIELDS, self.width)
+        numbers.end()
+        self._state = state
+
+    def _where_known(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.where(self._state[COUNT] > 0, values, np.nan)
+
+    def _identity(self) -> dict[str, object]:
+        return {"statistics": self.name, "layout": self.layout, "width": self.width}
