@@ -115,9 +115,8 @@ class MidRanks:
         places = np.stack([starts, ends], axis=1).ravel()
         places = np.concatenate([places[:1], places, [np.nextafter(ends[-1], np.inf)]])
         levels = np.concatenate([[-0.5], np.repeat(ranks, 2), [0.5]])
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # of equal places
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # where it jumps
             slopes = np.diff(levels) / np.diff(places)
-        slopes[[0, -1]] = 0.0  # at both ends it jumps
         self._points[column, : len(places)] = places
         self._ranks[column, : len(places)] = levels
         self._slopes[column, : len(slopes)] = np.where(np.isfinite(slopes), slopes, 0.0)

@@ -101,9 +101,7 @@ class Moments:
     @property
     def sd(self) -> NDArray[np.float64]:
         """Standard deviation, divided by the count, shape (width,); NaN where there is no value."""
-        # Rounding can leave a sum of squares just below zero.
-        squares = self._where_known(np.maximum(self._state[M2], 0.0))
-        sd: NDArray[np.float64] = np.sqrt(squares / np.maximum(self._state[COUNT], 1.0))
+        sd: NDArray[np.float64] = np.sqrt(self._where_known(self._state[M2]) / self._state[COUNT])
         return sd
 
     @property
