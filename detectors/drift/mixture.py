@@ -105,12 +105,12 @@ class MixtureEDetector(Bank):
 
     Examples
     --------
-    >>> reference = Dependence(90, 0.5, 0.1, 0.0, 0.3, 0.0, 1.0, 2.5)
+    >>> reference = Dependence(90, 0.5, 0.1, 0.0, 0.01, 0.0, 0.3, 0.0, 1.0, 2.5)
     >>> detector = MixtureEDetector([reference], false_alarms=[1.0], horizon=90)
     >>> detector.threshold
     array([5.5])
     >>> values = np.array([0.5, 0.6, 0.4, 0.5, 0.9, 0.8, 0.9])
-    >>> alarms = detector.update(reference.standardise(values)[:, None])
+    >>> alarms = detector.update(reference.standardise(values, 1000.0)[:, None])
     >>> np.flatnonzero(alarms[:, 0]).tolist(), detector.change.tolist()
     ([5, 6], [3])
     """

@@ -12,6 +12,7 @@ DECAYS: Final = np.array([0.3, 0.5, 0.7, 0.8, 0.88, 0.93, 0.96])
 ROUNDS: Final = 3
 MOST_BIAS: Final = 0.6
 LEAST_REMAINDER: Final = 0.4
+HALVINGS: Final = 40  # of the interval that holds the variance between windows
 TIES: Final = 12  # decimals to which two decays fit equally well: then the shorter memory
 
 
@@ -19,18 +20,23 @@ TIES: Final = 12  # decimals to which two decays fit equally well: then the shor
 class Dependence:
     """What a reference's window values say: level, spread, and how windows depend.
 
-    The correlation of two windows k apart is modelled as ``weight * rho**k``, white noise plus a
-    first-order autoregression. ``fit`` makes one from a reference.
+    A value over n rows varies by what windows differ, ``between**2``, and by what n rows differ,
+    ``row_variance / n``. The correlation of two standardised windows k apart is modelled as
+    ``weight * rho**k``, white noise plus a first-order autoregression. ``fit`` makes one from a
+    reference. All fields may be arrays of one shape, a series each.
 
     Parameters
     ----------
     windows
         Windows with a value in the reference (N); >= 1.
     mean
-        Their mean.
-    sd
-        Standard deviation of a window about the true mean, which the reference's own mean hides in
-        part; > 0.
+        Their mean, each with its own weight.
+    between
+        Standard deviation of windows of endlessly many rows about the true mean (sigma_b); >= 0.
+    row_variance
+        Variance of the quantity over rows (s squared); >= 0.
+    floor
+        Least standard deviation of a window's value; > 0.
     weight
         Share of the variance that is remembered (w); 0 to 1, 0 for independent windows.
     rho
@@ -38,25 +44,30 @@ class Dependence:
     centre
         Mean of the reference's clipped (value - mean) / sd.
     scale
-        Their standard deviation; > 0 and <= 1, below 1 where the clip cut off heavy tails.
+        What the clip left of their standard deviation; > 0 and <= 1, below 1 for heavy tails.
     extreme
         Largest abs((value - mean) / sd) in the reference, not clipped.
 
     Examples
     --------
-    >>> independent = Dependence(90, 0.5, 0.1, 0.0, 0.3, 0.0, 1.0, 2.5)
+    >>> independent = Dependence(90, 0.5, 0.1, 0.0, 0.01, 0.0, 0.3, 0.0, 1.0, 2.5)
     >>> independent.effective_windows
     90.0
-    >>> remembering = Dependence(90, 0.5, 0.1, 1.0, 0.5, 0.0, 1.0, 2.5)
+    >>> remembering = Dependence(90, 0.5, 0.06, 0.64, 0.01, 1.0, 0.5, 0.0, 1.0, 2.5)
     >>> remembering.effective_windows
     30.4
-    >>> remembering.standardise(np.array([0.6, 99.0, np.nan]))
-    array([ 1.,  3., nan])
+    >>> rows = np.array([1.0, 100.0, 10_000.0, 0.0])
+    >>> remembering.sd(rows).round(3).tolist()
+    [0.802, 0.1, 0.061, nan]
+    >>> remembering.standardise(np.array([0.6, 0.6, 99.0, 0.6]), rows).round(3).tolist()
+    [0.125, 1.0, 3.0, nan]
     """
 
     windows: int
     mean: float
-    sd: float
+    between: float
+    row_variance: float
+    floor: float
     weight: float
     rho: float
     centre: float
@@ -74,13 +85,30 @@ class Dependence:
             raise ValueError(f"windows must be >= 1, got {windows!r}")
         return _variance_of_mean(windows, self.weight, self.rho)
 
-    def standardise(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return window values of any shape as z within -3 to 3, with NaN left as NaN."""
-        z = (_clipped((values - self.mean) / self.sd) - self.centre) / self.scale
-        return _clipped(z)
+    def sd(self, rows: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Return the standard deviation of the values of windows of so many rows.
+
+        A window of less than one row has none: NaN.
+        """
+        known = np.where(np.asarray(rows) >= 1, rows, np.nan)
+        return np.sqrt(_variances(self.row_variance / known, self.between**2, self.floor))
+
+    def weights(self, rows: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Return what windows of so many rows count for in a mean, 0 for less than one row."""
+        return np.nan_to_num(self.sd(rows) ** -2.0)
+
+    def standardise(
+        self, values: NDArray[np.float64], rows: NDArray[np.float64] | float
+    ) -> NDArray[np.float64]:
+        """Return window values over so many rows as z within -3 to 3; without a row NaN."""
+        sd = self.sd(rows)
+        z = _clipped((values - self.mean) / sd) - self.centre
+        return _clipped(z / np.maximum(self.scale, self.floor / sd))
 
 
-def fit(values: NDArray[np.float64], floor: float) -> Dependence:
+def fit(
+    values: NDArray[np.float64], rows: NDArray[np.float64], row_variance: float, floor: float
+) -> Dependence:
     """Learn from a reference's window values, in their order, how windows vary and depend.
 
     Parameters
@@ -88,6 +116,11 @@ def fit(values: NDArray[np.float64], floor: float) -> Dependence:
     values
         One value a window, shape (windows,); a NaN is a window without a value, and skipped, as
         the detector skips it: its neighbours then count as neighbours. At least 3 others.
+    rows
+        Rows each value stands on, shape (windows,). A window of less than one has no value.
+    row_variance
+        Variance of the quantity over rows, in the unit of the values squared; >= 0. With 0 all
+        windows count alike.
     floor
         Least standard deviation, in the unit of the values; > 0. A constant reference must not
         make every deviation infinite.
@@ -95,32 +128,83 @@ def fit(values: NDArray[np.float64], floor: float) -> Dependence:
     Raises
     ------
     ValueError
-        If there are fewer than 3 values, an infinite one, or no positive floor.
+        If there are fewer than 3 values, an infinite one, another number of rows than of values,
+        a row variance that is negative or not finite, or no positive floor.
 
     Notes
     -----
+    The variance between windows is that of Paule and Mandel: the one with which the squares of the
+    standardised values sum to what is expected of them. Unlike that of DerSimonian and Laird it
+    needs no normal law and holds where rows differ much, and with equal rows both are the sample
+    variance less ``row_variance / rows``, or 0 if that is negative. Expected are not N - 1 but
+    N (1 - V(N)), since the mean that is removed follows windows that depend, V(N) being the
+    variance of the mean. How they depend is fitted on the values standardised each with its own
+    rows, so both are found in turns (three rounds, of which equal rows need one).
+
     Autocorrelations up to lag min(N // 4, 14) are corrected for the mean that was removed, w is
     their least-squares weight for each rho of a grid, and the correction is made anew from that
-    (three rounds). Removing the mean lowers the variance to 1 - V(N), V(N) being the variance of
-    the mean, which is corrected likewise. Choices where the recipe leaves one:
+    (three rounds). Choices where the recipe leaves one:
 
     - Decays that fit equally well (one lag fits most of them exactly): the smallest rho.
     - Fewer than 4 values have no lag to look at, a constant reference no correlations: weight 0.
     - A weight is shrunk unless the correlations at lags 1 to 3 (or as many as there are) sum to two
       of their standard errors under independence, 2 sqrt(3/N); they are those of the third round.
-    - ``sd * scale``, the unit of a deviation, is at least the floor too. Otherwise the division by
-      the spread of the clipped reference would undo the floor, by zero for a constant one.
+    - The floor is asked for last, of the deviation and of it times ``scale``.
+
+    References
+    ----------
+    Paule and Mandel (1982), Consensus values and weighting factors, Journal of Research of the
+    National Bureau of Standards 87; DerSimonian and Kacker (2007), Random-effects model for
+    meta-analysis of clinical trials: an update, Contemporary Clinical Trials 28.
 
     Examples
     --------
-    >>> alternating = fit(np.array([0.0, 1.0] * 10), floor=0.01)
-    >>> alternating.mean, alternating.sd, alternating.weight
+    >>> alternating = fit(np.array([0.0, 1.0] * 10), np.full(20, 100.0), 0.0, floor=0.01)
+    >>> alternating.mean, alternating.between, alternating.weight
     (0.5, 0.51, 0.0)
-    >>> steps = fit(np.repeat([0.0, 1.0, 0.0, 1.0], 5), floor=0.01)
+    >>> steps = fit(np.repeat([0.0, 1.0, 0.0, 1.0], 5), np.full(20, 100.0), 0.0, floor=0.01)
     >>> steps.weight, steps.rho, steps.effective_windows
     (1.0, 0.5, 7.1)
     """
-    known = values[~np.isnan(values)]
+    _check(values, rows, row_variance, floor)
+    present = ~np.isnan(values) & (rows >= 1)
+    known, noise = values[present], row_variance / rows[present]
+    offsets = known - known[0]  # exact zeros if all values are equal
+    weight, rho = 0.0, float(DECAYS[0])
+    for _ in range(ROUNDS):
+        remainder = 1.0 - _variance_of_mean(known.size, weight, rho)
+        variances = _variances(noise, _between(offsets, noise, remainder), floor)
+        z = (offsets - _level(offsets, variances)) / np.sqrt(variances)
+        weight, rho = _memory(z - z.mean())
+    remainder = 1.0 - _variance_of_mean(known.size, weight, rho)
+    between = _between(offsets, noise, remainder)
+    variances = _variances(noise, between, floor)
+    level = _level(offsets, variances)
+    z = (offsets - level) / np.sqrt(variances)
+    clipped, spread = _clipped(z), float(z.std())
+    kept = float(clipped.std()) / spread if spread > 0 else 1.0
+    return Dependence(
+        windows=known.size,
+        mean=float(known[0] + level),
+        between=float(np.sqrt(between)),
+        row_variance=float(row_variance),
+        floor=float(floor),
+        weight=weight,
+        rho=rho,
+        centre=float(clipped.mean()),
+        scale=kept * float(np.sqrt(min(remainder / LEAST_REMAINDER, 1.0))),
+        extreme=float(np.abs(z).max()),
+    )
+
+
+def _check(
+    values: NDArray[np.float64], rows: NDArray[np.float64], row_variance: float, floor: float
+) -> None:
+    if values.shape != rows.shape:
+        raise ValueError(
+            f"rows must be one a window value, got shape {rows.shape} for {values.shape}"
+        )
+    known = values[~np.isnan(values) & (rows >= 1)]
     if values.ndim != 1 or known.size < 3:  # noqa: PLR2004 - the rule is in the message
         raise ValueError(
             f"a reference needs at least 3 window values in a row, got {known.size} "
@@ -128,31 +212,39 @@ def fit(values: NDArray[np.float64], floor: float) -> Dependence:
         )
     if not np.isfinite(known).all():
         raise ValueError("a reference's window values must be finite or NaN, got an infinite one")
+    if not 0 <= row_variance < np.inf:
+        raise ValueError(f"row_variance must be finite and >= 0, got {row_variance!r}")
     if not 0 < floor < np.inf:
         raise ValueError(f"floor must be finite and > 0, got {floor!r}")
-    offsets = known - known[0]  # exact zeros if all values are equal
-    deviations = offsets - offsets.mean()
-    variance = float(np.mean(deviations**2))
-    weight, rho = _memory(deviations, variance)
-    remainder = 1.0 - _variance_of_mean(known.size, weight, rho)
-    sd = max(float(np.sqrt(variance / remainder)), floor)
-    z = _clipped(deviations / sd)
-    spread = float(z.std()) / np.sqrt(max(remainder, LEAST_REMAINDER))
-    return Dependence(
-        windows=known.size,
-        mean=float(known[0] + offsets.mean()),
-        sd=sd,
-        weight=weight,
-        rho=rho,
-        centre=float(z.mean()),
-        scale=float(min(max(spread, floor / sd), 1.0)),
-        extreme=float(np.abs(deviations).max() / sd),
-    )
 
 
-def _memory(deviations: NDArray[np.float64], variance: float) -> tuple[float, float]:
-    """Return weight and rho from deviations from the mean, and their mean square."""
-    windows = deviations.size
+def _variances(noise: NDArray[np.float64], between: float, floor: float) -> NDArray[np.float64]:
+    """Return the variances of window values that vary by ``noise`` for their rows."""
+    variances: NDArray[np.float64] = np.maximum(between + noise, floor**2)
+    return variances
+
+
+def _level(offsets: NDArray[np.float64], variances: NDArray[np.float64]) -> float:
+    """Return the mean in which window values count by their precision."""
+    weights = variances.min() / variances  # exactly 1 if all are equal
+    return float(np.sum(weights * offsets) / np.sum(weights))
+
+
+def _between(offsets: NDArray[np.float64], noise: NDArray[np.float64], remainder: float) -> float:
+    """Return the variance between windows with which squares of z are ``remainder`` on average."""
+    total = float(np.var(offsets)) / remainder  # as if windows of all rows varied alike
+    low, high = max(total - float(noise.max()), 0.0), max(total - float(noise.min()), 0.0)
+    for _ in range(HALVINGS if low < high else 0):
+        middle = (low + high) / 2.0
+        variances = middle + noise
+        squares = (offsets - _level(offsets, variances)) ** 2 / variances
+        low, high = (middle, high) if np.mean(squares) > remainder else (low, middle)
+    return low
+
+
+def _memory(deviations: NDArray[np.float64]) -> tuple[float, float]:
+    """Return weight and rho from deviations from their mean."""
+    windows, variance = deviations.size, float(np.mean(deviations**2))
     lags = np.arange(1, min(windows // 4, LONGEST_LAG) + 1)
     if variance == 0 or lags.size == 0:
         return 0.0, float(DECAYS[0])

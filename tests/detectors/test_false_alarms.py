@@ -59,11 +59,12 @@ def simulate(
     After ``quiet`` of these all is shifted.
     """
     values = process(np.random.default_rng(SEED), WINDOWS + windows)
-    references = [fit(values[:WINDOWS, series], floor=0.01) for series in range(SERIES)]
+    rows = np.ones(WINDOWS)
+    references = [fit(y, rows, 0.0, floor=0.01) for y in values[:WINDOWS].T]
     if quiet is not None:
         values[WINDOWS + quiet :] += shift
     after = zip(references, values[WINDOWS:].T, strict=True)
-    return references, np.column_stack([reference.standardise(y) for reference, y in after])
+    return references, np.column_stack([reference.standardise(y, 1.0) for reference, y in after])
 
 
 def first_alarms(

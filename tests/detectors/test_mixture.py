@@ -15,7 +15,7 @@ from tidegauge.detectors.drift.mixture import MixtureEDetector
 from tidegauge.detectors.statistics.dependence import Dependence, fit
 
 WINDOW = 7  # short, so that the oracle sees the ring go round
-WHITE = Dependence(90, 0.0, 1.0, 0.0, 0.3, 0.0, 1.0, 2.5)
+WHITE = Dependence(90, 0.0, 1.0, 0.0, 0.01, 0.0, 0.3, 0.0, 1.0, 2.5)
 REFERENCES = [
     WHITE,
     replace(WHITE, windows=20, weight=0.6, rho=0.88),
@@ -194,9 +194,9 @@ def test_a_change_is_dated_to_the_window() -> None:
 
 
 def test_a_constant_reference_of_three_windows_can_be_watched() -> None:
-    reference = fit(np.array([0.1, 0.1, 0.1]), floor=0.02)
+    reference = fit(np.full(3, 0.1), np.full(3, 100.0), 0.0, floor=0.02)
     detector = MixtureEDetector([reference], [1.0], HORIZON)
-    quiet = detector.update(reference.standardise(np.full((50, 1), 0.1)))
+    quiet = detector.update(reference.standardise(np.full((50, 1), 0.1), 100.0))
     assert not quiet.any() and np.isfinite(detector.log_e).all()
 
 
@@ -279,7 +279,7 @@ def test_a_snapshot_built_otherwise_is_refused_and_the_state_kept() -> None:
 def test_a_snapshot_goes_on_where_a_references_last_bits_differ() -> None:
     detector = MixtureEDetector([WHITE], [1.0], HORIZON, WINDOW)
     detector.update(np.ones((5, 1)))
-    other = replace(WHITE, mean=math.nextafter(WHITE.mean, 1.0), sd=math.nextafter(WHITE.sd, 9.0))
+    other = replace(WHITE, mean=math.nextafter(0.0, 1.0), between=math.nextafter(1.0, 9.0))
     elsewhere = MixtureEDetector([other], [1.0], HORIZON, WINDOW)
     elsewhere.restore(detector.snapshot())
     assert elsewhere.snapshot() == detector.snapshot()

@@ -54,26 +54,69 @@ def clip(value: float) -> float:
     return min(max(value, -3.0), 3.0)
 
 
-def fit(values: list[float], floor: float) -> dict[str, float]:
+def variances(between: float, noise: list[float], floor: float) -> list[float]:
+    """Return the variance of each window's value."""
+    return [max(between + of_rows, floor**2) for of_rows in noise]
+
+
+def standardised(
+    values: list[float], between: float, noise: list[float], floor: float
+) -> tuple[float, list[float]]:
+    """Return the mean, each window weighted by its precision, and the deviations in sds."""
+    v = variances(between, noise, floor)
+    weights = math.fsum(1 / one for one in v)
+    mean = math.fsum(value / one for value, one in zip(values, v, strict=True)) / weights
+    return mean, [(value - mean) / math.sqrt(one) for value, one in zip(values, v, strict=True)]
+
+
+def paule_mandel(values: list[float], noise: list[float], expected: float) -> float:
+    """Return the variance between windows that gives the expected sum of squares, or nearly 0."""
+
+    def squares(between: float) -> float:
+        return math.fsum(z**2 for z in standardised(values, between, noise, 0.0)[1])
+
+    low, high = 1e-20, 2e-20
+    if squares(low) <= expected:
+        return low
+    while squares(high) > expected:
+        high *= 2
+    while high - low > 1e-13 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if squares(middle) > expected else (low, middle)
+    return high
+
+
+def fit(
+    values: list[float], rows: list[float], row_variance: float, floor: float
+) -> dict[str, float]:
     """Return what a reference says, by the names of its fields."""
     n = len(values)
-    mean = math.fsum(values) / n
-    weight, rho = memory(values)
+    noise = [row_variance / count for count in rows]
+    weight, rho = 0.0, DECAYS[0]
+    for _ in range(3):
+        expected = n * (1 - variance_of_mean(n, weight, rho))
+        between = paule_mandel(values, noise, expected)
+        weight, rho = memory(standardised(values, between, noise, floor)[1])
     remainder = 1 - variance_of_mean(n, weight, rho)
-    variance = math.fsum((value - mean) ** 2 for value in values) / n
-    sd = max(math.sqrt(variance / remainder), floor)
-    z = [clip((value - mean) / sd) for value in values]
-    centre = math.fsum(z) / n
-    spread = math.sqrt(math.fsum((value - centre) ** 2 for value in z) / n)
-    scale = min(1.0, max(spread / math.sqrt(max(remainder, 0.4)), floor / sd))
-    extreme = max(abs(value - mean) / sd for value in values)
+    between = paule_mandel(values, noise, n * remainder)
+    mean, z = standardised(values, between, noise, floor)
+    clipped = [clip(value) for value in z]
+    left = deviation(clipped) / deviation(z) if deviation(z) > 0 else 1.0
     return {
         "windows": n,
         "mean": mean,
-        "sd": sd,
+        "between": math.sqrt(between),
+        "row_variance": row_variance,
+        "floor": floor,
         "weight": weight,
         "rho": rho,
-        "centre": centre,
-        "scale": scale,
-        "extreme": extreme,
+        "centre": math.fsum(clipped) / n,
+        "scale": left * math.sqrt(remainder / max(remainder, 0.4)),
+        "extreme": max(abs(value) for value in z),
     }
+
+
+def deviation(values: list[float]) -> float:
+    """Return the standard deviation about the mean."""
+    mean = math.fsum(values) / len(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values))

@@ -219,7 +219,7 @@ class PerformanceMonitor:
         loss = next(s for s in self.judge.watch.series if s.name == "loss")
         if loss.reference is None:
             return {}
-        z = loss.reference.standardise(self._statistics.mean[LOSS : LOSS + 1])
+        z = loss.reference.standardise(self._statistics.mean[LOSS : LOSS + 1], 1.0)
         self._adwin_alarms += int(self._adwin.update(z.reshape(1, 1))[0, 0])
         return {
             "windows": float(self._adwin.window_length[0]),
