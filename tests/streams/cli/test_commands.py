@@ -83,7 +83,7 @@ def test_every_command_says_in_its_help_what_it_does(name: str) -> None:
 
 
 def test_importing_the_command_line_loads_nothing_heavy() -> None:
-    program = "import sys, streams.cli; print(*sys.modules)"
+    program = "import sys, tidegauge.streams.cli; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     ).stdout.split()
