@@ -47,12 +47,6 @@ def printed(script: str, python: str = RUNNING) -> str:
     return done.stdout
 
 
-def test_importing_tidegauge_loads_nothing_of_the_worker() -> None:
-    heavy = "numpy numba river faust aiokafka msgspec pyarrow schemas detectors streams".split()
-    found = printed(f"import sys, tidegauge; print(sorted(set({heavy}) & set(sys.modules)))")
-    assert found.strip() == "[]"
-
-
 @every_python
 def test_rows_left_at_exit_are_sent(python: str) -> None:
     assert printed(PRINTING, python).count('"ids":["req-1"]') == 1
