@@ -25,7 +25,7 @@ from tidegauge.streams.monitor.bounds import bounded
 from tidegauge.streams.monitor.control.control import Control, control
 from tidegauge.streams.monitor.control.dry_run import check_control
 from tidegauge.streams.monitor.intake.block import Block
-from tidegauge.streams.monitor.intake.columns import RowSource
+from tidegauge.streams.monitor.intake.columns import SCORE, RowSource
 from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
 from tidegauge.streams.monitor.intake.labels import read_labels
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
@@ -589,7 +589,7 @@ def predictions_by_model(
     found: dict[str, list[Arrived]] = {}
     versions: dict[str, set[str]] = {}
     for (model, version), block in blocks:
-        scores = block.numbers[:, -1].tolist()
+        scores = block.number(SCORE).tolist()
         columns = block.ts_ms.tolist(), scores, block.offsets.tolist()
         rows = map(Prediction, repeat(version), *columns)
         found.setdefault(model, []).extend(zip(block.ids, rows, strict=True))

@@ -1,7 +1,7 @@
 """Rows of one model version as arrays: what monitors fold."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -9,9 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.streams.monitor.intake.columns import Decoders
+from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
+Codes = NDArray[np.int32]
+Ids = Sequence[str]  # only the join looks into them
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,23 +23,45 @@ class Block:
 
     offsets: Ints  # of the record each row came in
     ts_ms: Ints
-    ids: list[str]
-    numbers: Floats  # rows x (numeric columns, then the score where there is one); NaN = missing
-    categories: tuple[Sequence[str | None], ...]  # one sequence a categorical column
+    ids: Ids  # none in what a monitor puts together for itself
+    numbers: Floats  # rows x names; NaN = missing
+    names: tuple[str, ...]
+    codes: Codes  # rows x categorical, places in the column's dictionary; -1 = missing
+    categorical: tuple[str, ...]
+    dictionaries: tuple[Dictionary, ...]  # one a categorical column
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.ids)
+        return len(self.offsets)
 
     def cut(self, start: int, stop: int) -> "Block":
-        """Return some of the rows."""
-        return Block(
-            self.offsets[start:stop],
-            self.ts_ms[start:stop],
-            self.ids[start:stop],
-            self.numbers[start:stop],
-            tuple(values[start:stop] for values in self.categories),
+        """Return some of the rows; the arrays are shared."""
+        return replace(
+            self,
+            offsets=self.offsets[start:stop],
+            ts_ms=self.ts_ms[start:stop],
+            ids=self.ids[start:stop],
+            numbers=self.numbers[start:stop],
+            codes=self.codes[start:stop],
         )
+
+    def number(self, name: str) -> Floats:
+        """Return the column of a number; ValueError if there is none of this name."""
+        return self.numbers[:, self.names.index(name)]
+
+    def counts(self, name: str) -> list[tuple[str | None, int]]:
+        """Return how often each category came, None if missing, in the order of the first ones."""
+        column = self.categorical.index(name)
+        places, values = self.codes[:, column] - MISSING, self.dictionaries[column].values
+        times, rows = np.bincount(places), np.arange(len(places))
+        first = np.empty(len(times), np.int64)
+        first[places[::-1]] = rows[::-1]  # of equal places the last one written stays
+        found = np.flatnonzero(times)
+        found = found[np.argsort(first[found])]
+        return [
+            (None if place == 0 else values[place + MISSING], count)
+            for place, count in zip(found.tolist(), times[found].tolist(), strict=True)
+        ]
 
     def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
         """Return the event times and the offsets of some of them."""
@@ -48,7 +73,10 @@ class Block:
 
 
 class Waiting(msgspec.Struct, frozen=True):
-    """Rows of a monitor that it cannot fold yet, as a snapshot holds them."""
+    """Rows of a monitor that it cannot fold yet, as a snapshot holds them.
+
+    Categories are values, not codes: the same bytes whatever the dictionaries hold.
+    """
 
     offsets: list[int] = []
     ts_ms: list[int] = []
@@ -59,46 +87,69 @@ class Waiting(msgspec.Struct, frozen=True):
         """Return a block with these rows before its own."""
         if not self.offsets:
             return block
-        width = block.numbers.shape[1]
-        waiting = np.frombuffer(self.numbers).reshape(len(self.offsets), width)
-        pairs = zip(self.categories, block.categories, strict=True)
-        return Block(
-            np.concatenate([np.array(self.offsets, np.int64), block.offsets]),
-            np.concatenate([np.array(self.ts_ms, np.int64), block.ts_ms]),
-            [*[""] * len(self.offsets), *block.ids],  # which no monitor asks for
-            np.concatenate([waiting, block.numbers]),
-            tuple([*mine, *theirs] for mine, theirs in pairs),
+        waiting = np.frombuffer(self.numbers).reshape(len(self.offsets), -1)
+        codes = encode(self.categories, block.dictionaries, len(self.offsets))
+        return replace(
+            block,
+            offsets=np.concatenate([np.array(self.offsets, np.int64), block.offsets]),
+            ts_ms=np.concatenate([np.array(self.ts_ms, np.int64), block.ts_ms]),
+            ids=(),
+            numbers=np.concatenate([waiting, block.numbers]),
+            codes=np.concatenate([codes, block.codes]),
         )
 
 
 def waiting(block: Block) -> Waiting:
     """Return the rows of a block as a snapshot holds them."""
+    columns = zip(block.dictionaries, block.codes.T.tolist(), strict=True)
     return Waiting(
         block.offsets.tolist(),
         block.ts_ms.tolist(),
         block.numbers.tobytes(),
-        [list(values) for values in block.categories],
+        [list(map(dictionary.value, codes)) for dictionary, codes in columns],
     )
 
 
-def from_rows(rows: Sequence[Any], offsets: Sequence[int], read: Decoders) -> Block:
-    """Return decoded rows as a block."""
+def encode(
+    columns: Iterable[Iterable[str | None] | None], dictionaries: Sequence[Dictionary], rows: int
+) -> Codes:
+    """Return the codes of columns of categorical values; a column may be missing as a whole."""
+    codes = np.full((rows, len(dictionaries)), MISSING, np.int32)
+    for at, (values, dictionary) in enumerate(zip(columns, dictionaries, strict=True)):
+        if values is not None:
+            codes[:, at] = dictionary.encode(values)
+    return codes
+
+
+def from_rows(
+    rows: Sequence[Any],
+    offsets: Sequence[int],
+    read: Decoders,
+    dictionaries: tuple[Dictionary, ...],
+) -> Block:
+    """Return decoded rows, one at least, as a block."""
     columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
     fields = dict(zip(read.row_type.__struct_fields__, columns, strict=True))
     features = fields["features"]
     numbers = np.array(list(map(read.numbers, features)), np.float64).reshape(len(rows), -1)
     if "prediction" in fields:
         numbers = np.column_stack([numbers, np.array(fields["prediction"], np.float64)])
+    texts = zip(*map(read.categories, features), strict=True)
     return Block(
         np.array(offsets, np.int64),
         np.array(fields["ts_ms"], np.int64),
         list(fields["id"]),
         np.ascontiguousarray(numbers),
-        tuple(zip(*map(read.categories, features), strict=True)),
+        read.names,
+        encode(texts, dictionaries, len(rows)),
+        read.categorical,
+        dictionaries,
     )
 
 
-def from_frame(frame: Any, offset: int, read: Decoders) -> Block:
+def from_frame(
+    frame: Any, offset: int, read: Decoders, dictionaries: tuple[Dictionary, ...]
+) -> Block:
     """Return a decoded frame, its columns of equal length, as a block."""
     rows = len(frame.ids)
     numbers = list(read.numbers(frame.features))
@@ -107,11 +158,13 @@ def from_frame(frame: Any, offset: int, read: Decoders) -> Block:
     table = np.empty((rows, len(numbers)))
     for column, values in enumerate(numbers):
         table[:, column] = np.nan if values is None else np.array(values, np.float64)
-    absent: list[str | None] = [None] * rows
     return Block(
         np.full(rows, offset, np.int64),
         np.array(frame.ts_ms, np.int64),
         frame.ids,
         table,
-        tuple(absent if v is None else v for v in read.categories(frame.features)),
+        read.names,
+        encode(read.categories(frame.features), dictionaries, rows),
+        read.categorical,
+        dictionaries,
     )

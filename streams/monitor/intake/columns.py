@@ -1,6 +1,5 @@
 """Which features of a model are watched, and as what; typed decoders generated from that."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from tidegauge.schemas.events import Id, Millis, Name, Number, Value, Version
 from tidegauge.schemas.monitors import FeatureSpec
 
 MAX_WATCHED = 200  # features of one model; the rest is counted as not watched
-MAX_CATEGORY = 100  # characters of a categorical value
+SCORE = "score"  # the number that is the model's own
 MAX_NAME = 200  # characters of a feature's name; one with a longer name is not watched
 RowSource = Literal["predictions", "features"]
 
@@ -36,10 +35,10 @@ def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpe
     >>> infer([{"amount": 1.5, "country": "DE"}, {"amount": None, "country": "FR"}], {})
     Columns(numeric=('amount',), categorical=('country',))
     """
-    kinds: dict[str, Counter[bool]] = {name: Counter() for name in declared if name != "score"}
+    kinds: dict[str, Counter[bool]] = {name: Counter() for name in declared if name != SCORE}
     for row in rows:
         for name, value in row.items():
-            if value is not None and name != "score":  # the model's own, in reports and series
+            if value is not None and name != SCORE:
                 kinds.setdefault(name, Counter())[isinstance(value, str)] += 1
     numeric: list[str] = []
     categorical: list[str] = []
@@ -64,22 +63,6 @@ def is_readable(name: str) -> bool:
     return len(name) <= MAX_NAME and msgspec.json.encode(name)[1:-1] == name.encode()
 
 
-def category(value: str | None) -> str | None:
-    """Return a categorical value as it is counted and told: an empty one is missing, as in files.
-
-    Of a long one the beginning is kept, and a hash that tells it from others that begin alike.
-
-    >>> category("DE"), category(""), category("n" * 220_000)[-20:]
-    ('DE', None, 'nnn…776fe8c133950794')
-    """
-    if not value:
-        return None
-    if len(value) <= MAX_CATEGORY:
-        return value
-    tail = hashlib.sha256(value.encode()).hexdigest()[:16]
-    return f"{value[: MAX_CATEGORY - len(tail) - 1]}…{tail}"
-
-
 @dataclass(frozen=True, slots=True)
 class Decoders:
     """How one model version's rows and frames are read, with types checked."""
@@ -89,6 +72,8 @@ class Decoders:
     frame: Callable[[bytes], Any]
     numbers: Callable[[Any], tuple[Any, ...]]  # of a row's or frame's features
     categories: Callable[[Any], tuple[Any, ...]]
+    names: tuple[str, ...]  # of the numbers, with that of the score where there is one
+    categorical: tuple[str, ...]
 
 
 @lru_cache(maxsize=4096)
@@ -131,6 +116,8 @@ def decoders(source: RowSource, columns: Columns) -> Decoders:
         msgspec.json.Decoder(frame_type).decode,
         _getter([f for f in names if f[0] == "n"]),
         _getter([f for f in names if f[0] == "c"]),
+        columns.numeric + ((SCORE,) if source == "predictions" else ()),
+        columns.categorical,
     )
 
 

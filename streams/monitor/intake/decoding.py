@@ -22,6 +22,7 @@ from tidegauge.schemas.events import (
 from tidegauge.schemas.monitors import FeatureSpec
 from tidegauge.streams.monitor.intake.block import Block, from_frame, from_rows
 from tidegauge.streams.monitor.intake.columns import Columns, Decoders, RowSource, decoders, infer
+from tidegauge.streams.monitor.intake.dictionary import Dictionary
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, present, rejection
 from tidegauge.streams.monitor.records import Record
 
@@ -116,6 +117,7 @@ class _Group:
     """Rows of one model version, read but not yet a block."""
 
     read: Decoders
+    dictionaries: tuple[Dictionary, ...]
     rows: list[Any] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
 
@@ -141,6 +143,7 @@ class BatchReader:
         self.intakes: dict[Key, Intake] = {}
         self.declared: dict[Key, dict[str, FeatureSpec]] = {}
         self.spread: dict[Key, bool] = {}  # whether a version's first record had another key
+        self._dictionaries: dict[Key, dict[str, Dictionary]] = {}
         self._groups: dict[Key, _Group] = {}
         self._batch = Batch()
         self._gathers = True
@@ -200,13 +203,17 @@ class BatchReader:
         if key in self.intakes:  # rows that came before wait to be read
             return None
         if key not in self._groups and key in self.columns and key in self.spread:
-            self._groups[key] = _Group(decoders(self.source, self.columns[key]))
+            columns, held = self.columns[key], self._dictionaries.get(key, {})
+            own = {name: _with_room(held.get(name)) for name in columns.categorical}
+            self._dictionaries[key] = own
+            self._groups[key] = _Group(decoders(self.source, columns), tuple(own.values()))
         return self._groups.get(key)
 
     def _flush(self, key: Key) -> None:
         group = self._groups[key]
         if group.rows:
-            self._batch.blocks.append((key, from_rows(group.rows, group.offsets, group.read)))
+            block = from_rows(group.rows, group.offsets, group.read, group.dictionaries)
+            self._batch.blocks.append((key, block))
             group.rows, group.offsets = [], []
 
     def _add_frame(self, key: Key, group: _Group, record: Record | Kept) -> bool:
@@ -222,7 +229,7 @@ class BatchReader:
         columns |= {f"features.{k}": v for k, v in zip(own.categorical, texts, strict=True)}
         check_lengths(len(frame.ids), columns)
         check_ahead(max(frame.ts_ms), record.timestamp)
-        block = from_frame(frame, record.offset, group.read)
+        block = from_frame(frame, record.offset, group.read, group.dictionaries)
         self._flush(key)
         self._batch.blocks.append((key, block))
         return True
@@ -278,9 +285,9 @@ class BatchReader:
             self._add_frame(key, group, record)
         except FAULTS:
             self._flush(key)
-            self._salvage(key, record, group.read)
+            self._salvage(key, record, group)
 
-    def _salvage(self, key: Key, record: Record, read: Decoders) -> None:
+    def _salvage(self, key: Key, record: Record, group: _Group) -> None:
         """Keep the good rows of a frame, reject the others as a frame of their own."""
         frame = _LOOSE[self.source].decode(record.value or b"")
         columns = {"ts_ms": frame.ts_ms, "predictions": frame.predictions}
@@ -295,7 +302,7 @@ class BatchReader:
             if frame.predictions is not None:
                 loose["prediction"] = frame.predictions[index]
             try:
-                row = msgspec.convert(loose, read.row_type)
+                row = msgspec.convert(loose, group.read.row_type)
                 check_ahead(row.ts_ms, record.timestamp)
                 good.append(row)
             except FAULTS as fault:
@@ -304,7 +311,8 @@ class BatchReader:
         if bad:
             self._batch.rejections.append(_bad_rows(key, record, frame, bad, reason))
         if good:
-            block = from_rows(good, [record.offset] * len(good), read)
+            offsets = [record.offset] * len(good)
+            block = from_rows(good, offsets, group.read, group.dictionaries)
             self._batch.blocks.append((key, block))
 
     def _gather(self, key: Key, record: Record) -> None:
@@ -347,6 +355,10 @@ class BatchReader:
             {k: v[i] for k, v in frame.features.items() if isinstance(v[i], plain)}
             for i in range(min(len(frame.ids), INTAKE_ROWS))
         ]
+
+
+def _with_room(held: Dictionary | None) -> Dictionary:
+    return Dictionary() if held is None or held.is_full else held
 
 
 def named(value: bytes) -> Key:

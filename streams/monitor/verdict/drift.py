@@ -1,8 +1,5 @@
 """Watches the inputs and the score of one model version, window by window."""
 
-from collections import Counter
-from collections.abc import Iterable
-
 import msgspec
 import numpy as np
 
@@ -11,7 +8,8 @@ from tidegauge.schemas.references import NumericProfile, Reference
 from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.control.control import SHARES, Control
 from tidegauge.streams.monitor.intake.block import Block, Floats, Waiting, waiting
-from tidegauge.streams.monitor.intake.columns import Columns, category
+from tidegauge.streams.monitor.intake.columns import Columns
+from tidegauge.streams.monitor.intake.dictionary import category
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.series import RANGE_MARGIN, Reading
 from tidegauge.streams.monitor.series.series import create as create_series
@@ -99,25 +97,24 @@ class DriftMonitor:
         self.window.add(spec, found.ts_ms[start:stop], block.offsets[start:stop], early)
         self.observed += stop - start
         self._statistics.update(rows)
-        for column, values in enumerate(block.categories):
-            self._categorise(column, values[start:stop])
+        self._categorise(block.cut(start, stop))
         if self.learner is not None:
             self.learner.sample.add(rows)
         elif self.judge is not None:
             self.judge.see_rows(rows)
 
-    def _categorise(self, column: int, values: Iterable[str | None]) -> None:
-        found, known, learner = self.categories[column], self._known[column], self.learner
-        for said, times in Counter(values).items():
-            value = category(said)
-            if value is None:
-                found.missing += times
-            elif learner is not None:
-                learner.count(column, value, times)
-            elif value not in known:
-                found.unseen += times
-                if len(found.examples) < EXAMPLES and value not in found.examples:
-                    found.examples.append(value)
+    def _categorise(self, block: Block) -> None:
+        for column, name in enumerate(self.columns.categorical):
+            found, known = self.categories[column], self._known[column]
+            for value, times in block.counts(name):
+                if value is None:
+                    found.missing += times
+                elif self.learner is not None:
+                    self.learner.count(column, value, times)
+                elif value not in known:
+                    found.unseen += times
+                    if len(found.examples) < EXAMPLES and value not in found.examples:
+                        found.examples.append(value)
 
     def _close(self) -> list[Output]:
         outputs: list[Output] = []

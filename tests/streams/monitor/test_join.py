@@ -391,7 +391,9 @@ def test_marks_are_bounded_and_the_first_one_stays() -> None:
 def test_blocks_of_several_versions_are_joined_in_the_order_of_the_log() -> None:
     def block(offsets: list[int], names: str) -> Block:
         at = np.array(offsets, np.int64)
-        return Block(at, at, list(names), np.full((len(at), 1), 0.5), ())
+        codes = np.empty((len(at), 0), np.int32)
+        scores = np.full((len(at), 1), 0.5)
+        return Block(at, at, list(names), scores, ("score",), codes, (), ())
 
     found = predictions_by_model(
         [(("m", "2"), block([1, 4], "ac")), (("m", "1"), block([2, 3], "ab"))]

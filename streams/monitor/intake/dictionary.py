@@ -1,0 +1,70 @@
+"""What the codes of a categorical column stand for."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Final
+
+MAX_CATEGORY = 100  # characters of a categorical value
+MAX_VALUES = 2000  # of a dictionary that is kept for the next block
+MISSING: Final = -1
+
+
+class Dictionary:
+    """The values of one categorical column that were met, each with a code: its place.
+
+    It only grows, so a block's codes mean the same for as long as the block is held. It is a cache
+    of the reader and no state: nothing that is told or kept may depend on a code.
+
+    >>> dictionary = Dictionary()
+    >>> dictionary.encode(["DE", "", None, "FR", "DE"]), dictionary.values
+    ([0, -1, -1, 1, 0], ['DE', 'FR'])
+    """
+
+    def __init__(self) -> None:
+        self.values: list[str] = []
+        self._codes = _Codes(self.values)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the next block is better begun with a new one."""
+        return len(self.values) >= MAX_VALUES
+
+    def encode(self, values: Iterable[str | None]) -> list[int]:
+        """Return the code of each value, as ``category`` has it; new ones get the next places."""
+        return list(map(self._codes.__getitem__, values))
+
+    def value(self, code: int) -> str | None:
+        """Return what a code stands for."""
+        return None if code == MISSING else self.values[code]
+
+
+class _Codes(dict[str | None, int]):
+    """Codes by value; a long value is cut each time, so that none is held whole."""
+
+    def __init__(self, values: list[str]) -> None:
+        super().__init__({None: MISSING, "": MISSING})
+        self.values_by_code = values
+
+    def __missing__(self, said: str) -> int:
+        value = category(said)
+        assert value is not None  # what is missing has its code from the beginning
+        if value not in self:
+            self[value] = len(self.values_by_code)
+            self.values_by_code.append(value)
+        return self[value]
+
+
+def category(value: str | None) -> str | None:
+    """Return a categorical value as it is counted and told: an empty one is missing, as in files.
+
+    Of a long one the beginning is kept, and a hash that tells it from others that begin alike.
+
+    >>> category("DE"), category(""), category("n" * 220_000)[-20:]
+    ('DE', None, 'nnn…776fe8c133950794')
+    """
+    if not value:
+        return None
+    if len(value) <= MAX_CATEGORY:
+        return value
+    tail = hashlib.sha256(value.encode()).hexdigest()[:16]
+    return f"{value[: MAX_CATEGORY - len(tail) - 1]}…{tail}"
