@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import repeat
 from operator import attrgetter, itemgetter
 from typing import Literal
 
@@ -24,12 +23,12 @@ from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.bounds import bounded
 from tidegauge.streams.monitor.control.control import Control, control
 from tidegauge.streams.monitor.control.dry_run import check_control
-from tidegauge.streams.monitor.intake.block import Block
-from tidegauge.streams.monitor.intake.columns import SCORE, RowSource
+from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
 from tidegauge.streams.monitor.intake.labels import read_labels
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
-from tidegauge.streams.monitor.join.join import MAX_STORES, Join, Mark, Pair, Prediction
+from tidegauge.streams.monitor.join.arrivals import Arrivals, arrivals_by_model
+from tidegauge.streams.monitor.join.join import MAX_STORES, Join, Mark, Pair
 from tidegauge.streams.monitor.join.label_tally import LabelRecord
 from tidegauge.streams.monitor.journal.gaps import gap_alerts
 from tidegauge.streams.monitor.journal.journal import JournalWriter, Position, read_entry
@@ -55,7 +54,6 @@ from tidegauge.streams.monitor.verdict.retraining import Retraining, read_alert
 
 Input = Literal["predictions", "features", "labels"]
 ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
-Arrived = tuple[str, Prediction]  # id
 INPUTS: tuple[Input, ...] = ("predictions", "features", "labels")
 
 
@@ -185,12 +183,12 @@ class Partition:
         folded = self.rows[source].fold(records)
         self.tallies[source].observed += sum(len(block) for _, block in folded.blocks)
         if source == "predictions":
-            for model, arrived in predictions_by_model(folded.blocks).items():
+            for model, arrived in arrivals_by_model(folded.blocks).items():
                 folded.outputs += self._join_predictions(model, arrived, folded.released)
         return folded
 
     def _join_predictions(
-        self, model: str, arrived: list[Arrived], released: Mapping[Key, int]
+        self, model: str, arrived: Arrivals, released: Mapping[Key, int]
     ) -> list[Output]:
         """Join predictions; those held until their types were known as if they had not been.
 
@@ -199,17 +197,17 @@ class Partition:
         self._moved.add((model, ""))
         horizon_ms, found = self._horizon(model), list[Pair]()
         ends = {version: end for (name, version), end in released.items() if name == model}
-        held: dict[str, list[Arrived]] = {version: [] for version in ends}
-        rest: list[Arrived] = arrived if not ends else []
-        for item in arrived if ends else ():
-            was_held = item[1].offset <= ends.get(item[1].version, -1)
-            (held[item[1].version] if was_held else rest).append(item)
+        rest, held = arrived, dict[str, Arrivals]()
+        if ends:
+            was_held = [p.offset <= ends.get(p.version, -1) for p in arrived.predictions]
+            rest = arrived.where([not was for was in was_held])
+            held = dict(arrived.where(was_held).by_version())
         for version, end in sorted(ends.items(), key=itemgetter(1)):
-            before = [item for item in rest if item[1].offset < end]
-            found += self.join.add_predictions(model, before, horizon_ms)
-            if held[version]:
+            before = sum(p.offset < end for p in rest.predictions)
+            found += self.join.add_predictions(model, rest.cut(0, before), horizon_ms)
+            if version in held:
                 found += self.join.add_released(model, version, held[version], horizon_ms)
-            rest = rest[len(before) :]
+            rest = rest.cut(before, len(rest))
         found += self.join.add_predictions(model, rest, horizon_ms)
         return self.writer.pairs(model, found)
 
@@ -459,7 +457,7 @@ class Partition:
                 self._owed += [(model, pairs)] if pairs else []
         else:
             for batch in self.rows["predictions"].again(records):
-                for model, arrived in predictions_by_model(batch.blocks).items():
+                for model, arrived in arrivals_by_model(batch.blocks).items():
                     self.join.rebuild_predictions(model, arrived)
 
     # --- snapshots -----------------------------------------------------------------------------
@@ -580,24 +578,6 @@ class Partition:
             self.join.load(key[0], part.join)
         if part.labels is not None:
             self._label_watch(key[0]).load(part.labels)
-
-
-def predictions_by_model(
-    blocks: Sequence[tuple[Key, Block]],
-) -> dict[str, list[Arrived]]:
-    """Return what the join needs of a batch, in the order of the log."""
-    found: dict[str, list[Arrived]] = {}
-    versions: dict[str, set[str]] = {}
-    for (model, version), block in blocks:
-        scores = block.number(SCORE).tolist()
-        columns = block.ts_ms.tolist(), scores, block.offsets.tolist()
-        rows = map(Prediction, repeat(version), *columns)
-        found.setdefault(model, []).extend(zip(block.ids, rows, strict=True))
-        versions.setdefault(model, set()).add(version)
-    for model, arrived in found.items():
-        if len(versions[model]) > 1:
-            arrived.sort(key=lambda item: item[1].offset)
-    return found
 
 
 def _by_model(labels: Sequence[LabelRecord]) -> dict[str, list[LabelRecord]]:

@@ -6,7 +6,7 @@ The store is a cache of what the logs hold; a restore rebuilds it by reading the
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 from typing import Protocol, TypeVar
@@ -14,6 +14,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from tidegauge.schemas.outcomes import LabelReport
+from tidegauge.streams.monitor.join.arrivals import Arrivals, Key, Prediction
 from tidegauge.streams.monitor.join.label_tally import (
     BEYOND,
     REPORTED,
@@ -33,17 +34,6 @@ PAIRS_PER_RECORD = 4000  # some 400 kB of journal
 ID_BYTES_PER_RECORD = 500_000
 GRACE_MS = 86_400_000  # at least, by which rows may come out of order
 GRACE = 10  # part of the horizon, if that is more
-
-Key = tuple[str, str]  # model, version
-
-
-class Prediction(msgspec.Struct, gc=False):
-    """What the join needs of a prediction."""
-
-    version: str
-    ts_ms: int
-    score: float
-    offset: int
 
 
 class Row(Protocol):
@@ -184,10 +174,8 @@ class Join:
         self._held = 0
         self.moved: set[Key] = set()  # what was forgotten of since the last snapshot
 
-    def add_predictions(
-        self, model: str, arrived: Sequence[tuple[str, Prediction]], horizon_ms: int
-    ) -> list[Pair]:
-        """Take predictions by id, in the order of the log, whatever their versions.
+    def add_predictions(self, model: str, arrived: Arrivals, horizon_ms: int) -> list[Pair]:
+        """Take predictions in the order of the log, whatever their versions.
 
         Return the pairs they make with labels that came before them, in the order of the
         predictions of each version.
@@ -195,17 +183,18 @@ class Join:
         store, pairs = self.stores[model], list[Pair]()
         before, log = len(store), store.predictions_log
         store.hold_to(horizon_ms)
-        for piece in log.pieces(arrived):
-            for version, own in by_version(piece).items():
+        for start, stop in log.pieces(len(arrived)):
+            piece = arrived.cut(start, stop)
+            for version, own in piece.by_version():
                 pairs += self._take(model, version, own)
-            low_ms = min(prediction.ts_ms for _, prediction in piece)
-            if log.see(piece[0][1].offset, low_ms, len(piece), kept_ms(horizon_ms) // STEPS):
+            first, low_ms = piece.predictions[0].offset, min(p.ts_ms for p in piece.predictions)
+            if log.see(first, low_ms, len(piece), kept_ms(horizon_ms) // STEPS):
                 store.forget(horizon_ms)
         self._bound(len(store) - before)
         return pairs
 
     def add_released(
-        self, model: str, version: str, arrived: Sequence[tuple[str, Prediction]], horizon_ms: int
+        self, model: str, version: str, arrived: Arrivals, horizon_ms: int
     ) -> list[Pair]:
         """Take predictions that were held until their types were known.
 
@@ -215,8 +204,8 @@ class Join:
         store = self.stores[model]
         before, log = len(store), store.predictions_log
         store.hold_to(horizon_ms)
-        log.begin(arrived[0][1].offset)
-        kept = [item for item in arrived if item[1].offset >= log.forgotten]
+        log.begin(arrived.predictions[0].offset)
+        kept = arrived.where([p.offset >= log.forgotten for p in arrived.predictions])
         pairs = self._take(model, version, kept, in_label_order=True)
         self._bound(len(store) - before)
         return pairs
@@ -225,11 +214,12 @@ class Join:
         self,
         model: str,
         version: str,
-        arrived: Sequence[tuple[str, Prediction]],
+        arrived: Arrivals,
         in_label_order: bool = False,
     ) -> list[Pair]:
         store = self.stores[model]
-        held, fresh = store.predictions.setdefault(version, {}), dict(arrived)
+        held = store.predictions.setdefault(version, {})
+        fresh = dict(zip(arrived.ids, arrived.predictions, strict=True))
         known = fresh.keys() & store.labels.keys()
         if known or len(fresh) < len(arrived) or not held.keys().isdisjoint(fresh):
             fresh = self._first(store, version, arrived)
@@ -244,12 +234,10 @@ class Join:
                 store.tally.reached(label, was)
         return pairs
 
-    def _first(
-        self, store: Store, version: str, arrived: Sequence[tuple[str, Prediction]]
-    ) -> dict[str, Prediction]:
+    def _first(self, store: Store, version: str, arrived: Arrivals) -> dict[str, Prediction]:
         """Return what was not delivered before: the first delivery stands."""
         held, fresh = store.predictions[version], dict[str, Prediction]()
-        for id_, prediction in arrived:
+        for id_, prediction in zip(arrived.ids, arrived.predictions, strict=True):
             label = store.labels.get(id_)
             if id_ in held or id_ in fresh or (label is not None and version in label.met):
                 self.counts.duplicate_predictions += 1
@@ -307,14 +295,15 @@ class Join:
 
     def _pair(self, key: Key, held: dict[str, Prediction], label: Label) -> Pair | None:
         """Return the pair of a label and a prediction, unless it is too late or journaled."""
-        prediction, store = held[label.id], self.stores[key[0]]
+        model, version = key
+        prediction, store = held[label.id], self.stores[model]
         apart_ms = abs(label.ts_ms - prediction.ts_ms)
         if apart_ms > store.horizon_ms(prediction.offset, label.offset):
             label.met = label.met or BEYOND
             store.tally.beyond_ms = label.ts_ms, prediction.ts_ms
             return None
         del held[label.id]
-        met = (*label.met, key[1])
+        met = (*label.met, version)
         label.met = self._met.setdefault(met, met)
         self.counts.pairs += 1
         if self.journaled and label.id in self.journaled[key]:
@@ -401,11 +390,11 @@ class Join:
         """Take a pair that the journal holds; it is ``settled`` if both sides are read again."""
         (self.settled if settled else self.journaled)[key].add(id_)
 
-    def rebuild_predictions(self, model: str, arrived: Iterable[tuple[str, Prediction]]) -> None:
+    def rebuild_predictions(self, model: str, arrived: Arrivals) -> None:
         """Take predictions again that were here at the snapshot."""
         store = self.stores[model]
         before = len(store)
-        for id_, prediction in arrived:
+        for id_, prediction in zip(arrived.ids, arrived.predictions, strict=True):
             settled = id_ in self.settled[model, prediction.version]
             if prediction.offset >= store.predictions_log.forgotten and not settled:
                 store.predictions.setdefault(prediction.version, {}).setdefault(id_, prediction)
@@ -425,7 +414,7 @@ class Join:
         if not store.horizons:
             store.hold_to(horizon_ms)
         store.tally = LabelTally()  # all of it was counted when it came
-        settled = [(key[1], ids) for key, ids in self.settled.items() if key[0] == model]
+        settled = [(version, ids) for (of, version), ids in self.settled.items() if of == model]
         for record in records:
             for label in record.labels:
                 if record.offset < store.labels_log.forgotten:
@@ -445,26 +434,13 @@ def kept_ms(horizon_ms: int) -> int:
     return horizon_ms + max(GRACE_MS, horizon_ms // GRACE)
 
 
-def by_version(
-    arrived: Sequence[tuple[str, Prediction]],
-) -> dict[str, Sequence[tuple[str, Prediction]]]:
-    """Return predictions by version; mostly there is one."""
-    versions = {prediction.version for _, prediction in arrived}
-    if len(versions) == 1:
-        return {arrived[0][1].version: arrived}
-    return {
-        version: [item for item in arrived if item[1].version == version]
-        for version in sorted(versions)
-    }
-
-
 def drop_before(held: dict[str, AnyRow], offset: int) -> list[AnyRow]:
     """Drop and return the rows before an offset; they lie in its order."""
     # gathered in one pass: a dict's front is slow to reach again and again
-    old = list(takewhile(lambda item: item[1].offset < offset, held.items()))
-    for id_, _ in old:
+    old = list(takewhile(lambda row: row.offset < offset, held.values()))
+    for id_ in list(islice(held, len(old))):
         del held[id_]
-    return [row for _, row in old]
+    return old
 
 
 def records_of(pairs: list[Pair]) -> Iterable[list[Pair]]:

@@ -1,15 +1,12 @@
 """How far a log has come in event time, and what of it is old enough to be forgotten."""
 
-from collections.abc import Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator
 
 import msgspec
 
 BLOCK = 100  # rows of which the earliest dates the log
 STEPS = 32  # in which the time that is kept is forgotten
 MAX_PLACES = 64
-
-Row = TypeVar("Row")
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
@@ -45,12 +42,12 @@ class Watermark(msgspec.Struct):
         if self.first is None or offset < self.first:
             self.first = offset
 
-    def pieces(self, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-        """Yield rows up to the ends of blocks; the caller lets each piece be seen."""
+    def pieces(self, rows: int) -> Iterator[tuple[int, int]]:
+        """Yield where to cut rows at the ends of blocks; the caller lets each piece be seen."""
         start = 0
-        while start < len(rows):
-            stop = start + BLOCK - self.rows
-            yield rows[start:stop]
+        while start < rows:
+            stop = min(rows, start + BLOCK - self.rows)
+            yield start, stop
             start = stop
 
     def see(self, offset: int, low_ms: int, rows: int, step_ms: int) -> bool:

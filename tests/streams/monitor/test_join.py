@@ -16,11 +16,11 @@ from tests.streams.monitor.logs import NOON_MS
 from tidegauge.schemas.outcomes import LabelReport
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.join import join as module
-from tidegauge.streams.monitor.join.join import GRACE_MS, Join, Mark, Pair, Prediction, kept_ms
+from tidegauge.streams.monitor.join.arrivals import Arrivals, Prediction, arrivals_by_model
+from tidegauge.streams.monitor.join.join import GRACE_MS, Join, Mark, Pair, kept_ms
 from tidegauge.streams.monitor.join.label_tally import Label, LabelRecord
 from tidegauge.streams.monitor.join.watermark import BLOCK, STEPS, Watermark
 from tidegauge.streams.monitor.journal.journal import JournalWriter
-from tidegauge.streams.monitor.partition import predictions_by_model
 
 EVER = 1 << 60
 DAY_MS = 86_400_000
@@ -36,7 +36,8 @@ def fold(join: Join, events: list[Event], horizon_ms: int, cuts: frozenset[int])
         if is_label:
             found += join.add_labels("m", map(label_record, batch), horizon_ms)
         else:
-            arrived = [(e.id, Prediction(e.version, e.ts_ms, 0.5, e.offset)) for e in batch]
+            rows = [Prediction(e.version, e.ts_ms, 0.5, e.offset) for e in batch]
+            arrived = Arrivals([e.id for e in batch], rows)
             found += join.add_predictions("m", arrived, horizon_ms)
     return [one for one in found if isinstance(one, Pair)]
 
@@ -112,8 +113,8 @@ def test_how_the_two_logs_were_read_side_by_side_makes_no_difference(
 def predictions(
     join: Join, *names: str, ts_ms: int = 0, model: str = "m", at: int = 0, version: str = ""
 ) -> list[str]:
-    rows = [(name, Prediction(version, ts_ms, 0.5, at + n)) for n, name in enumerate(names)]
-    return [pair.id for pair in join.add_predictions(model, rows, EVER)]
+    rows = [Prediction(version, ts_ms, 0.5, at + n) for n in range(len(names))]
+    return [pair.id for pair in join.add_predictions(model, Arrivals([*names], rows), EVER)]
 
 
 def labels(
@@ -184,8 +185,8 @@ def flow(
     for day in days:
         names = [f"{day}-{n}" for n in range(BLOCK)]
         at, ts_ms = day * BLOCK, day * DAY_MS
-        rows = [(name, Prediction("", ts_ms, 0.5, at + n)) for n, name in enumerate(names)]
-        found += join.add_predictions("m", rows, horizon)
+        rows = [Prediction("", ts_ms, 0.5, at + n) for n in range(len(names))]
+        found += join.add_predictions("m", Arrivals([*names], rows), horizon)
         if labelled:
             own = [Event(True, x, ts_ms + ahead, at + n) for n, x in enumerate(names)]
             found += join.add_labels("m", map(label_record, own), horizon)
@@ -208,8 +209,8 @@ def test_no_single_clock_makes_the_join_forget(far: int) -> None:
     flow(join, range(3), labelled=False)
     wrong = [Event(True, "wrong", 2 * DAY_MS + far, 0)] * 20
     join.add_labels("m", map(label_record, wrong), 5 * DAY_MS)
-    rows = [(f"w{n}", Prediction("", far, 0.5, 3 * BLOCK + n)) for n in range(20)]
-    join.add_predictions("m", rows, 5 * DAY_MS)
+    rows = [Prediction("", far, 0.5, 3 * BLOCK + n) for n in range(20)]
+    join.add_predictions("m", Arrivals([f"w{n}" for n in range(20)], rows), 5 * DAY_MS)
     assert len(flow(join, range(3, 9))) == 6 * BLOCK
     names = [f"{day}-{n}" for day in range(3) for n in range(BLOCK)]
     late = [Event(True, name, 3 * DAY_MS, 1000 + n) for n, name in enumerate(names)]
@@ -268,10 +269,8 @@ def test_a_file_that_is_replayed_as_another_version_pairs_again() -> None:
         for day in range(60):
             at = start + day * BLOCK
             names = [f"{day}-{n}" for n in range(BLOCK)]
-            rows = [
-                (x, Prediction(version, day * DAY_MS, 0.5, at + n)) for n, x in enumerate(names)
-            ]
-            made += len(join.add_predictions("m", rows, horizon))
+            rows = [Prediction(version, day * DAY_MS, 0.5, at + n) for n in range(BLOCK)]
+            made += len(join.add_predictions("m", Arrivals(names, rows), horizon))
             own = [Event(True, x, day * DAY_MS, at + n) for n, x in enumerate(names)]
             found = join.add_labels("m", map(label_record, own), horizon)
             made += sum(isinstance(one, Pair) for one in found)
@@ -371,7 +370,7 @@ def test_what_is_held_never_exceeds_the_bound_and_pairs_stay_true(
 def test_versions_are_held_apart_and_each_in_the_order_of_the_log() -> None:
     join = Join()
     predictions(join, "b", "c", at=10, version="1")
-    released = [("a", Prediction("2", 0, 0.5, 3))]
+    released = Arrivals(["a"], [Prediction("2", 0, 0.5, 3)])
     assert join.add_released("m", "2", released, EVER) == []
     join.mark(Mark(5, 0, 0), oldest_untyped=5)
     join.mark(Mark(20, 0, 0), oldest_untyped=20)
@@ -395,10 +394,11 @@ def test_blocks_of_several_versions_are_joined_in_the_order_of_the_log() -> None
         scores = np.full((len(at), 1), 0.5)
         return Block(at, at, list(names), scores, ("score",), codes, (), ())
 
-    found = predictions_by_model(
+    found = arrivals_by_model(
         [(("m", "2"), block([1, 4], "ac")), (("m", "1"), block([2, 3], "ab"))]
-    )
-    assert [(id_, row.version, row.offset) for id_, row in found["m"]] == [
+    )["m"]
+    placed = zip(found.ids, found.predictions, strict=True)
+    assert [(id_, row.version, row.offset) for id_, row in placed] == [
         ("a", "2", 1),
         ("a", "1", 2),
         ("b", "1", 3),
