@@ -111,7 +111,7 @@ def waiting(block: Block) -> Waiting:
 
 
 def encode(
-    columns: Iterable[Iterable[str | None] | None], dictionaries: Sequence[Dictionary], rows: int
+    columns: Iterable[Sequence[str | None] | None], dictionaries: Sequence[Dictionary], rows: int
 ) -> Codes:
     """Return the codes of columns of categorical values; a column may be missing as a whole."""
     codes = np.full((rows, len(dictionaries)), MISSING, np.int32)

@@ -1,8 +1,11 @@
 """What the codes of a categorical column stand for."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 MAX_CATEGORY = 100  # characters of a categorical value
 MAX_VALUES = 2000  # of a dictionary that is kept for the next block
@@ -17,7 +20,7 @@ class Dictionary:
 
     >>> dictionary = Dictionary()
     >>> dictionary.encode(["DE", "", None, "FR", "DE"]), dictionary.values
-    ([0, -1, -1, 1, 0], ['DE', 'FR'])
+    (array([ 0, -1, -1,  1,  0], dtype=int32), ['DE', 'FR'])
     """
 
     def __init__(self) -> None:
@@ -29,9 +32,9 @@ class Dictionary:
         """Whether the next block is better begun with a new one."""
         return len(self.values) >= MAX_VALUES
 
-    def encode(self, values: Iterable[str | None]) -> list[int]:
+    def encode(self, values: Sequence[str | None]) -> NDArray[np.int32]:
         """Return the code of each value, as ``category`` has it; new ones get the next places."""
-        return list(map(self._codes.__getitem__, values))
+        return np.fromiter(map(self._codes.__getitem__, values), np.int32, len(values))
 
     def value(self, code: int) -> str | None:
         """Return what a code stands for."""
