@@ -27,9 +27,7 @@ def milliseconds(duration: str) -> int:
 
 LEAST_COUNT = 1e-9  # of false alarms
 
-SeriesName = Annotated[
-    str, msgspec.Meta(pattern=r"^(loss|error|(rank|range|missing|unseen)\(.+\))\Z", max_length=2100)
-]
+SeriesName = Annotated[str, msgspec.Meta(min_length=1, max_length=2100)]  # see docs/monitors.md
 
 
 class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -116,7 +114,7 @@ class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     model: Name
     features: dict[str, FeatureSpec] = {}  # those not named are inferred
-    windows: WindowSpec = WindowSpec(rows=1000)
+    windows: WindowSpec | None = None  # None: 500 rows, where so many come within a day, else a day
     reference: ReferenceSpec = ReferenceSpec()
     false_alarms: BudgetSpec = BudgetSpec()
     effect: EffectSpec = EffectSpec()

@@ -42,6 +42,8 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     source: Literal["predictions", "features", "outcomes"]
     window: int  # counts the closed windows of this monitor
     state: Literal["learning", "provisional", "watching"]
+    gathered: int = 0  # windows of the reference so far
+    needed: int = 0  # that it must have before anything is watched; 0 once it is
     first_ts_ms: int
     last_ts_ms: int
     first_offset: int
@@ -52,6 +54,7 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     observed: int  # all rows this monitor has folded so far
     columns: dict[str, ColumnReport]
     series: dict[str, SeriesReport] = {}
+    not_watched: list[str] = []  # series that the spec's detectors name and the model does not have
     metrics: dict[str, float | None] = {}
     shortened: bool = False  # whether it was too large, and is without columns and series
     labels: LabelCounts | None = None  # of outcomes: of the model, since the window before

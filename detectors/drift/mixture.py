@@ -15,6 +15,7 @@ from tidegauge.detectors.statistics.dependence import Dependence
 # then the latest values themselves, a ring in which value n has slot n modulo the window.
 COUNT, LOG_E, CHANGE, RING = range(4)
 
+WINDOW: Final = 80  # values a series keeps
 SIZES: Final = 4
 VARIANCES: Final = np.array([0.25, 1.0, 4.0, 16.0])  # of a normal shift, in units of sd², ascending
 CAUTION: Final = 20.0  # windows; what the estimates cost beyond V0(N): measured, not proved
@@ -123,7 +124,7 @@ class MixtureEDetector(Bank):
         references: Sequence[Dependence],
         false_alarms: NDArray[np.float64] | Sequence[float],
         horizon: float,
-        window: int = 80,
+        window: int = WINDOW,
     ) -> None:
         require(len(references) > 0, "references must be one a series, at least one", references)
         budget = np.asarray(false_alarms, np.float64)

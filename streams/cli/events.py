@@ -11,6 +11,7 @@ from tidegauge.schemas import rejected
 from tidegauge.schemas.alerts import ALERT_TYPE, Alert
 from tidegauge.schemas.retraining import RETRAIN_TYPE, RetrainingRequest
 from tidegauge.schemas.windows import WINDOW_TYPE, WindowReport
+from tidegauge.streams.monitor import words
 from tidegauge.streams.monitor.records import Record
 from tidegauge.streams.monitor.verdict import wording
 
@@ -73,14 +74,14 @@ class Event(msgspec.Struct, frozen=True):
         """Return it in one line, as a sentence for people."""
         body = self.body
         if isinstance(body, WindowReport):
-            return f"{wording.moment(body.last_ts_ms):21} {one_line(_window(body))}"
+            return f"{words.moment(body.last_ts_ms):21} {one_line(_window(body))}"
         if isinstance(body, RetrainingRequest):
-            span = f"{wording.moment(body.train_from_ms)} to {wording.moment(body.train_to_ms)}"
+            span = f"{words.moment(body.train_from_ms)} to {words.moment(body.train_to_ms)}"
             told = f"retrain {body.model} on rows from {span}, as {body.reason}"
-            return f"{wording.moment(body.requested_ms):21} {one_line(told)}"
+            return f"{words.moment(body.requested_ms):21} {one_line(told)}"
         colour = COLOURS["resolved" if body.status == "resolved" else body.severity]
         state = typer.style(f"{body.severity:8} {body.status:8}", fg=colour)
-        return f"{wording.moment(body.told_ms):21} {state} {one_line(wording.sentence(body))}"
+        return f"{words.moment(body.told_ms):21} {state} {one_line(wording.sentence(body))}"
 
 
 class DeadLetter(msgspec.Struct, frozen=True):
@@ -103,7 +104,7 @@ class DeadLetter(msgspec.Struct, frozen=True):
         """Return it in one line."""
         topic, partition, offset = (self.fields[name] for name in ORIGIN)
         told = f"{topic}[{partition}] offset {offset}, key {self.model}: {self.fields['reason']}"
-        return f"{wording.moment(self.rejected_ms):21} {one_line(told)}"
+        return f"{words.moment(self.rejected_ms):21} {one_line(told)}"
 
 
 def read_event(topic: OutputTopic, record: Record) -> Told:
@@ -149,13 +150,13 @@ def _window(report: WindowReport) -> str:
     """Return a window in words; its end stands before it."""
     name = f"{report.model}@{report.version}" if report.version else report.model
     rows = "labelled rows" if report.source == "outcomes" else "rows"
-    parts = [f"{report.rows:,} {rows} since {wording.moment(report.first_ts_ms)}"]
+    parts = [f"{report.rows:,} {rows} since {words.moment(report.first_ts_ms)}"]
     parts += [f"{report.late:,} of them late"] if report.late else []
     for state in ("firing", "pending"):
         found = [_series(name) for name, one in report.series.items() if one.state == state]
         parts += [f"{state}: {', '.join(found)}"] if found else []
     known = {name: value for name, value in report.metrics.items() if value is not None}
-    parts += [", ".join(f"{name} {wording.number(value)}" for name, value in known.items())]
+    parts += [", ".join(f"{name} {words.number(value)}" for name, value in known.items())]
     head = f"{name} {report.source} window {report.window} ({report.state})"
     return f"{head}: {'; '.join(filter(None, parts))}"
 

@@ -77,7 +77,7 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     from tidegauge.streams.cli.clients import sending
     from tidegauge.streams.cli.monitors_file import spec_of
     from tidegauge.streams.cli.traffic import read_traffic
-    from tidegauge.streams.monitor.series.series import PROMISED_WINDOWS
+    from tidegauge.streams.monitor.series.watched import PROMISED_WINDOWS
     from tidegauge.streams.runtime.control import MAX_BYTES
 
     spec = spec_of(model, monitors)

@@ -7,7 +7,7 @@ import msgspec
 
 from tidegauge.streams.cli.events import one_line
 from tidegauge.streams.monitor.status import ModelStatus, StreamStatus
-from tidegauge.streams.monitor.verdict.wording import moment, percent
+from tidegauge.streams.monitor.words import moment, percent
 from tidegauge.streams.runtime.groups import Member
 from tidegauge.streams.runtime.overview import LastWindow, Overview, PartitionOverview
 

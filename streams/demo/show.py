@@ -28,6 +28,7 @@ from tidegauge.streams.demo.traffic import (
     split,
     with_injected_fault,
 )
+from tidegauge.streams.monitor import words
 from tidegauge.streams.monitor.offline import learn_reference
 from tidegauge.streams.monitor.verdict import wording
 from tidegauge.streams.runtime.errors import ConfigurationError
@@ -101,7 +102,7 @@ def _alert(told: Alert) -> tuple[str, str, str, str]:
 
 def _request(told: RetrainingRequest) -> tuple[str, str, str, str]:
     """Return the cells of a request's line; its alert, the line before, has its date."""
-    rows = wording.span(told.train_from_ms, told.train_to_ms)
+    rows = words.span(told.train_from_ms, told.train_to_ms)
     return "", "[cyan]→[/]", "[cyan]retrain[/]", f"on rows of {rows}"
 
 
@@ -217,4 +218,4 @@ def _summarise(console: Console, told: Run, quiet: Run, seconds: float) -> None:
 
 def day(ms: int) -> str:
     """Return the date of an event time."""
-    return wording.moment(ms - ms % wording.DAY_MS)
+    return words.moment(ms - ms % words.DAY_MS)

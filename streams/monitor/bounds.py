@@ -13,7 +13,7 @@ import msgspec
 
 from tidegauge.schemas.topics import OUTPUT_BYTES
 from tidegauge.streams.monitor.records import Output
-from tidegauge.streams.monitor.verdict.wording import cut
+from tidegauge.streams.monitor.words import cut
 
 MAX_BYTES = OUTPUT_BYTES - 65_536  # the rest is for what a batch of records adds
 EMPTIED = ("series", "columns", "context", "metrics", "adwin")

@@ -111,8 +111,10 @@ def learn_reference(
     found = [rows.monitors[key] for rows in log.partition.rows.values() if key in rows.monitors]
     if not found:
         raise ValueError(f"expected rows of model {spec.model!r} version {version!r}, found none")
-    reference = found[0].reference or found[0].learn()
+    reference = found[0].learn()
     performance = log.partition.performance.get(key)
-    if performance is None or not performance.learned:
+    if performance is None or not performance.outcomes.windows:
         return reference
-    return msgspec.structs.replace(reference, task=performance.task, outcomes=performance.learn())
+    return msgspec.structs.replace(
+        reference, task=performance.outcomes.seems, outcomes=performance.outcomes.profiles()
+    )

@@ -48,8 +48,8 @@ from tidegauge.streams.monitor.snapshot import (
 )
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.label_watch import LabelWatch
-from tidegauge.streams.monitor.verdict.performance import PerformanceMonitor
-from tidegauge.streams.monitor.verdict.quality import Listed, Readability, Rows
+from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
+from tidegauge.streams.monitor.verdict.readability import Listed, Readability, Rows
 from tidegauge.streams.monitor.verdict.retraining import Retraining, read_alert
 
 Input = Literal["predictions", "features", "labels"]
@@ -82,7 +82,7 @@ class Partition:
         self.join = Join()
         self.writer = JournalWriter()
         self.outcome_controls: dict[Key, Control] = {}
-        self.performance: dict[Key, PerformanceMonitor] = {}
+        self.performance: dict[Key, OutcomeMonitor] = {}
         self.label_watches: dict[str, LabelWatch] = {}
         self.readability: dict[Source, Readability] = {
             source: Readability(source, settings.topics[source], number) for source in INPUTS
@@ -261,7 +261,7 @@ class Partition:
             held = self.rows["predictions"].controls.get(key)
             return self._watch_outcomes(key, held if held == new else new)  # a snapshot has it once
         self.tallies["outcomes"].observed += len(entry.ids)
-        return self._performance(key).fold(entry)
+        return self._performance(key).fold_pairs(entry)
 
     def _step_over(self, records: Sequence[Record]) -> None:
         """Take note of the owners in poisonous records, or what follows would count as void."""
@@ -301,13 +301,13 @@ class Partition:
         self._performance(key).inherit(old)
         return old.supersede()
 
-    def _performance(self, key: Key) -> PerformanceMonitor:
+    def _performance(self, key: Key) -> OutcomeMonitor:
         if key not in self.performance:
             found = self.outcome_controls.get(key) or control(key[0], None, None)
             topic = self.settings.topics["labels"]  # whose offsets do not depend on who owned what
             origin = Origin(*key, "outcomes", topic, self.number, found.spec.retraining, 0)
             share = 1 / self.settings.partitions if self._spread.get(key) else 1.0
-            self.performance[key] = PerformanceMonitor(origin, found, share)
+            self.performance[key] = OutcomeMonitor(origin, found, share)
         return self.performance[key]
 
     def awaits_predictions(self, records: Sequence[Record]) -> bool:

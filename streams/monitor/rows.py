@@ -5,15 +5,16 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tidegauge.streams.monitor.control.columns import watched_columns
 from tidegauge.streams.monitor.control.control import Control
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import Columns, RowSource
 from tidegauge.streams.monitor.intake.decoding import Batch, BatchReader, Intake, Key
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
-from tidegauge.streams.monitor.verdict.drift import DriftMonitor, DriftState
 from tidegauge.streams.monitor.verdict.incidents import Origin
-from tidegauge.streams.monitor.verdict.learning import watched_columns
+from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
+from tidegauge.streams.monitor.verdict.monitor import MonitorState
 
 MAX_MODELS = 1000  # model versions watched in one partition; rows of further ones are rejected
 
@@ -36,7 +37,7 @@ class VersionRows(msgspec.Struct):
     columns: Columns | None
     intake: Intake | None
     past: list[tuple[int, Columns]]
-    monitor: DriftState | None
+    monitor: MonitorState | None
 
 
 @dataclass(slots=True)
@@ -60,7 +61,7 @@ class RowMonitors:
         self.controls: dict[Key, Control] = {}
         self.changes: list[Change] = []
         self.reader = BatchReader(source)
-        self.monitors: dict[Key, DriftMonitor] = {}
+        self.monitors: dict[Key, InputMonitor] = {}
         # Columns that held before an offset: a restore reads the rows before it as they were read.
         self.past: dict[Key, list[tuple[int, Columns]]] = {}
         self.moved: set[Key] = set()  # what has changed of since the last snapshot
@@ -146,14 +147,14 @@ class RowMonitors:
             self.past.setdefault(key, []).append((offset, columns))
         return old.supersede() if old is not None else []
 
-    def _monitor(self, key: Key) -> DriftMonitor:
+    def _monitor(self, key: Key) -> InputMonitor:
         if key not in self.monitors:
             control = self.controls[key]
             origin = Origin(
                 key[0], key[1], self.source, self.topic, self.partition, control.spec.retraining, 0
             )
             share = 1 / self.partitions if self.reader.spread[key] else 1.0
-            self.monitors[key] = DriftMonitor(origin, control, self.reader.columns[key], share)
+            self.monitors[key] = InputMonitor(origin, control, self.reader.columns[key], share)
         return self.monitors[key]
 
     def again(self, records: Sequence[Record]) -> Iterator[Batch]:

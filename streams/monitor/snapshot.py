@@ -15,10 +15,10 @@ from tidegauge.streams.monitor.journal.journal import JournalWriter, Position
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.rows import VersionRows
 from tidegauge.streams.monitor.verdict.label_watch import LabelWatchState
-from tidegauge.streams.monitor.verdict.performance import PerformanceState
-from tidegauge.streams.monitor.verdict.quality import ReadState
+from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeState
+from tidegauge.streams.monitor.verdict.readability import ReadState
 
-LAYOUT = 2
+LAYOUT = 3
 RETRAINING: Key = ("", "retraining")  # of what is keyed by model alone; no model has this name
 
 
@@ -61,7 +61,7 @@ class VersionState(msgspec.Struct, tag="version"):
     spread: bool | None
     rows: dict[RowSource, VersionRows]
     outcome_control: int | None
-    performance: PerformanceState | None
+    performance: OutcomeState | None
     readability: dict[Source, ReadState | None] = {}
     # Of all versions of the model, with that of no name:
     join: StoreState | None = None

@@ -8,15 +8,14 @@ import msgspec
 from tidegauge.streams.monitor.intake.columns import MAX_WATCHED, RowSource
 from tidegauge.streams.monitor.intake.decoding import INTAKE_ROWS, NOBODY, Key
 from tidegauge.streams.monitor.partition import Partition
-from tidegauge.streams.monitor.series.series import PROMISED_WINDOWS
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.watched import PROMISED_WINDOWS
 from tidegauge.streams.monitor.verdict import wording
-from tidegauge.streams.monitor.verdict.drift import DriftMonitor
 from tidegauge.streams.monitor.verdict.incidents import MonitorSource, by_size
-from tidegauge.streams.monitor.verdict.judge import Judge
+from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.learning import MAX_CATEGORIES
-from tidegauge.streams.monitor.verdict.performance import INTAKE_PAIRS, PerformanceMonitor
+from tidegauge.streams.monitor.verdict.monitor import Monitor
 from tidegauge.streams.monitor.verdict.reports import state_of
-from tidegauge.streams.monitor.windows.window import Window
 
 State = Literal["typing", "learning", "blatant", "provisional", "watching"]
 
@@ -167,7 +166,7 @@ def _merged_stream(parts: list[StreamStatus]) -> StreamStatus:
 def _model(partition: Partition, key: Key) -> ModelStatus:
     streams = [_rows(partition, source, key) for source in partition.rows]
     outcomes = partition.performance.get(key)
-    streams += [None if outcomes is None else _outcomes(outcomes)]
+    streams += [None if outcomes is None else _stream("outcomes", outcomes)]
     reading = [
         own
         for source, read in partition.readability.items()
@@ -175,9 +174,9 @@ def _model(partition: Partition, key: Key) -> ModelStatus:
         if of == key or (source == "labels" and of[0] == key[0])
     ]
     bad = [own for own in reading if own.rejected]
-    judges = [own.judge for own in reading]
+    monitors = [own.monitor for own in reading]
     if key[0] in partition.label_watches:
-        judges.append(partition.label_watches[key[0]].shares.judge)
+        monitors.append(partition.label_watches[key[0]].monitor)
     return ModelStatus(
         model=key[0],
         version=key[1],
@@ -186,7 +185,7 @@ def _model(partition: Partition, key: Key) -> ModelStatus:
         rejected=sum(own.rejected for own in reading),
         read=sum(own.rows for own in reading),
         reason=max(bad, key=lambda own: own.rejected).main_reason if bad else "",
-        incidents=[one for judge in judges for one in _open(judge)],
+        incidents=[one for monitor in monitors for one in _open(monitor)],
         labels=_labels(partition, key[0]),
     )
 
@@ -218,64 +217,35 @@ def _rows(partition: Partition, source: RowSource, key: Key) -> StreamStatus | N
     )
 
 
-def _inputs(source: RowSource, monitor: DriftMonitor) -> StreamStatus:
-    learner, needed = monitor.learner, monitor.control.spec.reference.windows
-    gathered = len(learner.windows) if learner is not None else _reference(monitor.judge)
-    columns = monitor.columns
-    return StreamStatus(
-        source=source,
-        rows=monitor.observed,
-        windows=monitor.window.index,
-        state="learning" if learner is not None else _state(monitor.judge),
-        gathered=gathered,
-        needed=needed if learner is not None else 0,
-        open_rows=monitor.window.rows,
-        newest_ms=_newest(monitor.window),
-        incidents=_open(monitor.judge),
-        watched=[*columns.numeric, *columns.categorical],
-        is_learned=monitor.control.reference is None or monitor.control.learned,
+def _inputs(source: RowSource, monitor: InputMonitor) -> StreamStatus:
+    control, inputs = monitor.control, monitor.inputs
+    return msgspec.structs.replace(
+        _stream(source, monitor),
+        watched=[name for own in inputs for name in (*own.features, *own.categorical)],
+        is_learned=control.reference is None or control.learned,
         not_watched=_not_watched(monitor),
     )
 
 
-def _outcomes(monitor: PerformanceMonitor) -> StreamStatus:
-    judge, held = monitor.judge, len(monitor.pairs.labels)
-    state: State = _state(judge) if judge is not None else "learning" if monitor.task else "typing"
-    stages = {
-        "typing": (held, INTAKE_PAIRS),
-        "learning": (len(monitor.learned), monitor.control.spec.reference.windows),
-    }
-    gathered, needed = stages.get(state, (_reference(judge), 0))
+def _stream(source: MonitorSource, monitor: Monitor) -> StreamStatus:
+    bounds, waiting = monitor.bounds, len(monitor.waiting.offsets)
+    found = state_of(monitor)
+    state: State = "blatant" if found == "learning" and not monitor.is_learning else found
     return StreamStatus(
-        source="outcomes",
-        rows=monitor.observed + held,
-        windows=monitor.window.index,
+        source=source,
+        rows=monitor.observed + waiting,
+        windows=bounds.index,
         state=state,
-        gathered=gathered,
-        needed=needed,
-        open_rows=monitor.window.rows,
-        newest_ms=_newest(monitor.window),
-        incidents=_open(judge),
+        gathered=monitor.gathered,
+        needed=monitor.needed,
+        open_rows=bounds.rows + waiting,
+        newest_ms=bounds.last_ts_ms if bounds.rows or bounds.index else None,
+        incidents=_open(monitor),
     )
 
 
-def _state(judge: Judge | None) -> State:
-    found = state_of(judge)
-    return "blatant" if found == "learning" else found  # it does not learn: its reference is short
-
-
-def _reference(judge: Judge | None) -> int:
-    return judge.reference_windows if judge is not None else 0
-
-
-def _newest(window: Window) -> int | None:
-    return window.last_ts_ms if window.rows or window.index else None
-
-
-def _open(judge: Judge | None) -> list[OpenIncident]:
-    if judge is None:
-        return []
-    name = judge.incidents.origin.name
+def _open(monitor: Monitor) -> list[OpenIncident]:
+    name = monitor.origin.name
     return [
         OpenIncident(
             id=incident.id,
@@ -284,30 +254,32 @@ def _open(judge: Judge | None) -> list[OpenIncident]:
             title=wording.title(
                 name,
                 by_size(list(incident.alarms.values())),
-                judge.watch.context(incident.since_ms),
+                monitor.context(incident.since_ms),
                 incident.since_ms,
             ),
         )
-        for incident in judge.incidents.open
+        for incident in monitor.incidents.open
     ]
 
 
-def _not_watched(monitor: DriftMonitor) -> dict[str, str]:
+def _not_watched(monitor: InputMonitor) -> dict[str, str]:
     """Return why features of the spec or the reference are not watched, or only in part."""
-    declared, columns = monitor.control.spec.features, monitor.columns
+    declared, inputs = monitor.control.spec.features, monitor.inputs
     found = {name: "the spec ignores it" for name, f in declared.items() if f.type == "ignore"}
-    if len(columns.numeric) + len(columns.categorical) >= MAX_WATCHED:
+    if sum(len(own.features) + len(own.categorical) for own in inputs) >= MAX_WATCHED:
         found["…"] = f"only the first {MAX_WATCHED} features are watched"
-    if monitor.judge is None:
-        return found
-    series = {one.name: one for one in monitor.judge.watch.series}
-    for name in columns.categorical:
-        if f"unseen({name})" not in series:
-            found[name] = f"more than {MAX_CATEGORIES:,} values, or none: only gaps are watched"
-    for name in columns.numeric:
-        own = series.get(f"rank({name})")
-        if own is None:
-            found[name] = "no value in the reference: only gaps are watched"
-        elif not own.decides and monitor.judge.reference_windows >= PROMISED_WINDOWS:
-            found[name] = "its reference is worth too few windows: only blatant faults are told"
+    for own in inputs:
+        if own.watch is None:
+            continue
+        decide = {s.column for s in own.watch.series if s.decides}
+        series = {s.name for s in own.watch.series}
+        short = own.reference_windows >= PROMISED_WINDOWS
+        for name in own.categorical:
+            if SERIES["unseen"].name(name) not in series:
+                found[name] = f"more than {MAX_CATEGORIES:,} values, or none: only gaps are watched"
+        for name in own.features:
+            if SERIES["rank"].name(name) not in series:
+                found[name] = "no value in the reference: only gaps are watched"
+            elif short and name not in decide:
+                found[name] = "its reference is worth too few windows: only blatant faults are told"
     return found

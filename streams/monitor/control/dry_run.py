@@ -5,11 +5,11 @@ import msgspec
 from tidegauge.detectors.registry import DETECTORS
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.control.columns import watched_columns
 from tidegauge.streams.monitor.control.control import control
-from tidegauge.streams.monitor.verdict.drift import DriftMonitor
 from tidegauge.streams.monitor.verdict.incidents import Origin
-from tidegauge.streams.monitor.verdict.learning import watched_columns
-from tidegauge.streams.monitor.verdict.performance import PerformanceMonitor
+from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
+from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
 
 LARGEST = 1_000_000  # of a detector's parameters: counts must fit
 MAX_STATE = 64 * 1_048_576  # bytes that the detectors of one spec may take, all series together
@@ -43,9 +43,9 @@ def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None
     columns = watched_columns(reference, held.spec.features)
     origin = Origin(reference.model, "", "predictions", "", 0, held.spec.retraining, 0)
     try:
-        drift = DriftMonitor(origin, held, columns, share=1.0)
-        PerformanceMonitor(origin, held, share=1.0)
+        inputs = InputMonitor(origin, held, columns, share=1.0)
+        OutcomeMonitor(origin, held, share=1.0)
     except (ValueError, LookupError) as fault:
         raise ValueError(f"a reference that cannot be watched with: {fault!r}") from None
-    if drift.judge is None:
+    if inputs.is_learning:
         raise ValueError("a reference that cannot be watched with: expected 3 windows or more")

@@ -81,6 +81,11 @@ class Series(ABC):
     least_sd: ClassVar[float] = 1e-12  # of rows: the unit of the effect is never less
     fixed_sd: ClassVar[float | None] = None  # the unit, whatever the rows of the reference say
 
+    @property
+    def has_column(self) -> bool:
+        """Whether there is one for each column of a kind, named after it."""
+        return any(reads.has_names for reads in self.reads)
+
     @abstractmethod
     def quantity(self, view: View) -> Floats:
         """Return it for each row and column, NaN where a row has none."""

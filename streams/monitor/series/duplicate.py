@@ -7,8 +7,6 @@ from tidegauge.streams.monitor.series.base import Flags, Share
 from tidegauge.streams.monitor.series.view import Labels, View
 from tidegauge.streams.monitor.words import percents
 
-DUPLICATE = "duplicate"
-
 
 class Duplicate(Share):
     """The share of labels for an id that has one."""
@@ -22,7 +20,7 @@ class Duplicate(Share):
     def hits(self, view: View) -> Flags:
         """Return which rows and columns have it."""
         assert isinstance(view, Labels)
-        return (view.fates == DUPLICATE)[:, None]
+        return view.duplicate[:, None]
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
-from tidegauge.streams.monitor.intake.block import SCORE, Floats
+from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.view import Numbers, View
 from tidegauge.streams.monitor.words import cut, moment, numbers

@@ -34,3 +34,34 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
         )
     }
 )
+
+
+def parse(name: str) -> tuple[Series, str]:
+    """Return the series that a name such as ``rank(amount)`` or ``loss`` means, and its column.
+
+    Raises
+    ------
+    ValueError
+        If there is no such series, or none that is watched.
+
+    >>> series, column = parse("rank(amount)")
+    >>> series.statistic, column
+    ('rank', 'amount')
+    """
+    statistic, _, rest = name.partition("(")
+    column = rest.removesuffix(")")
+    series = SERIES.get(statistic)
+    if series is None or not series.is_watched or series.has_column != bool(column):
+        raise ValueError(f"expected one of {', '.join(names())}, got {name!r}")
+    if series.name(column) != name:
+        raise ValueError(f"expected {series.name(column)!r}, got {name!r}")
+    return series, column
+
+
+def names() -> list[str]:
+    """Return the names of all that is watched, with ``x`` for a column."""
+    return [
+        series.name("x" if series.has_column else "")
+        for series in SERIES.values()
+        if series.is_watched
+    ]

@@ -39,7 +39,9 @@ class TaskTally(msgspec.Struct):
 def is_binary(labels: Floats, scores: Floats) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
     """Return which pairs have a label of 0 or 1 and a score from 0 to 1."""
     probability = (scores >= -ROUNDING) & (scores <= 1 + ROUNDING)
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = ((labels == 0) | (labels == 1)) & probability
+    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
+        (labels == 0) | (labels == 1)
+    ) & probability
     return found
 
 

@@ -7,8 +7,6 @@ from tidegauge.streams.monitor.series.base import Flags, Share
 from tidegauge.streams.monitor.series.view import Labels, View
 from tidegauge.streams.monitor.words import percents
 
-UNPAIRED = "unpaired"
-
 
 class Unpaired(Share):
     """The share of labels without a prediction of their id, or with one beyond the horizon."""
@@ -22,7 +20,7 @@ class Unpaired(Share):
     def hits(self, view: View) -> Flags:
         """Return which rows and columns have it."""
         assert isinstance(view, Labels)
-        return (view.fates == UNPAIRED)[:, None]
+        return view.unpaired[:, None]
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

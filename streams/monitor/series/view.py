@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from copy import copy
 from functools import cached_property
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,9 @@ ROUNDING = 1e-6  # of a number's size: what float32 and the order of a sum may c
 
 
 class View:
-    """Rows of some columns, each with a name."""
+    """Rows of some columns; of one without a name, where the rows themselves are what is read."""
+
+    has_names: ClassVar[bool] = False
 
     def __init__(self, columns: Sequence[str], rows: int) -> None:
         self.columns, self._rows = columns, rows
@@ -41,7 +44,6 @@ class Profiles:
         points = [([], []) if p is None else (p.points, p.ranks) for p in profiles]
         self.ranks = MidRanks([(np.array(at), np.array(ranks)) for at, ranks in points])
         self.low, self.high = np.array([bounds(p) for p in profiles]).reshape(-1, 2).T
-
 
     def within(self, usual: Floats) -> "Profiles":
         """Return the same of one column, but with another usual range."""
@@ -65,6 +67,8 @@ def margin(low: float, high: float) -> tuple[float, float]:
 
 class Numbers(View):
     """Numbers beside their profiles; NaN where a value is missing."""
+
+    has_names = True
 
     def __init__(self, columns: Sequence[str], values: Floats, profiles: Profiles) -> None:
         super().__init__(columns, len(values))
@@ -105,6 +109,8 @@ class Vocabulary:
 class Categories(View):
     """Categories beside those of the reference."""
 
+    has_names = True
+
     def __init__(
         self,
         columns: Sequence[str],
@@ -142,7 +148,6 @@ class Pairs(View):
         super().__init__(("",), len(labels))
         self.labels, self.scores, self.task = labels, scores, task
 
-
     @cached_property
     def losses(self) -> Floats:
         """Log loss of a classification, absolute error of a regression, shape (rows,)."""
@@ -158,8 +163,8 @@ class Records(View):
 
 
 class Labels(View):
-    """What became of labels, a word each."""
+    """What became of labels."""
 
-    def __init__(self, fates: NDArray[np.str_]) -> None:
-        super().__init__(("",), len(fates))
-        self.fates = fates
+    def __init__(self, unpaired: Flags, duplicate: Flags) -> None:
+        super().__init__(("",), len(unpaired))
+        self.unpaired, self.duplicate = unpaired, duplicate

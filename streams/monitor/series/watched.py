@@ -47,21 +47,26 @@ class Watched:
         )
 
 
-def watch(series: Series, column: str, profile: SeriesProfile, effect: float) -> Watched:
+def watch(
+    series: Series, column: str, profile: SeriesProfile, effect: float, feature: str = ""
+) -> Watched:
     """Return the series of a column that a reference describes.
 
-    ``effect`` is the least shift worth telling, in standard deviations of reference rows.
+    ``effect`` is the least shift worth telling, in standard deviations of reference rows;
+    ``feature`` what a series without a column is about, if not itself.
     """
     values = np.array([np.nan if v is None else v for v in profile.values])
-    rows = np.array(profile.rows or [1.0] * len(values))
+    rows, variance = np.array(profile.rows), profile.variance
+    if variance is None or not len(rows):  # of an earlier version: its windows are taken for equal
+        rows, variance = np.ones(len(values)), 0.0
     known = ~np.isnan(values) & (rows > 0)
     reference = None
     if np.count_nonzero(known) >= MIN_WINDOWS and series.is_watched:
-        reference = fit(values, rows, profile.variance, floor=max(profile.sd / 100, 1e-12))
+        reference = fit(values, rows, variance, floor=max(profile.sd / 100, 1e-12))
     mean = float((rows * values)[known].sum() / rows[known].sum()) if known.any() else np.nan
     return Watched(
         series,
-        column or series.statistic,
+        column or feature or series.statistic,
         column,
         profile.sd,
         effect * profile.sd,

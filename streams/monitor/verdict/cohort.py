@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -43,6 +44,8 @@ class Cohort(ABC):
         The columns that series read, by the view that has them.
     """
 
+    feature = ""  # what a series without a column is about, if not itself
+
     def __init__(
         self,
         spec: MonitorSpec,
@@ -68,6 +71,10 @@ class Cohort(ABC):
         """Take a window that closed while the reference is learned; watch once it is complete."""
 
     @abstractmethod
+    def means(self, part: Part) -> Mapping[str, float]:
+        """Return the means of a window that people are shown for its series, by column."""
+
+    @abstractmethod
     def columns_of(self, part: Part) -> dict[str, ColumnReport]:
         """Return the figures of each column in a window."""
 
@@ -79,13 +86,18 @@ class Cohort(ABC):
     @property
     def reference_windows(self) -> int:
         """How many windows the longest reference of a series has; 0 while it is learned."""
-        known = [s.reference.windows for s in self.watch.series if s.reference] if self.watch else []
+        known = (
+            [s.reference.windows for s in self.watch.series if s.reference] if self.watch else []
+        )
         return max(known, default=0)
 
     def compare(self, profiles: Mapping[str, SeriesProfile]) -> bool:
         """Go from learning to watching by these; return whether anything can be decided so."""
         found = {at: p for at, p in enumerate(places(self.columns)) if p.name in profiles}
-        series = [watch(p.series, p.column, profiles[p.name], self.effect) for p in found.values()]
+        series = [
+            watch(p.series, p.column, profiles[p.name], self.effect, self.feature)
+            for p in found.values()
+        ]
         if not any(one.reference is not None for one in series):
             return False
         watched = sum(one.series.is_watched for one in series)
@@ -100,15 +112,23 @@ class Cohort(ABC):
             part.figures.add(views)
             self._rows.update(views)
 
-    def judge(
-        self, part: Part, bounds: Bounds, means: Mapping[str, float], examples: Examples
-    ) -> Verdicts:
-        """Judge a window that closed; ``means`` are those of its columns, by name."""
+    def judge(self, part: Part, bounds: Bounds, examples: Examples) -> Verdicts:
+        """Judge a window that closed; ``examples`` are for alerts of series without a column."""
         if self.watch is None or self._rows is None or part.figures is None:
             return Verdicts()
-        readings = list(part.figures.readings(means))
+        readings = list(part.figures.readings(self.means(part)))
         chosen = [readings[at] for at in self._found]
-        return self.watch.update(chosen, bounds, self._rows.take(), examples)
+        return self.watch.update(
+            chosen, bounds, self._rows.take(), {**part.figures.examples, **examples}
+        )
+
+    @abstractmethod
+    def state(self) -> Any:
+        """Return what a snapshot needs."""
+
+    @abstractmethod
+    def load(self, state: Any) -> None:
+        """Take back the state of a cohort of the same columns, spec and reference."""
 
     def watching(self) -> Watching | None:
         """Return what a snapshot needs of a cohort that is watched."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from tidegauge.schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
 from tidegauge.schemas.cloudevents import headers, stable_id
@@ -12,13 +13,13 @@ from tidegauge.schemas.events import within_calendar
 from tidegauge.schemas.monitors import RetrainingSpec, milliseconds
 from tidegauge.schemas.references import version_name
 from tidegauge.streams.monitor.records import Output
-from tidegauge.streams.monitor.series.series import NIL, PROVISIONAL_WINDOWS
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict import wording
 from tidegauge.streams.monitor.verdict.watch import Place, Verdicts
-from tidegauge.streams.monitor.windows.window import Window
+from tidegauge.streams.monitor.windows.bounds import Bounds
 
 JOIN = 7  # windows after its latest alarm in which a further series joins an incident
-QUALITY = ("missing", "unseen", *NIL)
 LISTED = 50  # series of an incident in a message
 CRITICAL = 4.0  # gates: an effect this large is critical
 
@@ -73,60 +74,60 @@ class Incidents:
     def update(
         self,
         verdicts: Verdicts,
-        window: Window,
+        bounds: Bounds,
         context: Callable[[int], Mapping[str, Figure]],
         place: Callable[[int], Place],
     ) -> list[Output]:
         """Return the alerts that one closed window gives rise to."""
         outputs = []
         if verdicts.fired:
-            incident = self._join(verdicts.fired, window)
+            incident = self._join(verdicts.fired, bounds)
             status: Literal["firing", "ongoing"] = "ongoing" if incident.revision else "firing"
             incident.first_offset = place(incident.since_ms).first_offset
-            outputs.append(self._tell(incident, status, window, context, place))
+            outputs.append(self._tell(incident, status, bounds, context, place))
         for incident in self.open:
             grown = [alarm for alarm in verdicts.worse if alarm.series in incident.alarms]
             if grown:
                 incident.alarms |= {alarm.series: alarm for alarm in grown}
-                outputs.append(self._tell(incident, "ongoing", window, context, place))
+                outputs.append(self._tell(incident, "ongoing", bounds, context, place))
         for incident in list(self.open):
-            self._resolve(incident, verdicts.resolved, window.last_ts_ms)
+            self._resolve(incident, verdicts.resolved, bounds.last_ts_ms)
             if all(alarm.resolved_ms is not None for alarm in incident.alarms.values()):
-                outputs.append(self._tell(incident, "resolved", window, context, place))
+                outputs.append(self._tell(incident, "resolved", bounds, context, place))
                 self.open.remove(incident)
         return outputs
 
     def supersede(
         self,
-        window: Window,
+        bounds: Bounds,
         context: Callable[[int], Mapping[str, Figure]],
         place: Callable[[int], Place],
     ) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""
         outputs = []
         for incident in self.open:
-            self._resolve(incident, list(incident.alarms), window.last_ts_ms)
-            outputs.append(self._tell(incident, "resolved", window, context, place, "superseded"))
+            self._resolve(incident, list(incident.alarms), bounds.last_ts_ms)
+            outputs.append(self._tell(incident, "resolved", bounds, context, place, "superseded"))
         self.open = []
         return outputs
 
-    def _join(self, fired: list[SeriesAlarm], window: Window) -> Incident:
+    def _join(self, fired: list[SeriesAlarm], bounds: Bounds) -> Incident:
         alarms = {alarm.series: alarm for alarm in by_size(fired)}
         for incident in self.open:
-            if window.index - incident.latest <= JOIN or self._same(incident, fired):
+            if bounds.index - incident.latest <= JOIN or self._same(incident, fired):
                 incident.alarms |= alarms
-                incident.latest = window.index
+                incident.latest = bounds.index
                 return incident
         first = next(iter(alarms.values()))
         origin = self.origin
         incident = Incident(
             stable_id(
                 origin.model, origin.version, origin.source, origin.partition,
-                first.series, first.detector, window.index, window.last_offset,
+                first.series, first.detector, bounds.index, bounds.last_offset,
             ),
-            _kind(origin.source, first),
+            SERIES[first.statistic].kind,
             min(alarm.since_ms for alarm in fired),
-            window.index,
+            bounds.index,
             alarms,
         )  # fmt: skip
         self.open.append(incident)
@@ -147,7 +148,7 @@ class Incidents:
         self,
         incident: Incident,
         status: Literal["firing", "ongoing", "resolved"],
-        window: Window,
+        bounds: Bounds,
         context: Callable[[int], Mapping[str, Figure]],
         place: Callable[[int], Place],
         ending: Literal["calm", "superseded"] = "calm",
@@ -162,11 +163,13 @@ class Incidents:
             title = f"{name}: closed, as a new spec or reference holds from here"
             todo = "Nothing: the model is watched anew."
         elif over:
-            title = wording.resolution(name, alarms, window.last_ts_ms)
+            title = wording.resolution(name, alarms, bounds.last_ts_ms)
             todo = "Nothing: the incident is over."
         else:
             title = wording.title(name, alarms, figures, incident.since_ms)
-            todo = wording.advice(incident.kind, alarms, incident.since_ms)
+            todo = SERIES[alarms[0].statistic].advice(
+                replace(alarms[0], since_ms=incident.since_ms)
+            )
         alert = Alert(
             incident=incident.id,
             revision=incident.revision,
@@ -179,8 +182,8 @@ class Incidents:
             title=title,
             advice=todo,
             since_ms=incident.since_ms,
-            told_ms=window.last_ts_ms,
-            resolved_ms=window.last_ts_ms if over else None,
+            told_ms=bounds.last_ts_ms,
+            resolved_ms=bounds.last_ts_ms if over else None,
             series=alarms[:LISTED],
             more_series=max(len(alarms) - LISTED, 0),
             context=dict(figures),
@@ -188,9 +191,9 @@ class Incidents:
                 topic=origin.topic,
                 partition=origin.partition,
                 first_offset=incident.first_offset,
-                last_offset=window.last_offset,
-                windows=window.index - place(incident.since_ms).index + 1,
-                rows=window.rows,
+                last_offset=bounds.last_offset,
+                windows=bounds.index - place(incident.since_ms).index + 1,
+                rows=bounds.rows,
             ),
             reference_windows=origin.reference_windows,
             cooldown_ms=None if over else self._cooldown(incident, severity),
@@ -284,9 +287,3 @@ def alert_output(alert: Alert, source: str) -> Output:
 def by_size(alarms: list[SeriesAlarm]) -> list[SeriesAlarm]:
     """Return the alarms, the largest effect first."""
     return sorted(alarms, key=lambda a: (-abs(a.effect) / (a.gate or 1.0), a.series))
-
-
-def _kind(source: str, first: SeriesAlarm) -> Kind:
-    if first.statistic in QUALITY:
-        return "quality"
-    return "performance" if source == "outcomes" else "drift"

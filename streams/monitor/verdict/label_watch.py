@@ -2,14 +2,14 @@
 
 import msgspec
 
-from tidegauge.schemas.monitors import RetrainingSpec
+from tidegauge.schemas.monitors import RetrainingSpec, WindowSpec
 from tidegauge.schemas.outcomes import LabelCounts, LabelReport
 from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.series.view import Labels
 from tidegauge.streams.monitor.verdict.incidents import Origin
-from tidegauge.streams.monitor.verdict.quality import BLOCK
-from tidegauge.streams.monitor.verdict.shares import Shares, SharesState
-from tidegauge.streams.monitor.verdict.wording import cut, duration
-from tidegauge.streams.monitor.windows.window import Window
+from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
+from tidegauge.streams.monitor.verdict.nil_cohort import BLOCK, FINE, FIRST, SECOND, NilCohort
+from tidegauge.streams.monitor.words import cut, duration
 
 SECONDS = (500, 2000)  # by such a factor times are apart of which one is in seconds
 
@@ -20,8 +20,7 @@ class LabelWatchState(msgspec.Struct):
     counts: LabelCounts
     last_offset: int
     judged: LabelCounts
-    window: Window
-    shares: SharesState
+    monitor: MonitorState
 
 
 class LabelWatch:
@@ -36,47 +35,47 @@ class LabelWatch:
         self.counts = LabelCounts()  # by the latest report
         self.last_offset = -1
         self._judged = LabelCounts()  # at the end of the last window
-        self._window = Window()
         origin = Origin(model, "", "labels", topic, partition, RetrainingSpec(), 0)
-        self.shares = Shares(origin, ("unpaired", "duplicate"))
+        self._cohort = NilCohort(model, topic, Labels)
+        self.monitor = Monitor(origin, self._cohort.spec, WindowSpec(rows=BLOCK), [self._cohort])
 
     def take(self, report: LabelReport) -> LabelCounts | None:
         """Return what a report adds; None for a second one of the same labels."""
         if report.last_offset <= self.last_offset:
             return None
         added, self.counts = difference(report.counts, self.counts), report.counts
-        self._window.last_offset = self.last_offset = report.last_offset
-        self._window.last_ts_ms = report.timestamp_ms
-        if not self._window.rows and not self._window.index:
-            self._window.first_ts_ms = report.timestamp_ms
+        bounds = self.monitor.bounds
+        bounds.last_offset = self.last_offset = report.last_offset
+        bounds.last_ts_ms = report.timestamp_ms
+        if not bounds.rows and not bounds.index:
+            bounds.first_ts_ms = report.timestamp_ms
         return added
 
     def judge(self, report: LabelReport) -> list[Output]:
         """Return the alerts that a report gives rise to, once it is taken."""
-        added = difference(self.counts, self._judged)
+        added, bounds = difference(self.counts, self._judged), self.monitor.bounds
         missed = added.unpaired + added.beyond_horizon
-        self._window.rows = missed + added.paired + added.duplicate
-        if self._window.rows < BLOCK:
+        bounds.rows = missed + added.paired + added.duplicate
+        if bounds.rows < BLOCK:
             return []
-        examples = {"unpaired": explain(report, added), "duplicate": list[str]()}
-        outputs = self.shares.close(self._window, [missed, added.duplicate], examples)
-        self._judged, last = self.counts, self._window
-        self._window = last.following()
-        self._window.first_offset = last.last_offset + 1
-        self._window.first_ts_ms = last.last_ts_ms
+        (part,) = self.monitor.window.parts
+        self._cohort.count(part, {FIRST: missed, SECOND: added.duplicate, FINE: added.paired})
+        outputs = self.monitor.close({"unpaired": explain(report, added)})
+        if not self.monitor.incidents.open:
+            self._cohort.rest()
+        self._judged, bounds = self.counts, self.monitor.bounds
+        bounds.first_offset, bounds.first_ts_ms = bounds.last_offset + 1, bounds.last_ts_ms
         return outputs
 
     def state(self) -> LabelWatchState:
         """Return what a snapshot needs."""
-        return LabelWatchState(
-            self.counts, self.last_offset, self._judged, self._window, self.shares.state()
-        )
+        return LabelWatchState(self.counts, self.last_offset, self._judged, self.monitor.state())
 
     def load(self, state: LabelWatchState) -> None:
         """Take back the state of the same model."""
         self.counts, self.last_offset = state.counts, state.last_offset
-        self._judged, self._window = state.judged, state.window
-        self.shares.load(state.shares)
+        self._judged = state.judged
+        self.monitor.load(state.monitor)
 
 
 def difference(now: LabelCounts, before: LabelCounts) -> LabelCounts:

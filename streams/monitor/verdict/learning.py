@@ -233,8 +233,12 @@ def others(lows: Floats, highs: Floats) -> Floats:
 
     def without(values: Floats) -> Floats:  # the same of what is left when one is gone
         ascending = np.sort(values)
-        at, after = ascending[min(strays, len(values) - 1)], ascending[min(strays + 1, len(values) - 1)]
-        return np.where(values <= at, after, at)
+        at, after = (
+            ascending[min(strays, len(values) - 1)],
+            ascending[min(strays + 1, len(values) - 1)],
+        )
+        found: Floats = np.where(values <= at, after, at)
+        return found
 
     return np.stack([without(lows), -without(-highs)], axis=1)
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -96,7 +95,9 @@ class Watch:
             columns = [names.index(name) for name in spec.series if name in names]
             self._detector |= dict.fromkeys(columns, spec.kind)
             if spec.on == "windows" and columns:
-                self._chosen.append((columns, DETECTORS[spec.kind](len(columns), **spec.parameters)))
+                self._chosen.append(
+                    (columns, DETECTORS[spec.kind](len(columns), **spec.parameters))
+                )
         self._judged = [i for i, s in enumerate(self.series) if s.reference is not None]
         known = [s.reference for s in self.series if s.reference is not None]
         false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
@@ -104,9 +105,7 @@ class Watch:
         self._mean = np.array([s.mean for s in self.series], np.float64)
         self._gate = np.array([s.gate for s in self.series], np.float64)
         self._shares = np.array([s.series.is_share for s in self.series], np.bool_)
-        self._mixture = MixtureEDetector(
-            known, np.full(len(known), false_alarms), float(horizon)
-        )
+        self._mixture = MixtureEDetector(known, np.full(len(known), false_alarms), float(horizon))
         width = len(self.series)
         self._values = np.full((HISTORY, width), np.nan)
         self._shown = np.full((HISTORY, width), np.nan)
@@ -251,7 +250,8 @@ class Watch:
     def _recent(self, history: Floats, index: int, count: int) -> Floats:
         """Return what is remembered of the last ``count`` values of a series."""
         known = history[~np.isnan(self._values[:, index]), index]
-        return known[max(len(known) - count, 0) :]
+        found: Floats = known[max(len(known) - count, 0) :]
+        return found
 
     def _mean_of(self, history: Floats, index: int, count: int) -> float:
         """Return the mean of the last values, each with the weight that its rows give it."""
@@ -261,7 +261,7 @@ class Watch:
 
     def _weights(self, index: int, count: int) -> Floats:
         rows, reference = self._recent(self._rows, index, count), self.series[index].reference
-        return rows if reference is None else np.asarray(reference.weights(rows))
+        return rows if reference is None else reference.weights(rows)
 
     def _is_one_row(self, index: int) -> bool:
         """Return whether the last window is off by the gate and one of its rows does most of it."""

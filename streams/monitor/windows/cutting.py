@@ -15,8 +15,28 @@ from tidegauge.schemas.monitors import WindowSpec
 from tidegauge.streams.monitor.intake.block import Ints
 from tidegauge.streams.monitor.windows.bounds import Bounds, slots
 
+DEFAULT_ROWS = 500  # of a window, where so many come within a day
+DAY_MS = 86_400_000
 AROUND = 9  # rows that are asked whether time has moved on
 MOST = AROUND // 2 + 1
+
+
+def choose(ts_ms: Ints) -> WindowSpec | None:
+    """Return the windows for a model whose spec names none, from the times of its first rows.
+
+    They are blocks of 500 rows if these come within a day, else days. None: it cannot be told yet.
+    No single clock decides: a day has passed when most of 9 rows in a row say so.
+
+    >>> minutes = np.arange(600) * 60_000
+    >>> choose(minutes[:499]), choose(minutes).rows, choose(minutes * 10).every
+    (None, 500, '1d')
+    """
+    seen = ts_ms[:DEFAULT_ROWS]
+    if len(seen) >= AROUND:
+        later = seen >= np.sort(seen[:AROUND])[MOST - 1] + DAY_MS
+        if np.any(np.convolve(later, np.ones(AROUND, np.int64), "valid") >= MOST):
+            return WindowSpec(every="1d")
+    return WindowSpec(rows=DEFAULT_ROWS) if len(seen) == DEFAULT_ROWS else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +49,10 @@ class Dated:
     def __len__(self) -> int:
         """Return how many rows are certain."""
         return len(self.ts_ms)
+
+    def cut(self, start: int, stop: int) -> "Dated":
+        """Return some of the rows."""
+        return Dated(self.ts_ms[start:stop], self.early[start:stop])
 
 
 def dated(bounds: Bounds, spec: WindowSpec, ts_ms: Ints) -> Dated:
@@ -116,8 +140,8 @@ def _cut_time(bounds: Bounds, spec: WindowSpec, ts_ms: Ints) -> Iterator[tuple[i
         newest = np.maximum(newest, bounds.slot)
     if not len(own):
         return
-    bounds = [0, *(np.flatnonzero(np.diff(newest)) + 1).tolist(), len(own)]
+    edges = [0, *(np.flatnonzero(np.diff(newest)) + 1).tolist(), len(own)]
     if bounds.slot is not None and newest[0] > bounds.slot:
         yield 0, 0, True
-    for start, stop in pairwise(bounds):
+    for start, stop in pairwise(edges):
         yield start, stop, stop < len(own)

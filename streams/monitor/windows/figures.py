@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 
 from tidegauge.detectors.statistics.moments import Moments
-from tidegauge.streams.monitor.intake.block import Floats
-from tidegauge.streams.monitor.series.base import Reading, Series, Share
+from tidegauge.streams.monitor.intake.block import Floats, Ints
+from tidegauge.streams.monitor.series.base import Flags, Reading, Series, Share
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Categories, View
 
@@ -70,28 +70,30 @@ class Figures:
         self._moments = Moments(len(pairs) - width)
         self.examples: dict[str, list[str]] = {}  # by series: values that were hit
 
-    def add(self, views: Views) -> None:
-        """Take further rows."""
+    def add(self, views: Views, times: Ints | None = None) -> None:
+        """Take further rows; of shares alone, each may come several ``times``."""
         if self._shares:
-            hits = [(share, views[reads], share.hits(views[reads])) for share, reads in self._shares]
-            self._hits += np.concatenate([flags for *_, flags in hits], axis=1).sum(axis=0)
-            among = [share.among(view) for share, view, _ in hits]
-            self._among += np.concatenate(among, axis=1).sum(axis=0)
-            for share, view, flags in hits:
-                if isinstance(view, Categories) and share.names_values and flags.any():
-                    self._name(share, view, flags)
+            hits = [share.hits(views[reads]) for share, reads in self._shares]
+            among = [share.among(views[reads]) for share, reads in self._shares]
+            for counts, flags in ((self._hits, hits), (self._among, among)):
+                found = np.concatenate(flags, axis=1)
+                counts += found.sum(axis=0) if times is None else times @ found
+            self._name(views, hits)
         if self._means:
             tables = [series.quantity(views[reads]) for series, reads in self._means]
             self._moments.update(np.concatenate(tables, axis=1))
 
-    def _name(self, share: Share, view: Categories, flags: "np.ndarray[tuple[int, int], np.dtype[np.bool_]]") -> None:
-        for column in np.flatnonzero(flags.any(axis=0)).tolist():
-            found = self.examples.setdefault(share.name(view.columns[column]), [])
-            for value in view.named(column, flags[:, column]):
-                if len(found) >= EXAMPLES:
-                    break
-                if value not in found:
-                    found.append(value)
+    def _name(self, views: Views, hits: Sequence[Flags]) -> None:
+        """Remember the first values that were hit, where alerts name them."""
+        for (share, reads), flags in zip(self._shares, hits, strict=True):
+            view = views[reads]
+            if not (share.names_values and isinstance(view, Categories) and flags.any()):
+                continue
+            for column in np.flatnonzero(flags.any(axis=0)).tolist():
+                found = self.examples.setdefault(share.name(view.columns[column]), [])
+                for value in view.named(column, flags[:, column]):
+                    if value not in found and len(found) < EXAMPLES:
+                        found.append(value)
 
     def readings(self, means: Mapping[str, float]) -> Iterable[Reading]:
         """Return what the window says of each series; ``means`` are those of the columns."""

@@ -118,9 +118,7 @@ def evaluate(
         "r2": 1 - square / total if total > 0 else 0.0,  # River's R2 is 0 there, too
     }
     return {
-        name: _finite(of_moments[name])
-        if name in of_moments
-        else getattr(classification, name)()
+        name: _finite(of_moments[name]) if name in of_moments else getattr(classification, name)()
         for name in names
         if chosen is None or name in chosen
     }

@@ -10,17 +10,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.schemas.events import within_calendar
-from tidegauge.schemas.monitors import RetrainingSpec
+from tidegauge.schemas.monitors import RetrainingSpec, WindowSpec
 from tidegauge.streams.monitor.intake.block import Ints
 from tidegauge.streams.monitor.intake.decoding import NOBODY, Kept, Key
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
+from tidegauge.streams.monitor.series.view import Records
 from tidegauge.streams.monitor.verdict.incidents import MonitorSource, Origin
-from tidegauge.streams.monitor.verdict.judge import Judge
-from tidegauge.streams.monitor.verdict.shares import Shares, SharesState
-from tidegauge.streams.monitor.windows.window import Window
+from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
+from tidegauge.streams.monitor.verdict.nil_cohort import BLOCK, FINE, FIRST, NilCohort
+from tidegauge.streams.monitor.verdict.nil_cohort import rows as rows_of
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.cutting import Dated
 
-BLOCK = 100  # rows of a window
 MAX_MODELS = 1000  # counted apart; those of further ones count as nobody's
 REASONS = 20  # counted in a window; further ones are not told
 REASON_CHARS = 200
@@ -34,11 +36,9 @@ class ReadState(msgspec.Struct):
     rows: int
     rejected: int
     reason: str
-    window: Window
-    hits: int
+    last_ms: int
     reasons: dict[str, int]
-    shares: SharesState
-    last_ms: int = 0
+    monitor: MonitorState
 
 
 class Rows(Protocol):
@@ -107,16 +107,10 @@ class Readable:
     def __init__(self, origin: Origin) -> None:
         self.rows = self.rejected = 0  # ever
         self.reason = ""  # the main one of the last window that had any
-        self.window = Window()
         self.last_ms = 0  # event time of the last row that could be read; 0: none yet
-        self._hits = 0  # in the open window
-        self._reasons: Counter[str] = Counter()
-        self._shares = Shares(origin, ("rejected",))
-
-    @property
-    def judge(self) -> Judge | None:
-        """What judges the share; None while nothing was wrong."""
-        return self._shares.judge
+        self._reasons: Counter[str] = Counter()  # of the open window
+        self._cohort = NilCohort(origin.model, origin.topic, Records)
+        self.monitor = Monitor(origin, self._cohort.spec, WindowSpec(rows=BLOCK), [self._cohort])
 
     @property
     def main_reason(self) -> str:
@@ -130,45 +124,53 @@ class Readable:
         self.rows += found
         self.last_ms = rows.last_ms(self.last_ms)
         mixed = rows if isinstance(rows, _Mixed) else None
-        if mixed is None and self._shares.judge is None and not self._hits:
+        if mixed is None and self._cohort.watch is None and not self._reasons:
             start = self._skip(rows)
         while start < found:
-            stop = min(found, start + BLOCK - self.window.rows)
-            self.window.add_rows(*rows.piece(start, stop))
-            if mixed is not None:
-                self._count(mixed, start, stop)
-            if self.window.rows == BLOCK:
+            stop = min(found, start + BLOCK - self.monitor.bounds.rows)
+            self._add(rows, mixed, start, stop)
+            if self.monitor.bounds.rows == BLOCK:
                 outputs += self._close()
             start = stop
         return outputs
 
     def _skip(self, rows: Rows) -> int:
         """Step over windows in which nothing was wrong and nothing is being followed."""
-        filled = self.window.rows
-        windows = (filled + len(rows)) // BLOCK
-        whole = windows * BLOCK - filled
+        bounds = self.monitor.bounds
+        windows = (bounds.rows + len(rows)) // BLOCK
+        whole = windows * BLOCK - bounds.rows
         if not windows:
             return 0
         last_offset = int(rows.piece(whole - 1, whole)[1][0])
-        self.window = Window(self.window.index + windows, last_offset=last_offset)
+        self.monitor.begin(Bounds(bounds.index + windows, last_offset=last_offset))
         return whole
 
-    def _count(self, rows: _Mixed, start: int, stop: int) -> None:
+    def _add(self, rows: Rows, mixed: "_Mixed | None", start: int, stop: int) -> None:
+        ts_ms, offsets = rows.piece(start, stop)
+        codes = np.full(len(ts_ms), FINE, np.int32)
+        if mixed is not None:
+            codes[mixed.bad[start:stop]] = FIRST
+            self._count(mixed, start, stop)
+        found = Dated(ts_ms, np.zeros(len(ts_ms), np.bool_))
+        self.monitor.add(rows_of(ts_ms, offsets, codes), found)
+
+    def _count(self, rows: "_Mixed", start: int, stop: int) -> None:
         before, hits = (
             int(np.count_nonzero(rows.bad[a:b])) for a, b in ((0, start), (start, stop))
         )
-        self._hits += hits
         self.rejected += hits
         for reason in rows.reasons[before : before + hits]:
             if reason in self._reasons or len(self._reasons) < REASONS:
                 self._reasons[reason] += 1
 
     def _close(self) -> list[Output]:
-        self.reason = self.main_reason
-        outputs = self._shares.close(self.window, [self._hits], {"rejected": [self.reason]})
+        self.reason, self._reasons = self.main_reason, Counter()
+        outputs = self.monitor.close({"rejected": [self.reason]})
+        if not self.monitor.incidents.open:
+            self._cohort.rest()
         # As ``_skip`` leaves it, whichever of the two the batches' cuts lead to.
-        self.window = Window(self.window.index + 1, last_offset=self.window.last_offset)
-        self._hits, self._reasons = 0, Counter()
+        bounds = self.monitor.bounds
+        self.monitor.begin(Bounds(bounds.index, last_offset=bounds.last_offset))
         return outputs
 
     def state(self) -> ReadState:
@@ -177,20 +179,16 @@ class Readable:
             self.rows,
             self.rejected,
             self.reason,
-            self.window,
-            self._hits,
-            dict(self._reasons),
-            self._shares.state(),
             self.last_ms,
+            dict(self._reasons),
+            self.monitor.state(),
         )
 
     def load(self, state: ReadState) -> None:
         """Take back the state of the same model."""
         self.rows, self.rejected, self.reason = state.rows, state.rejected, state.reason
-        self.last_ms = state.last_ms
-        self.window, self._hits = state.window, state.hits
-        self._reasons = Counter(state.reasons)
-        self._shares.load(state.shares)
+        self.last_ms, self._reasons = state.last_ms, Counter(state.reasons)
+        self.monitor.load(state.monitor)
 
 
 class Readability:

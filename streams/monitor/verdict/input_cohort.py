@@ -10,6 +10,7 @@ from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import CategoryProfile, NumericProfile, SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.view import Categories, Numbers, Profiles, Vocabulary
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
 from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
@@ -30,7 +31,7 @@ class Profile(msgspec.Struct, frozen=True):
     series: dict[str, SeriesProfile]
 
 
-class InputsState(msgspec.Struct):
+class InputsState(msgspec.Struct, tag="inputs"):
     """Everything a cohort of inputs remembers, for the snapshot."""
 
     numeric: list[str]
@@ -40,7 +41,7 @@ class InputsState(msgspec.Struct):
     watching: Watching | None
 
 
-class Inputs(Cohort):
+class InputCohort(Cohort):
     """Features, and the score, that are watched from the same row on.
 
     Parameters
@@ -68,6 +69,11 @@ class Inputs(Cohort):
         self.learned: Profile | None = None
         if profile is not None:
             self._follow(profile)
+
+    @property
+    def features(self) -> list[str]:
+        """Its numbers without the score, which is the model's own."""
+        return [name for name in self.numeric if name != SCORE]
 
     @property
     def gathered(self) -> int:

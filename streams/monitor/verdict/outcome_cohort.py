@@ -15,7 +15,7 @@ from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.task import TaskTally, losses
 from tidegauge.streams.monitor.series.view import Pairs
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
-from tidegauge.streams.monitor.verdict.inputs import column_report
+from tidegauge.streams.monitor.verdict.input_cohort import column_report
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures
 from tidegauge.streams.monitor.windows.metrics import (
@@ -35,7 +35,7 @@ class OutcomeWindow(msgspec.Struct, array_like=True):
     variances: list[float]
 
 
-class OutcomesState(msgspec.Struct):
+class OutcomesState(msgspec.Struct, tag="outcomes"):
     """Everything the cohort remembers, for the snapshot."""
 
     task: str
@@ -158,7 +158,9 @@ class OutcomeCohort(Cohort):
 
     def second_opinion(self, part: Part) -> dict[str, float]:
         """Let ADWIN see a window's loss in units of the reference; return what it makes of it."""
-        loss = next((s for s in self.watch.series if s.name == "loss"), None) if self.watch else None
+        loss = (
+            next((s for s in self.watch.series if s.name == "loss"), None) if self.watch else None
+        )
         if loss is None or loss.reference is None:
             return {}
         at = _columns(self.task)["loss"]

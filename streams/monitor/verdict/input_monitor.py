@@ -1,0 +1,114 @@
+"""Watches the inputs and the score of one model version."""
+
+from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.control.control import SHARES, Control
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.columns import Columns
+from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.verdict.incidents import Origin
+from tidegauge.streams.monitor.verdict.input_cohort import InputCohort, InputsState, Profile
+from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
+from tidegauge.streams.monitor.verdict.reports import window_report
+
+
+class InputMonitor(Monitor):
+    """Tells whether inputs or scores of a model version have moved away from its reference.
+
+    Parameters
+    ----------
+    origin
+        Whose alerts these are and where the evidence lies.
+    control
+        Spec and published reference.
+    columns
+        The features that are watched from the first row on.
+    share
+        Part of the false-alarm budget that is this partition's, above 0, at most 1.
+    """
+
+    def __init__(self, origin: Origin, control: Control, columns: Columns, share: float) -> None:
+        self.control = control
+        self._budget = control.spec.false_alarms.count * SHARES[origin.source] * share
+        reference, spec = control.reference, control.spec
+        super().__init__(origin, spec, spec.windows if reference is None else reference.windows, [])
+        names = (*columns.numeric, "score") if origin.source == "predictions" else columns.numeric
+        profile = None
+        if reference is not None:
+            profile = Profile(
+                reference.rows,
+                reference.first_ts_ms,
+                reference.last_ts_ms,
+                reference.numeric,
+                reference.categorical,
+                reference.series,
+            )
+        self._take_up(names, columns.categorical, profile)
+
+    def _take_up(
+        self, numeric: tuple[str, ...], categorical: tuple[str, ...], profile: Profile | None = None
+    ) -> None:
+        """Watch further columns from the next row on."""
+        cohort = InputCohort(
+            self.spec, self.spec.effect.features, self._budget, numeric, categorical, profile
+        )
+        self.cohorts.append(cohort)
+        self.window.parts.append(cohort.begin())
+
+    @property
+    def inputs(self) -> list[InputCohort]:
+        """Its cohorts, in the order in which their columns came up."""
+        return [cohort for cohort in self.cohorts if isinstance(cohort, InputCohort)]
+
+    def fold(self, block: Block) -> list[Output]:
+        """Fold a block of rows; columns that are new in it are watched from here on."""
+        numeric = tuple(n for n in block.names if all(n not in c.numeric for c in self.inputs))
+        texts = tuple(
+            n for n in block.categorical if all(n not in c.categorical for c in self.inputs)
+        )
+        if numeric or texts:
+            self._take_up(numeric, texts)
+        return super().fold(block)
+
+    def _report(self) -> list[Output]:
+        columns = {
+            name: told
+            for cohort, part in zip(self.cohorts, self.window.parts, strict=True)
+            for name, told in cohort.columns_of(part).items()
+        }
+        return [window_report(self, columns)]
+
+    def learn(self) -> Reference:
+        """Return the reference of the windows closed so far, while the monitor still learns."""
+        return self._reference([cohort.learned or cohort.profile() for cohort in self.inputs])
+
+    @property
+    def learned(self) -> Reference | None:
+        """The reference that was learned from this model's own rows, if it was."""
+        if self.control.learned:
+            return self.control.reference
+        found = [cohort.learned for cohort in self.inputs if cohort.learned is not None]
+        return self._reference(found) if found and self.inputs[0].learned else None
+
+    def _reference(self, profiles: list[Profile]) -> Reference:
+        assert self.windows is not None  # as one has closed
+        assert self.origin.source in ("predictions", "features")
+        first = profiles[0]
+        return Reference(
+            model=self.origin.model,
+            version=self.origin.version,
+            source="features" if self.origin.source == "features" else "predictions",
+            rows=first.rows,
+            windows=self.windows,
+            first_ts_ms=first.first_ts_ms,
+            last_ts_ms=first.last_ts_ms,
+            numeric={name: own for p in profiles for name, own in p.numeric.items()},
+            categorical={name: own for p in profiles for name, own in p.categorical.items()},
+            series={name: own for p in profiles for name, own in p.series.items()},
+        )
+
+    def load(self, state: MonitorState) -> None:
+        """Take back the state of a monitor with the same control and first columns."""
+        for own in state.cohorts[1:]:
+            if isinstance(own, InputsState):
+                self._take_up(tuple(own.numeric), tuple(own.categorical))
+        super().load(state)

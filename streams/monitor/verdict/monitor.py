@@ -1,0 +1,195 @@
+"""Watches rows window by window: cuts them, judges what closes, tells incidents and reports."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+import msgspec
+import numpy as np
+
+from tidegauge.schemas.alerts import Figure
+from tidegauge.schemas.monitors import MonitorSpec, WindowSpec
+from tidegauge.schemas.windows import SeriesReport
+from tidegauge.streams.monitor.intake.block import Block, Waiting, waiting
+from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.series.registry import parse
+from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples
+from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Origin
+from tidegauge.streams.monitor.verdict.input_cohort import InputsState
+from tidegauge.streams.monitor.verdict.nil_cohort import NilState
+from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState
+from tidegauge.streams.monitor.verdict.watch import Place, Verdicts
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.cutting import Dated, choose, cut, dated
+from tidegauge.streams.monitor.windows.window import Window, WindowState
+
+
+class MonitorState(msgspec.Struct):
+    """Everything a monitor remembers, for the snapshot."""
+
+    observed: int
+    windows: WindowSpec | None
+    window: WindowState
+    waiting: Waiting
+    cohorts: list[InputsState | OutcomesState | NilState]
+    incidents: list[Incident]
+
+
+class Monitor:
+    """Rows of one stream, cut into windows that cohorts of its columns learn from and judge.
+
+    Parameters
+    ----------
+    origin
+        Whose alerts these are and where the evidence lies.
+    spec
+        How the model is watched.
+    windows
+        What rows are cut into; None: chosen from the first rows.
+    cohorts
+        The columns that are watched.
+    """
+
+    def __init__(
+        self,
+        origin: Origin,
+        spec: MonitorSpec,
+        windows: WindowSpec | None,
+        cohorts: Sequence[Cohort],
+    ) -> None:
+        self.origin, self.spec, self.windows = origin, spec, windows
+        self.cohorts: list[Cohort] = list(cohorts)
+        self.observed = 0
+        self.waiting = Waiting()  # rows of which it is not known yet where they belong
+        self.incidents = Incidents(origin)
+        self.window = self._open(Bounds())
+
+    @property
+    def bounds(self) -> Bounds:
+        """Where the open window lies."""
+        return self.window.bounds
+
+    @property
+    def reference_windows(self) -> int:
+        """How many windows the longest reference has; 0 while all are learned."""
+        return max((cohort.reference_windows for cohort in self.cohorts), default=0)
+
+    @property
+    def is_learning(self) -> bool:
+        """Whether nothing is watched yet."""
+        return all(cohort.watch is None for cohort in self.cohorts)
+
+    @property
+    def gathered(self) -> int:
+        """How many windows the reference has so far."""
+        return self.cohorts[0].gathered
+
+    @property
+    def needed(self) -> int:
+        """How many the reference must have before anything is watched; 0 once it is."""
+        return self.spec.reference.windows if self.is_learning else 0
+
+    def series(self) -> dict[str, SeriesReport]:
+        """Return what the last window was worth, series by series."""
+        watches = [cohort.watch for cohort in self.cohorts if cohort.watch is not None]
+        return {name: told for own in watches for name, told in own.report().items()}
+
+    def not_watched(self) -> list[str]:
+        """Return the series that the spec's detectors name and the model does not have."""
+        if any(cohort.watch is None for cohort in self.cohorts):
+            return []  # it is not known yet
+        named = [name for detector in self.spec.detectors for name in detector.series]
+        own = self.series()
+        reads = {view for cohort in self.cohorts for view in cohort.columns}
+        meant = [name for name in dict.fromkeys(named) if reads & {*parse(name)[0].reads}]
+        return [name for name in meant if name not in own]
+
+    def fold(self, block: Block) -> list[Output]:
+        """Fold a block of rows; return what the windows it closed give rise to."""
+        block = self.waiting.before(block)
+        self.windows = self.windows or choose(block.ts_ms)
+        if self.windows is None:
+            self.waiting = waiting(block)
+            return []
+        found = dated(self.bounds, self.windows, block.ts_ms)
+        self.waiting = Waiting()
+        if len(found) < len(block):
+            self.waiting = waiting(block.cut(len(found), len(block)))
+        outputs: list[Output] = []
+        for start, stop, closes in cut(self.bounds, self.windows, found.ts_ms):
+            if stop > start:
+                self.add(block.cut(start, stop), found.cut(start, stop))
+            if closes:
+                outputs += self.close()
+        return outputs
+
+    def add(self, block: Block, found: Dated) -> None:
+        """Take rows that belong to the open window, and when they count."""
+        assert self.windows is not None  # or no row would belong anywhere
+        early = int(np.count_nonzero(found.early))
+        self.bounds.add(self.windows, found.ts_ms, block.offsets, early)
+        self.observed += len(block)
+        for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
+            cohort.add(part, block)
+
+    def close(self, examples: Examples = MappingProxyType({})) -> list[Output]:
+        """Close the open window; return the alerts and the report that it gives rise to."""
+        verdicts, bounds = Verdicts(), self.bounds
+        for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
+            found = cohort.judge(part, bounds, examples)
+            verdicts.fired.extend(found.fired)
+            verdicts.worse.extend(found.worse)
+            verdicts.resolved.extend(found.resolved)
+        self.incidents.origin = replace(self.origin, reference_windows=self.reference_windows)
+        outputs = self.incidents.update(verdicts, bounds, self.context, self._place)
+        outputs += self._report()
+        for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
+            cohort.learn(part, bounds)
+        self.window = self._open(bounds.following())
+        return outputs
+
+    def _report(self) -> list[Output]:
+        """Return the report of the window that closes; by itself a monitor has none."""
+        return []
+
+    def begin(self, bounds: Bounds) -> None:
+        """Go on with an empty window that lies there."""
+        self.window = self._open(bounds)
+
+    def _open(self, bounds: Bounds) -> Window:
+        return Window(bounds, [cohort.begin() for cohort in self.cohorts])
+
+    def context(self, since_ms: int) -> Mapping[str, Figure]:
+        """Return the figures that are shown and not watched, as they were and since then."""
+        watches = [cohort.watch for cohort in self.cohorts if cohort.watch is not None]
+        return {name: told for own in watches for name, told in own.context(since_ms).items()}
+
+    def _place(self, since_ms: int) -> Place:
+        """Return the window that began then, of the cohort that remembers it best."""
+        watches = [cohort.watch for cohort in self.cohorts if cohort.watch is not None]
+        return min(
+            (own.place(since_ms) for own in watches), key=lambda at: abs(at.first_ts_ms - since_ms)
+        )
+
+    def supersede(self) -> list[Output]:
+        """Return the alerts that close what is open, as the model is watched anew from here."""
+        return self.incidents.supersede(self.bounds, self.context, self._place)
+
+    def state(self) -> MonitorState:
+        """Return what a snapshot needs."""
+        return MonitorState(
+            self.observed,
+            self.windows,
+            self.window.state(),
+            self.waiting,
+            [cohort.state() for cohort in self.cohorts],
+            self.incidents.open,
+        )
+
+    def load(self, state: MonitorState) -> None:
+        """Take back the state of a monitor with the same spec, reference and columns."""
+        self.observed, self.windows, self.waiting = state.observed, state.windows, state.waiting
+        for cohort, own in zip(self.cohorts, state.cohorts, strict=True):
+            cohort.load(own)
+        self.incidents.open = state.incidents
+        self.window = Window.restore(state.window, [cohort.begin for cohort in self.cohorts])

@@ -1,0 +1,127 @@
+"""Shares of a stream that should be nil: rows that cannot be read, labels without a prediction."""
+
+from collections.abc import Mapping
+
+import msgspec
+import numpy as np
+
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import SeriesProfile
+from tidegauge.schemas.windows import ColumnReport
+from tidegauge.streams.monitor.intake.block import Block, Codes, Ints
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.view import Labels, Records, View
+from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
+from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
+from tidegauge.streams.monitor.verdict.watch import HISTORY, Verdicts
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.figures import Figures
+from tidegauge.streams.monitor.windows.window import Part
+
+BLOCK = 100  # rows of a window
+EFFECT = 0.2  # of the series' unit: two points of share
+FINE, FIRST, SECOND = range(-1, 2)  # codes of rows: nothing wrong, or what
+
+
+class NilState(msgspec.Struct, tag="nil"):
+    """What is remembered of the shares of one stream."""
+
+    watching: Watching | None = None
+    calm: int = 0
+
+
+class NilCohort(Cohort):
+    """Shares that are judged against a reference of noughts, by the rules of all series.
+
+    Nothing is kept of a stream that has been clean for 100 windows.
+
+    Parameters
+    ----------
+    model, topic
+        Whose rows these are.
+    reads
+        ``Records`` or ``Labels``.
+    """
+
+    def __init__(self, model: str, topic: str, reads: type[View]) -> None:
+        spec = MonitorSpec(model=model)
+        super().__init__(spec, EFFECT, spec.false_alarms.count, {reads: ("",)})
+        self.feature, self._reads = topic, reads
+        self.calm = 0  # windows without a hit, since the last that had one
+
+    @property
+    def gathered(self) -> int:
+        """How many windows the reference has."""
+        return PROVISIONAL_WINDOWS
+
+    def begin(self) -> Part:
+        """Return what a new window accumulates."""
+        return Part(0, figures=Figures(self.columns))
+
+    def add(self, part: Part, block: Block) -> None:
+        """Take further rows; what is wrong with each stands in their only category."""
+        codes = block.codes[:, 0]
+        part.rows += len(block)
+        if part.figures is not None:
+            part.figures.add({self._reads: _view(self._reads, codes)})
+
+    def count(self, part: Part, counts: Mapping[int, int]) -> None:
+        """Take so many further rows of each code."""
+        codes, times = np.array(list(counts), np.int32), np.array(list(counts.values()))
+        part.rows += int(times.sum())
+        if part.figures is not None:
+            part.figures.add({self._reads: _view(self._reads, codes)}, times)
+
+    def learn(self, part: Part, bounds: Bounds) -> None:
+        """Learn nothing: there should be nothing."""
+
+    def judge(self, part: Part, bounds: Bounds, examples: Examples) -> Verdicts:
+        """Judge a window that closed."""
+        hit = part.figures is not None and any(part.figures.hits().values())
+        if self.watch is None and hit:
+            self._watch()
+        verdicts = super().judge(part, bounds, examples)
+        self.calm = 0 if hit else self.calm + 1
+        return verdicts
+
+    def rest(self) -> None:
+        """Forget what is remembered, if nothing has been wrong for long."""
+        if self.calm >= HISTORY:
+            self.watch, self.calm = None, 0
+
+    def _watch(self) -> None:
+        nought: list[float | None] = [0.0] * PROVISIONAL_WINDOWS
+        rows = [float(BLOCK)] * PROVISIONAL_WINDOWS
+        profile = SeriesProfile(values=nought, rows=rows, sd=0.1, shown=0.0, variance=0.0)
+        self.compare({name: profile for name in SERIES})
+
+    def means(self, part: Part) -> Mapping[str, float]:
+        """Return nothing: people are shown the shares themselves."""
+        return {}
+
+    def columns_of(self, part: Part) -> dict[str, ColumnReport]:
+        """Return nothing: no report is made of it."""
+        return {}
+
+    def state(self) -> NilState:
+        """Return what a snapshot needs."""
+        return NilState(self.watching(), self.calm)
+
+    def load(self, state: NilState) -> None:
+        """Take back the state of the same stream."""
+        self.watch, self.calm = None, state.calm
+        if state.watching is not None:
+            self._watch()
+            self.load_watching(state.watching)
+
+
+def _view(reads: type[View], codes: Codes) -> View:
+    if reads is Records:
+        return Records(codes == FIRST)
+    return Labels(codes == FIRST, codes == SECOND)
+
+
+def rows(ts_ms: Ints, offsets: Ints, codes: Codes) -> Block:
+    """Return rows of which only matters what is wrong with each."""
+    nothing = np.empty((len(codes), 0))
+    return Block(offsets, ts_ms, (), nothing, (), codes.reshape(-1, 1), ("fault",), ())

@@ -1,0 +1,100 @@
+"""Watches how well one model version's predictions match the labels that came."""
+
+import numpy as np
+
+from tidegauge.schemas.outcomes import MAX_TALLY, LabelCounts, Outcomes
+from tidegauge.streams.monitor.control.control import SHARES, Control
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.verdict.incidents import Origin
+from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
+from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
+from tidegauge.streams.monitor.verdict.reports import window_report
+
+
+class OutcomeState(MonitorState):
+    """Everything the monitor remembers, for the snapshot."""
+
+    labels: LabelCounts
+
+
+class OutcomeMonitor(Monitor):
+    """Tells whether a model version has become worse than it was in its reference.
+
+    Parameters
+    ----------
+    origin
+        Whose alerts these are and where the evidence lies.
+    control
+        Spec and published reference.
+    share
+        Part of the false-alarm budget that is this partition's, above 0, at most 1.
+    """
+
+    def __init__(self, origin: Origin, control: Control, share: float) -> None:
+        self.control, spec = control, control.spec
+        budget = spec.false_alarms.count * SHARES["outcomes"] * share
+        self.outcomes = OutcomeCohort(spec, spec.effect.outcomes, budget, control.reference)
+        super().__init__(origin, spec, spec.windows, [self.outcomes])
+        self.labels = LabelCounts()  # of the model, since the last window
+
+    def fold_pairs(self, pairs: Outcomes) -> list[Output]:
+        """Fold pairs of prediction and label; return what the windows they closed give rise to."""
+        numbers = np.column_stack([np.array(pairs.labels), np.array(pairs.predictions)])
+        rows = len(numbers)
+        block = Block(
+            np.array(pairs.label_offsets, np.int64),
+            np.array(pairs.ts_ms, np.int64),
+            (),
+            numbers,
+            ("label", "score"),
+            np.empty((rows, 0), np.int32),
+            (),
+            (),
+        )
+        return self.fold(block)
+
+    def count(self, labels: LabelCounts) -> None:
+        """Take what became of further labels of the model, for the report of the open window."""
+        for name in LabelCounts.__struct_fields__:
+            total = getattr(self.labels, name) + getattr(labels, name)
+            setattr(self.labels, name, min(total, MAX_TALLY))  # the journal may hold anything
+
+    def _report(self) -> list[Output]:
+        (part,), own = self.window.parts, self.outcomes
+        report = window_report(
+            self,
+            own.columns_of(part),
+            metrics=own.metrics(part),
+            adwin=own.second_opinion(part),
+            labels=self.labels,
+        )
+        self.labels = LabelCounts()
+        return [report]
+
+    def inherit(self, old: "OutcomeMonitor") -> None:
+        """Go on with what was learned under an earlier spec, where that still holds."""
+        self.labels, self.waiting = old.labels, old.waiting
+        published = self.control.reference is not None and self.control.reference.outcomes
+        was, spec = old.spec, self.spec
+        if published or (was.windows, was.task) != (spec.windows, spec.task):
+            return
+        self.windows = old.windows
+        if old.outcomes.learned and self.outcomes.watch is None:
+            self.outcomes.task = old.outcomes.task
+            self.outcomes.follow(old.outcomes.learned)
+            self.window = self._open(self.bounds)
+
+    def state(self) -> OutcomeState:
+        """Return what a snapshot needs."""
+        own = super().state()
+        return OutcomeState(
+            **{name: getattr(own, name) for name in MonitorState.__struct_fields__},
+            labels=self.labels,
+        )
+
+    def load(self, state: MonitorState) -> None:
+        """Take back the state of a monitor with the same control."""
+        super().load(state)
+        if isinstance(state, OutcomeState):
+            self.labels = state.labels
