@@ -44,9 +44,8 @@ def context(folder: Path) -> Path:
     assert nothing == "*"
     for name in [line[1:] for line in lines if line.startswith("!")]:
         if (ROOT / name).is_dir():
-            shutil.copytree(
-                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
+            skipped = shutil.ignore_patterns("__pycache__")
+            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=skipped)
         else:
             folder.mkdir(exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
@@ -86,7 +85,7 @@ class Built:
             for name in names:
                 source, place = self._files / name, self.app / target
                 if source.is_dir():
-                    shutil.copytree(source, place)
+                    shutil.copytree(source, place, symlinks=True)
                 else:
                     shutil.copy(source, place)
         elif word == "RUN":
