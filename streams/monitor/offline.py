@@ -1,12 +1,13 @@
 """Runs the core over rows without a broker: exactly what a worker would publish for that log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import msgspec
 
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec
 from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.partition import Partition, PartitionSettings
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
 
@@ -28,8 +29,9 @@ class OfflineLog:
 
     Parameters
     ----------
-    specs, references
-        What was applied and published before the first row, by model.
+    lookup
+        The specs and references that hold; one that does not fit is an error here, once a row of
+        its model comes.
 
     Examples
     --------
@@ -39,8 +41,7 @@ class OfflineLog:
     ['outcomes', 'rejected']
     """
 
-    specs: Mapping[str, MonitorSpec] = field(default_factory=dict)
-    references: Mapping[str, Reference] = field(default_factory=dict)
+    lookup: Lookup = field(default_factory=Lookup)
     outputs: list[Output] = field(default_factory=list)
     partition: Partition = field(
         default_factory=lambda: Partition(
@@ -68,9 +69,8 @@ class OfflineLog:
             records = folded.rest
             if folded.unknown is not None:
                 model, version = folded.unknown
-                change = self.partition.control_change(
-                    model, version, self.specs.get(model), self.references.get(model)
-                )
+                choice = self.lookup.find(model, version)
+                change = self.partition.control_change(model, version, choice)
                 self.partition.apply_change(change)
                 self._publish([change])
 
@@ -102,7 +102,7 @@ def learn_reference(
         If no window was closed, or a row was rejected.
     """
     endless = msgspec.structs.replace(spec, reference=ReferenceSpec(windows=100_000))
-    log = OfflineLog({spec.model: endless})
+    log = OfflineLog(Lookup([endless]))
     for source, value in rows:
         log.append(source, spec.model.encode(), value)
     if rejected := sum(output.topic == "rejected" for output in log.outputs):

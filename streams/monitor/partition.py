@@ -19,10 +19,8 @@ from tidegauge.schemas.outcomes import (
     Outcomes,
     Poison,
 )
-from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.bounds import bounded
-from tidegauge.streams.monitor.control.control import Control, control
-from tidegauge.streams.monitor.control.dry_run import check_control
+from tidegauge.streams.monitor.control.control import Choice, Control, control
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
 from tidegauge.streams.monitor.intake.labels import read_labels
@@ -340,20 +338,12 @@ class Partition:
         """Return the digest of spec and reference of each model version met so far."""
         return dict(self._digests)
 
-    def control_change(
-        self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None
-    ) -> Output:
+    def control_change(self, model: str, version: str, choice: Choice) -> Output:
         """Return the journal entry that a control holds from the rows to be folded next.
 
         Of a model version that was met before, only after what a former owner may have told, and
         not before what an earlier change waits for: what is told stands, and the newest wins.
-
-        Raises
-        ------
-        ValueError
-            If no model can be watched with it: in the journal it would stop every owner.
         """
-        check_control(spec, reference)
         key = model, version
         told = self._told if key in self._digests else {}
         at = {
@@ -361,7 +351,7 @@ class Partition:
             for source, rows in self.rows.items()
         }
         offsets = at["predictions"], at["features"]
-        return self.writer.change(key, spec, reference, offsets, self._spread.get(key, False))
+        return self.writer.change(key, choice, offsets, self._spread.get(key, False))
 
     def apply_change(self, output: Output) -> None:
         """Let a control change take effect that the journal has acknowledged."""

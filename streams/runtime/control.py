@@ -10,8 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference, reference_key, version_name
-from tidegauge.streams.monitor.control.dry_run import check_control
-from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.intake.rejections import FAULTS
 from tidegauge.streams.monitor.records import Record
 from tidegauge.streams.runtime.clients import LogEnds
@@ -24,66 +23,40 @@ log = logging.getLogger(__name__)
 
 
 class ControlTables:
-    """The newest spec of each model, the newest reference of each model or model version.
-
-    A message that cannot be used is logged and leaves what was there before.
-
-    >>> ControlTables().lookup("fraud", "3")
-    (None, None)
-    """
+    """What both topics say; a message that cannot be used is logged, and changes nothing."""
 
     def __init__(self) -> None:
         self.revision = 0  # counts changes: who has seen this number has nothing new to see
-        self._specs: dict[Key, MonitorSpec] = {}
-        self._references: dict[Key, Reference] = {}
-        self._held: dict[tuple[str, str], Key] = {}  # whose content a topic's key has
-        self._tried: dict[tuple[int, int], bool] = {}  # by the ids of spec and reference
-
-    def lookup(self, model: str, version: str) -> tuple[MonitorSpec | None, Reference | None]:
-        """Return what holds for a model version; its own reference goes before its model's."""
-        own = self._references.get((model, version)) or self._references.get((model, ""))
-        spec, reference = self._specs.get((model, "")), own
-        if self._fits(model, spec, reference):
-            return spec, reference
-        return (spec, None) if self._fits(model, spec, None) else (None, None)
-
-    def _fits(self, model: str, spec: MonitorSpec | None, reference: Reference | None) -> bool:
-        """Return whether monitors can be made of these; what cannot is said once."""
-        pair = (id(spec), id(reference))
-        if pair not in self._tried:
-            try:
-                check_control(spec, reference)
-                self._tried[pair] = True
-            except ValueError as fault:
-                self._tried[pair] = False
-                log.error("model %s is watched without what does not fit: %s", model, fault)
-        return self._tried[pair]
+        self.lookup = Lookup(unfit=_log_unfit)
+        self._held: dict[tuple[str, str], MonitorSpec | Reference] = {}  # by topic and key
 
     def read_monitors(self, records: Iterable[Record]) -> None:
         """Take in records of the topic ``monitors``."""
         for record in records:
-            self._take("monitors", self._specs, MonitorSpec, record)
+            self._take("monitors", MonitorSpec, record)
 
     def read_references(self, records: Iterable[Record]) -> None:
         """Take in records of the topic ``references``."""
         for record in records:
-            self._take("references", self._references, Reference, record)
+            self._take("references", Reference, record)
 
-    def _take(self, name: str, table: dict[Key, T], kind: type[T], record: Record) -> None:
+    def _take(self, name: str, kind: type[T], record: Record) -> None:
         try:
             key = (record.key or b"").decode()
             content = None if record.value is None else _read(key, record.value, kind)
             if (name, key) in self._held:  # as compaction does: the newest record of a key holds
-                table.pop(self._held.pop((name, key)), None)
+                self.lookup.remove(self._held.pop((name, key)))
             if content is not None:
-                whose = (content.model, getattr(content, "version", ""))
-                table[whose] = content
-                self._held[name, key] = whose
+                self.lookup.add(content)
+                self._held[name, key] = content
         except FAULTS as error:
             log.error("%s offset %d ignored: %s", name, record.offset, error)
         else:
             self.revision += 1
-            self._tried.clear()
+
+
+def _log_unfit(model: str, fault: ValueError) -> None:
+    log.error("model %s is watched without what does not fit: %s", model, fault)
 
 
 def _read(key: str, value: bytes, kind: type[T]) -> T:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from tidegauge.schemas.monitors import MonitorSpec
-from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.control.control import Choice
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.journal.poison import FoldError
 from tidegauge.streams.monitor.records import Folded, Output, Record, Source
@@ -37,9 +36,7 @@ class Core(Protocol):
         Raises FoldError where it cannot be done; only ``poison`` may be asked of it then.
         """
 
-    def control_change(
-        self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None
-    ) -> Output:
+    def control_change(self, model: str, version: str, choice: Choice) -> Output:
         """Return the journal entry that a control holds from the next rows not yet told on."""
 
     def apply_change(self, output: Output) -> None:

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Protocol
 
 from tidegauge.schemas.references import version_name
-from tidegauge.streams.monitor.control.control import control_digest
 from tidegauge.streams.monitor.journal.poison import FoldError
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
 from tidegauge.streams.monitor.snapshot import Snapshot
@@ -214,20 +213,20 @@ class Ledger:
         """Journal what has changed for the model versions the partition knows."""
         slot.control_seen = self._control.tables.revision
         for (model, version), digest in list(slot.core.known().items()):
-            if control_digest(*self._control.tables.lookup(model, version)) != digest:
+            if self._control.tables.lookup.find(model, version).digest != digest:
                 await self._journal_control(slot, model, version)
 
     async def _journal_control(self, slot: Slot, model: str, version: str) -> None:
-        spec, reference = self._control.tables.lookup(model, version)
-        change = slot.core.control_change(model, version, spec, reference)
+        choice = self._control.tables.lookup.find(model, version)
+        change = slot.core.control_change(model, version, choice)
         await self._outbox.deliver(slot.number, change)  # a crash after this finds it there
         slot.core.apply_change(change)
         log.info(
             "Watching %s in partition %d with %s and %s",
             version_name(model, version),
             slot.number,
-            "its spec" if spec else "the defaults",
-            "a published reference" if reference else "its first windows as the reference",
+            "its spec" if choice.spec else "the defaults",
+            "a published reference" if choice.reference else "its first windows as the reference",
         )
 
     async def _wait_for_predictions(self, slot: Slot) -> None:

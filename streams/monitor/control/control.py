@@ -18,6 +18,14 @@ def control_digest(spec: MonitorSpec | None, reference: Reference | None) -> str
     return hashlib.sha256(msgspec.json.encode([spec, reference])).hexdigest()[:16]
 
 
+class Choice(msgspec.Struct, frozen=True):
+    """A spec and a reference of which monitors can be made; ``dry_run.choose`` makes it."""
+
+    spec: MonitorSpec | None
+    reference: Reference | None
+    digest: str
+
+
 class Control(msgspec.Struct, frozen=True):
     """The spec and the reference in force for a model version."""
 

@@ -6,7 +6,7 @@ from tidegauge.detectors.registry import DETECTORS
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.columns import watched_columns
-from tidegauge.streams.monitor.control.control import control
+from tidegauge.streams.monitor.control.control import Choice, control, control_digest
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
@@ -14,6 +14,12 @@ from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
 LARGEST = 1_000_000  # of a detector's parameters: counts must fit
 MAX_STATE = 64 * 1_048_576  # bytes that the detectors of one spec may take, all series together
 MAX_BYTES = 900_000  # of a spec, and of a reference, as the journal writes them: it holds both
+
+
+def choose(spec: MonitorSpec | None, reference: Reference | None) -> Choice:
+    """Return a spec and a reference as checked; raises ValueError as ``check_control`` does."""
+    check_control(spec, reference)
+    return Choice(spec, reference, control_digest(spec, reference))
 
 
 def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None:

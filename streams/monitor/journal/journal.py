@@ -4,7 +4,6 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.outcomes import (
     ControlChange,
     Fence,
@@ -14,7 +13,7 @@ from tidegauge.schemas.outcomes import (
     Outcomes,
     Poison,
 )
-from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.control.control import Choice
 from tidegauge.streams.monitor.intake.rejections import present
 from tidegauge.streams.monitor.join.join import Pair, records_of
 from tidegauge.streams.monitor.records import Output, Source
@@ -130,8 +129,7 @@ class JournalWriter(msgspec.Struct):
     def change(
         self,
         key: tuple[str, str],
-        spec: MonitorSpec | None,
-        reference: Reference | None,
+        choice: Choice,
         offsets: tuple[int, int],
         spread: bool,
     ) -> Output:
@@ -144,8 +142,8 @@ class JournalWriter(msgspec.Struct):
             sequence=self._next(),
             model=key[0],
             version=key[1],
-            spec=spec,
-            reference=reference,
+            spec=choice.spec,
+            reference=choice.reference,
             predictions_offset=offsets[0],
             features_offset=offsets[1],
             spread=spread,

@@ -15,6 +15,7 @@ from tidegauge.streams.demo.flights import Flights, read_flights
 from tidegauge.streams.demo.show import Findings, is_injected, plan
 from tidegauge.streams.demo.stage import Received
 from tidegauge.streams.demo.traffic import shuffled, with_injected_fault
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 from tidegauge.streams.monitor.records import Output
 
@@ -29,7 +30,7 @@ def flights() -> Flights:
 def outputs(flights: Flights) -> list[Output]:
     """Return what a worker publishes for a replay, but for Kafka."""
     planned = plan(flights, NAME)
-    log = OfflineLog({NAME: planned.spec}, {NAME: planned.reference})
+    log = OfflineLog(Lookup([planned.spec, planned.reference]))
     for item in planned.frames:
         log.append(item.topic, NAME.encode(), orjson.dumps(item.frame))
     return log.outputs

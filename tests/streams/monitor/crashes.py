@@ -13,6 +13,7 @@ from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.logs import NOON_MS, Logs
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import ROW_SOURCES, Partition, PartitionSettings
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
@@ -130,7 +131,7 @@ class Worker:
                 self._change(model, version)
 
     def _change(self, model: str, version: str) -> None:
-        change = self.partition.control_change(model, version, self.specs.get(model), None)
+        change = self.partition.control_change(model, version, choose(self.specs.get(model), None))
         self.broker.append(change)
         if self.crash_at.get(self.batches) == "journal":
             raise CrashError

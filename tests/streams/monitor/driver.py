@@ -11,6 +11,7 @@ from tests.streams.monitor.logs import NOON_MS, Logs
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition, PartitionSettings
@@ -59,7 +60,7 @@ class Driver:
         self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None = None
     ) -> None:
         """Journal a change of control and let it take effect."""
-        change = self.partition.control_change(model, version, spec, reference)
+        change = self.partition.control_change(model, version, choose(spec, reference))
         self.publish([change])
         self.partition.apply_change(change)
 

@@ -17,6 +17,8 @@ from tidegauge.schemas.topics import OUTPUT_BYTES
 from tidegauge.schemas.windows import WindowReport
 from tidegauge.streams.monitor.bounds import MAX_BYTES, bounded, size
 from tidegauge.streams.monitor.control.dry_run import MAX_BYTES as MAX_CONTROL
+from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.intake.columns import MAX_NAME, MAX_WATCHED
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog
@@ -48,7 +50,7 @@ def frame(n: int, columns: dict[str, list[Any]], version: str = "") -> bytes:
 
 def widest_log() -> OfflineLog:
     """Return a log in which every series of 200 features with the longest names moves at once."""
-    log, rng = OfflineLog({SPEC.model: SPEC}), np.random.default_rng(1)
+    log, rng = OfflineLog(Lookup([SPEC])), np.random.default_rng(1)
     columns = names(MAX_WATCHED)
     for n in range(8):
         moved = n > 3
@@ -115,7 +117,7 @@ def test_a_control_that_would_not_fit_into_the_journal_is_refused() -> None:
     assert len(raw) < MAX_CONTROL
     reference = msgspec.json.decode(raw, type=Reference)
     with pytest.raises(ValueError, match="reference: expected at most 900000 bytes"):
-        Partition(0, SETTINGS).control_change("m", "", None, reference)
+        Partition(0, SETTINGS).control_change("m", "", choose(None, reference))
 
 
 def test_detectors_that_would_take_all_memory_are_refused() -> None:
@@ -127,8 +129,8 @@ def test_detectors_that_would_take_all_memory_are_refused() -> None:
         return MonitorSpec(model="m", detectors=chosen)
 
     with pytest.raises(ValueError, match=r"bytes at most, got .* - at `\$.detectors\[1\]"):
-        Partition(0, SETTINGS).control_change("m", "", spec(500), None)
-    Partition(0, SETTINGS).control_change("m", "", spec(1), None)
+        Partition(0, SETTINGS).control_change("m", "", choose(spec(500), None))
+    Partition(0, SETTINGS).control_change("m", "", choose(spec(1), None))
 
 
 @pytest.mark.parametrize("field", ["windows: 1180591620717411303424", "count: 1e300"])

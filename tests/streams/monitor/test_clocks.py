@@ -9,6 +9,7 @@ import pytest
 from tests.streams.monitor.driver import published
 from tests.streams.monitor.logs import label, row
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 
 HOUR_MS = 3_600_000
@@ -18,7 +19,7 @@ SPEC = MonitorSpec(model="m", windows=WindowSpec(every="1h"), reference=Referenc
 
 def hours(ahead_ms: int, every: int) -> OfflineLog:
     """Return 60 hours, 45 to 50 of them broken; from hour 40 on one row in ``every`` is ahead."""
-    log, rng = OfflineLog({"m": SPEC}), np.random.default_rng(1)
+    log, rng = OfflineLog(Lookup([SPEC])), np.random.default_rng(1)
     for n in range(60 * 100):
         hour = n // 100
         ts_ms = hour * HOUR_MS + n % 100 * 30_000

@@ -29,6 +29,8 @@ from tidegauge.schemas.monitors import (
 )
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog, learn_reference
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.verdict.drift import DriftMonitor
@@ -43,7 +45,7 @@ def changed(**fields: Any) -> MonitorSpec:
 def apply(stream: Traffic, spec: MonitorSpec | None, reference: Reference | None = None) -> None:
     """Journal a change, as the runtime does, and let it take effect."""
     log = stream.log
-    change = log.partition.control_change("m", "", spec, reference)
+    change = log.partition.control_change("m", "", choose(spec, reference))
     log.partition.apply_change(change)
     log._publish([change])  # noqa: SLF001 - the offline log has no specs that change
 
@@ -136,7 +138,7 @@ def test_no_two_windows_share_an_id_though_they_are_counted_anew() -> None:
 def test_alerts_of_two_partitions_never_share_an_id() -> None:
     ids = []
     for number in (0, 1):
-        log = OfflineLog({"m": SPEC}, partition=Partition(number, SETTINGS))
+        log = OfflineLog(Lookup([SPEC]), partition=Partition(number, SETTINGS))
         stream = Traffic(log, 5).send(REFERENCE + 20).send(5, new_country)
         ids.append({alert["incident"] for alert in stream.alerts()})
     assert ids[0]
@@ -156,7 +158,7 @@ def test_a_published_reference_takes_the_place_of_what_was_learned_and_may_go_ag
 
 def test_the_windows_of_a_published_reference_take_precedence() -> None:
     reference = learn_reference(SPEC, "", traffic(7).send(30).records)
-    log = OfflineLog({"m": changed(windows=WindowSpec(rows=70))}, {"m": reference})
+    log = OfflineLog(Lookup([changed(windows=WindowSpec(rows=70)), reference]))
     assert {report["rows"] for report in Traffic(log, 8).send(7).reports()} == {ROWS}
 
 
@@ -165,7 +167,7 @@ def test_a_change_waits_for_its_offset_in_each_source() -> None:
     digest = stream.log.partition.known()["m", ""]
     assert digest == control_digest(SPEC, None)
     spec = changed(effect=EffectSpec(features=0.7))
-    change = stream.log.partition.control_change("m", "", spec, None)
+    change = stream.log.partition.control_change("m", "", choose(spec, None))
     stream.send(2)  # before the journal has it
     stream.log.partition.apply_change(change)
     assert stream.log.partition.known()["m", ""] == control_digest(spec, None)
@@ -195,7 +197,7 @@ def test_a_reference_that_describes_nothing_is_refused_before_it_is_journaled() 
     empty = Reference(model="m", rows=0, windows=SPEC.windows, first_ts_ms=0, last_ts_ms=0)
     partition = Partition(0, SETTINGS)
     with pytest.raises(ValueError, match="expected 3 windows or more"):
-        partition.control_change("m", "", None, empty)
+        partition.control_change("m", "", choose(None, empty))
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,7 @@ def test_a_detector_that_cannot_be_made_is_refused_before_it_is_journaled(
     chosen = DetectorSpec(kind="adwin", series=["rank(amount)"], parameters=parameters)
     partition = Partition(0, SETTINGS)
     with pytest.raises(ValueError, match=r"at `\$.detectors\[0\].parameters`"):
-        partition.control_change("m", "", changed(detectors=[chosen]), None)
+        partition.control_change("m", "", choose(changed(detectors=[chosen]), None))
 
 
 def test_a_reference_whose_parts_do_not_fit_is_refused_before_it_is_journaled() -> None:
@@ -222,8 +224,8 @@ def test_a_reference_whose_parts_do_not_fit_is_refused_before_it_is_journaled() 
     partition = Partition(0, SETTINGS)
     for reference in bad:
         with pytest.raises(ValueError, match="a reference that cannot be watched with: "):
-            partition.control_change("m", "", None, reference)
-    partition.control_change("m", "", None, good)
+            partition.control_change("m", "", choose(None, reference))
+    partition.control_change("m", "", choose(None, good))
 
 
 def test_a_spec_without_retraining_for_drift_asks_for_none() -> None:
@@ -256,10 +258,10 @@ def test_one_request_a_cooldown_and_model() -> None:
 
 
 def test_the_horizon_of_labels_is_the_specs() -> None:
-    log = OfflineLog({"m": changed(labels=LabelSpec(horizon="1s"))})
+    log = OfflineLog(Lookup([changed(labels=LabelSpec(horizon="1s"))]))
     stream = Traffic(log, 13, labelled=True).send(3)  # whose labels come a second later
     assert stream.log.partition.join.counts.pairs == 3 * ROWS
-    log = OfflineLog({"m": changed(labels=LabelSpec(horizon="999ms"))})
+    log = OfflineLog(Lookup([changed(labels=LabelSpec(horizon="999ms"))]))
     stream = Traffic(log, 13, labelled=True).send(3)
     assert stream.log.partition.join.counts.pairs == 0
 

@@ -19,6 +19,7 @@ from tidegauge.schemas.monitors import (
     WindowSpec,
 )
 from tidegauge.streams.monitor.control.control import control, control_digest
+from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Record, Source
@@ -235,7 +236,7 @@ def test_a_change_of_the_horizon_holds_from_its_offset_wherever_batches_are_cut(
     driver.fold("predictions", a_log(100))
     driver.fold("labels", labels_two_days_late(400))
     driver.change("m", "", horizon("30d"))  # at offset 100
-    change = driver.partition.writer.change(("m", ""), horizon("1d"), None, (250, 0), False)
+    change = driver.partition.writer.change(("m", ""), choose(horizon("1d"), None), (250, 0), False)
     driver.publish([change])
     driver.partition.apply_change(change)
     for batch in pieces(a_log(400)[100:], cuts):

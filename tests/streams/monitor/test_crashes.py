@@ -24,6 +24,7 @@ from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal
 from tests.streams.monitor.logs import SPECS, Logs, busy_logs, label, row
 from tidegauge.schemas.monitors import EffectSpec, MonitorSpec, WindowSpec
 from tidegauge.schemas.outcomes import Outcomes
+from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition, PartitionSettings
@@ -313,7 +314,7 @@ def test_a_model_may_be_given_a_spec_before_its_first_row() -> None:
     spec = MonitorSpec(model="fraud", windows=WindowSpec(rows=10))
     partition = Partition(0, SETTINGS)
     partition.fence()
-    partition.apply_change(partition.control_change("fraud", "", spec, None))
+    partition.apply_change(partition.control_change("fraud", "", choose(spec, None)))
     folded = partition.fold("predictions", pair_logs().records["predictions"])
     assert folded.unknown is None
     assert sum(output.topic == "windows" for output in folded.outputs) == 12

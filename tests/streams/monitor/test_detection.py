@@ -27,6 +27,7 @@ from tests.streams.monitor.traffic import (
     wrong_unit,
 )
 from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.series.series import LEAST_ROWS
@@ -325,7 +326,7 @@ def test_a_published_reference_is_the_one_that_a_worker_learns() -> None:
     assert known == msgspec.structs.replace(learned, task="classification", outcomes=outcomes)
     assert msgspec.json.decode(msgspec.json.encode(known), type=type(known)) == known
 
-    told = Traffic(OfflineLog({"m": SPEC}, {"m": known}), 22, labelled=True)
+    told = Traffic(OfflineLog(Lookup([SPEC, known])), 22, labelled=True)
     told.send(30).send(20, new_country, labels_turned)
     stream._rng = type(stream._rng)(type(stream._rng.bit_generator)(22))  # noqa: SLF001
     stream.send(30).send(20, new_country, labels_turned)

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, WindowSpec
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
 from tidegauge.streams.monitor.records import Source
 
@@ -32,7 +33,7 @@ def test_a_row_that_is_rejected_is_no_silent_loss() -> None:
 
 def test_a_number_without_a_value_in_the_reference_may_have_one_later() -> None:
     reference = learn_reference(SPEC, "", rows())
-    log = OfflineLog({"m": SPEC}, {"m": reference})
+    log = OfflineLog(Lookup([SPEC, reference]))
     for number in range(20):
         log.append("predictions", b"m", row(number, credit=700.5))
     assert {output.topic for output in log.outputs} == {"windows", "outcomes"}

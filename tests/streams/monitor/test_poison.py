@@ -9,6 +9,7 @@ import pytest
 from tests.streams.monitor.driver import SETTINGS, Driver, by_monitor, pairs, published
 from tests.streams.monitor.logs import NOON_MS, label, row
 from tidegauge.schemas.outcomes import Poison
+from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.journal.poison import MAX_ALONE, FoldError
 from tidegauge.streams.monitor.offline import LoggedRecord
@@ -197,7 +198,7 @@ def test_a_fence_with_the_last_of_all_numbers_stops_no_owner() -> None:
     partition.read_journal([entry(n, fence) for n, fence in enumerate(fences)])
     partition.fence()
     assert partition.epoch == 7
-    partition.apply_change(partition.control_change("m", "", None, None))
+    partition.apply_change(partition.control_change("m", "", choose(None, None)))
 
 
 def test_counts_of_labels_in_the_journal_never_grow_beyond_what_a_snapshot_holds() -> None:

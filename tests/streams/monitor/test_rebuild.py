@@ -15,6 +15,8 @@ from tests.streams.monitor.logs import Logs, frame, label, row
 from tidegauge.schemas.monitors import FeatureSpec, LabelSpec, MonitorSpec, WindowSpec
 from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog
 from tidegauge.streams.monitor.partition import Partition
@@ -40,7 +42,7 @@ def prediction(n: int, note: Any) -> bytes:
 def test_predictions_survive_a_restore_after_a_change_of_features(
     before: MonitorSpec, after: MonitorSpec, later: int
 ) -> None:
-    log = OfflineLog({"m": before})
+    log = OfflineLog(Lookup([before]))
     records = []
 
     def send(numbers: range, note: Any) -> None:
@@ -50,7 +52,7 @@ def test_predictions_survive_a_restore_after_a_change_of_features(
             log.append("predictions", b"m", value)
 
     send(range(150), "text")
-    change = log.partition.control_change("m", "", after, None)
+    change = log.partition.control_change("m", "", choose(after, None))
     log.partition.apply_change(change)
     log._publish([change])  # noqa: SLF001 - as the worker appends it
     assert log.partition.known()["m", ""] == control_digest(after, None)

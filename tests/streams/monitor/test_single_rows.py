@@ -8,6 +8,7 @@ import pytest
 
 from tests.streams.monitor.traffic import REFERENCE, SPEC, Fault, Traffic, traffic
 from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 
 HOUR_MS = 3_600_000
@@ -51,7 +52,7 @@ def test_the_only_row_of_an_hour_is_no_incident() -> None:
     spec = MonitorSpec(
         model="m", windows=WindowSpec(every="1h"), reference=ReferenceSpec(windows=30)
     )
-    log, rng = OfflineLog({"m": spec}), np.random.default_rng(1)
+    log, rng = OfflineLog(Lookup([spec])), np.random.default_rng(1)
 
     def send(hour: int, scores: Any) -> None:
         for row, score in enumerate(scores):

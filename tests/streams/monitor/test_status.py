@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 from tidegauge.streams.monitor.partition import Partition, PartitionSettings
 from tidegauge.streams.monitor.records import SOURCES
@@ -27,7 +28,7 @@ SPEC = MonitorSpec(
 
 def log() -> OfflineLog:
     settings = PartitionSettings({source: source for source in SOURCES}, 1)
-    return OfflineLog({"fraud": SPEC}, partition=Partition(0, settings))
+    return OfflineLog(Lookup([SPEC]), partition=Partition(0, settings))
 
 
 def rows(log: OfflineLog, numbers: Sequence[int], factor: float = 1.0, version: str = "3") -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 from tidegauge.streams.monitor.records import Source
 
@@ -113,7 +114,7 @@ class Traffic:
 
 def traffic(seed: int, spec: MonitorSpec | None = SPEC, **options: Any) -> Traffic:
     """Return traffic of a new log."""
-    return Traffic(OfflineLog({"m": spec} if spec is not None else {}), seed, **options)
+    return Traffic(OfflineLog(Lookup([spec] if spec is not None else [])), seed, **options)
 
 
 def share(rng: np.random.Generator, part: float) -> NDArray[np.bool_]:

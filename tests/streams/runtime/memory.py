@@ -7,9 +7,7 @@ from typing import Any
 
 import msgspec
 
-from tidegauge.schemas.monitors import MonitorSpec
-from tidegauge.schemas.references import Reference
-from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.control.control import Choice
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.journal.poison import FoldError
 from tidegauge.streams.monitor.records import SOURCES, Folded, Output, Record, Source
@@ -184,10 +182,8 @@ class CountingCore:
             outputs.append(Output("windows", b"m", b"%d" % record.offset))
         return Folded(outputs)
 
-    def control_change(
-        self, model: str, version: str, spec: MonitorSpec | None, reference: Reference | None
-    ) -> Output:
-        return Output("outcomes", b"m", control_digest(spec, reference).encode())
+    def control_change(self, model: str, version: str, choice: Choice) -> Output:
+        return Output("outcomes", b"m", choice.digest.encode())
 
     def apply_change(self, output: Output) -> None:
         self.digests["m"] = (output.value or b"").decode()

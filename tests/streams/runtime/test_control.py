@@ -27,6 +27,11 @@ def reference(version: str = "", rows: int = 10) -> Reference:
     )
 
 
+def held(tables: ControlTables, model: str, version: str) -> tuple[object, object]:
+    choice = tables.lookup.find(model, version)
+    return choice.spec, choice.reference
+
+
 def record(key: str, content: object) -> Row:
     return Row(5, key.encode(), None if content is None else msgspec.json.encode(content))
 
@@ -35,10 +40,10 @@ def test_a_version_takes_its_own_reference_before_that_of_its_model() -> None:
     tables = ControlTables()
     tables.read_monitors([record("fraud", SPEC)])
     tables.read_references([record("fraud@2", reference("2", 20)), record("fraud", reference())])
-    assert tables.lookup("fraud", "2") == (SPEC, reference("2", 20))
-    assert tables.lookup("fraud", "3") == (SPEC, reference())
-    assert tables.lookup("fraud", "") == (SPEC, reference())
-    assert tables.lookup("other", "2") == (None, None)
+    assert held(tables, "fraud", "2") == (SPEC, reference("2", 20))
+    assert held(tables, "fraud", "3") == (SPEC, reference())
+    assert held(tables, "fraud", "") == (SPEC, reference())
+    assert held(tables, "other", "2") == (None, None)
 
 
 def test_a_model_whose_name_has_an_at_does_not_share_a_reference_with_a_version() -> None:
@@ -46,21 +51,21 @@ def test_a_model_whose_name_has_an_at_does_not_share_a_reference_with_a_version(
     assert len({ours.key, theirs.key, reference("%403").key, reference("@3").key}) == 4
     tables = ControlTables()
     tables.read_references([record(ours.key, ours), record(theirs.key, theirs)])
-    assert tables.lookup("fraud", "3") == (None, ours)
-    assert tables.lookup("fraud@3", "") == (None, theirs)
+    assert held(tables, "fraud", "3") == (None, ours)
+    assert held(tables, "fraud@3", "") == (None, theirs)
     tables.read_references([record(ours.key, None)])
-    assert tables.lookup("fraud", "3") == (None, None)
-    assert tables.lookup("fraud@3", "") == (None, theirs)
+    assert held(tables, "fraud", "3") == (None, None)
+    assert held(tables, "fraud@3", "") == (None, theirs)
 
 
 def test_of_two_references_under_a_key_of_version_0_1_the_newer_holds() -> None:
     ours, theirs = reference("3", 20), msgspec.structs.replace(reference(), model="fraud@3")
     tables = ControlTables()
     tables.read_references([record("fraud@3", theirs)])
-    assert tables.lookup("fraud@3", "") == (None, theirs)
+    assert held(tables, "fraud@3", "") == (None, theirs)
     tables.read_references([record("fraud@3", ours)])
-    assert tables.lookup("fraud@3", "") == (None, None)
-    assert tables.lookup("fraud", "3") == (None, ours)
+    assert held(tables, "fraud@3", "") == (None, None)
+    assert held(tables, "fraud", "3") == (None, ours)
 
 
 def test_what_no_monitor_can_be_made_of_is_left_out_and_said_once(
@@ -78,15 +83,15 @@ def test_what_no_monitor_can_be_made_of_is_left_out_and_said_once(
     tables.read_references([record("fraud", half)])
     with caplog.at_level(logging.ERROR):
         for _ in range(2):
-            assert tables.lookup("fraud", "") == (SPEC, None)
-            assert tables.lookup("other", "") == (None, None)
+            assert held(tables, "fraud", "") == (SPEC, None)
+            assert held(tables, "other", "") == (None, None)
     assert len(caplog.records) == 2
 
 
 def test_a_null_takes_back_what_was_said() -> None:
     tables = ControlTables()
     tables.read_monitors([record("fraud", SPEC), record("fraud", None)])
-    assert tables.lookup("fraud", "") == (None, None)
+    assert held(tables, "fraud", "") == (None, None)
     assert tables.revision == 2
 
 
@@ -108,7 +113,7 @@ def test_a_message_that_cannot_be_used_is_logged_and_changes_nothing(
     tables.read_monitors([record("fraud", SPEC)])
     with caplog.at_level(logging.ERROR):
         tables.read_monitors([bad])
-    assert tables.lookup("fraud", "") == (SPEC, None)
+    assert held(tables, "fraud", "") == (SPEC, None)
     assert tables.revision == 1
     (message,) = caplog.messages
     assert message.startswith("monitors offset 5 ignored: ")
@@ -118,7 +123,7 @@ def test_a_message_that_cannot_be_used_is_logged_and_changes_nothing(
 def test_a_reference_of_a_version_must_be_under_the_key_of_that_version() -> None:
     tables = ControlTables()
     tables.read_references([record("fraud", reference("2"))])
-    assert tables.lookup("fraud", "2") == (None, None)
+    assert held(tables, "fraud", "2") == (None, None)
 
 
 class DyingConsumer:

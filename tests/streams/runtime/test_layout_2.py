@@ -17,6 +17,7 @@ from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.logs import NOON_MS, row
 from tests.streams.runtime.memory import MemoryLog, Row
 from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Output, Source
@@ -118,7 +119,7 @@ def fold(partition: Partition, source: Source, value: bytes | None) -> list[Outp
 
 
 def test_incidents_of_then_are_closed_under_their_ids(restored: Partition) -> None:
-    change = restored.control_change("churn", "7", MonitorSpec(model="churn"), None)
+    change = restored.control_change("churn", "7", choose(MonitorSpec(model="churn"), None))
     restored.apply_change(change)
     features = {"tenure": 24.5, "plan": "basic"}
     outputs = fold(restored, "predictions", row("churn", "n", NOON_MS, features, 0.5, "7"))

@@ -1,0 +1,83 @@
+"""Which spec and which reference hold for a model version: one answer, live and offline."""
+
+from collections.abc import Callable, Iterable
+
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.control.control import Choice
+from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.intake.decoding import Key
+
+
+def refuse(model: str, fault: ValueError) -> None:
+    """Raise what is wrong with a model's spec or reference."""
+    raise ValueError(f"model {model}: {fault}") from fault
+
+
+class Lookup:
+    """The newest spec of each model, the newest reference of each model or model version.
+
+    Parameters
+    ----------
+    contents
+        Specs and references; of two of the same model version the later holds.
+    unfit
+        Told the model and the fault, once, where no monitor can be made of what was said; the model
+        is then watched without it. By default that is an error.
+
+    Examples
+    --------
+    >>> Lookup([MonitorSpec(model="fraud")]).find("fraud", "3").spec.model
+    'fraud'
+    >>> Lookup().find("fraud", "3").spec is None  # the defaults
+    True
+    """
+
+    def __init__(
+        self,
+        contents: Iterable[MonitorSpec | Reference] = (),
+        unfit: Callable[[str, ValueError], None] = refuse,
+    ) -> None:
+        self._unfit = unfit
+        self._specs: dict[str, MonitorSpec] = {}
+        self._references: dict[Key, Reference] = {}
+        # By model and whose reference: a dry run costs as much as the monitors themselves.
+        self._tried: dict[str, dict[str | None, Choice | None]] = {}
+        for content in contents:
+            self.add(content)
+
+    def find(self, model: str, version: str) -> Choice:
+        """Return what holds for a model version; its own reference goes before its model's."""
+        spec, known = self._specs.get(model), self._references
+        reference = known.get((model, version)) or known.get((model, ""))
+        tried = self._try(model, spec, reference) or self._try(model, spec, None)
+        return tried or choose(None, None)
+
+    def _try(
+        self, model: str, spec: MonitorSpec | None, reference: Reference | None
+    ) -> Choice | None:
+        tried = self._tried.setdefault(model, {})
+        whose = None if reference is None else reference.version
+        if whose not in tried:
+            try:
+                tried[whose] = choose(spec, reference)
+            except ValueError as fault:
+                tried[whose] = None
+                self._unfit(model, fault)
+        return tried[whose]
+
+    def add(self, content: MonitorSpec | Reference) -> None:
+        """Let a spec or a reference hold, in place of what was there before."""
+        if isinstance(content, Reference):
+            self._references[content.model, content.version] = content
+        else:
+            self._specs[content.model] = content
+        self._tried.pop(content.model, None)
+
+    def remove(self, content: MonitorSpec | Reference) -> None:
+        """Let no spec, or no reference, hold for whom this one is."""
+        if isinstance(content, Reference):
+            self._references.pop((content.model, content.version), None)
+        else:
+            self._specs.pop(content.model, None)
+        self._tried.pop(content.model, None)
