@@ -10,10 +10,10 @@ from tidegauge.schemas.topics import TopicNames
 from tidegauge.schemas.windows import WindowReport
 
 FAULTY = """
-from tidegauge.streams.monitor.verdict.drift import DriftMonitor
+from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.__main__ import main
 
-fold = DriftMonitor.fold
+fold = InputMonitor.fold
 
 def failing(self, block):
     outputs = fold(self, block)
@@ -21,7 +21,7 @@ def failing(self, block):
         raise ZeroDivisionError("a bug in a kernel")
     return outputs
 
-DriftMonitor.fold = failing
+InputMonitor.fold = failing
 main()
 """
 ROWS = 2500

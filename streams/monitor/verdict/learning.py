@@ -128,7 +128,7 @@ class Learner:
     def _series(
         self, reads: type[View], name: str, windows: Sequence[Summary], is_known: bool
     ) -> dict[str, SeriesProfile]:
-        """Return the profiles of a column's series; of those that need no profile, if it has none."""
+        """Return the profiles of a column's series; of those that need none, if it has none."""
         return {
             series.name(name): series.learn(windows)
             for series in SERIES.values()

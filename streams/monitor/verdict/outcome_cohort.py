@@ -12,7 +12,7 @@ from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.series.base import profile
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.task import TaskTally, losses
+from tidegauge.streams.monitor.series.task import TaskTally
 from tidegauge.streams.monitor.series.view import Pairs
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
 from tidegauge.streams.monitor.verdict.input_cohort import column_report
@@ -23,6 +23,7 @@ from tidegauge.streams.monitor.windows.metrics import (
     OUTCOME_COLUMNS,
     Classification,
     evaluate,
+    outcome_table,
 )
 from tidegauge.streams.monitor.windows.window import Part
 
@@ -101,9 +102,8 @@ class OutcomeCohort(Cohort):
     def add(self, part: Part, block: Block) -> None:
         """Take further rows of a window."""
         labels, scores = block.number("label"), block.number("score")
-        both = [losses(labels, scores, task) for task in LOSSES]
         part.rows += len(block)
-        part.moments.update(np.column_stack([*both, labels - scores, labels, scores]))
+        part.moments.update(outcome_table(labels, scores))
         if part.outcomes is not None:
             part.outcomes.update(labels, scores)
         if self.watch is not None:

@@ -30,7 +30,7 @@ def window_report(
     adwin: Mapping[str, float] | None = None,
     labels: LabelCounts | None = None,
 ) -> Output:
-    """Return the report of the window that closes; its id follows from the monitor and the window."""
+    """Return the report of the window that closes; its id follows from monitor and window."""
     origin, bounds = monitor.origin, monitor.bounds
     assert origin.source != "labels"  # their windows are those of outcomes
     report = WindowReport(

@@ -75,9 +75,8 @@ class Figures:
         if self._shares:
             hits = [share.hits(views[reads]) for share, reads in self._shares]
             among = [share.among(views[reads]) for share, reads in self._shares]
-            for counts, flags in ((self._hits, hits), (self._among, among)):
-                found = np.concatenate(flags, axis=1)
-                counts += found.sum(axis=0) if times is None else times @ found
+            self._hits += _count(hits, times)
+            self._among += _count(among, times)
             self._name(views, hits)
         if self._means:
             tables = [series.quantity(views[reads]) for series, reads in self._means]
@@ -121,3 +120,10 @@ class Figures:
     def hits(self) -> dict[str, int]:
         """Return how many rows each share has, by the name of its series."""
         return {p.name: n for p, n in zip(self.places, self._hits.tolist(), strict=False)}
+
+
+def _count(flags: Sequence[Flags], times: Ints | None) -> Ints:
+    """Return how many rows each column of several tables has."""
+    table = np.concatenate(flags, axis=1)
+    counts: Ints = table.sum(axis=0) if times is None else times @ table
+    return counts

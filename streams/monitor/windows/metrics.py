@@ -14,10 +14,17 @@ from river import metrics
 
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.series.task import losses
 
 THRESHOLDS = 100  # of the ROC curve; River's default of 10 is coarse for small scores
 LOSSES = {"classification": "log_loss", "regression": "absolute_error"}
 OUTCOME_COLUMNS = ("log_loss", "absolute_error", "error", "label", "score")  # of their moments
+
+
+def outcome_table(labels: Floats, scores: Floats) -> Floats:
+    """Return both losses, label - score, label and score, shape (rows, 5)."""
+    both = [losses(labels, scores, task) for task in LOSSES]
+    return np.column_stack([*both, labels - scores, labels, scores])
 
 
 class Classification:

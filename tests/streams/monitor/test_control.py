@@ -33,8 +33,8 @@ from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog, learn_reference
 from tidegauge.streams.monitor.partition import Partition
-from tidegauge.streams.monitor.verdict.drift import DriftMonitor
-from tidegauge.streams.monitor.verdict.performance import PerformanceMonitor
+from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
+from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
 from tidegauge.streams.monitor.verdict.retraining import Retraining, read_alert
 
 
@@ -50,11 +50,11 @@ def apply(stream: Traffic, spec: MonitorSpec | None, reference: Reference | None
     log._publish([change])  # noqa: SLF001 - the offline log has no specs that change
 
 
-def inputs(stream: Traffic) -> DriftMonitor:
+def inputs(stream: Traffic) -> InputMonitor:
     return stream.log.partition.rows["predictions"].monitors["m", ""]
 
 
-def outcomes(stream: Traffic) -> PerformanceMonitor:
+def outcomes(stream: Traffic) -> OutcomeMonitor:
     return stream.log.partition.performance["m", ""]
 
 

@@ -26,7 +26,7 @@ from tidegauge.schemas.monitors import DetectorSpec
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.snapshot import RootState
-from tidegauge.streams.monitor.verdict.learning import Sample
+from tidegauge.streams.monitor.windows.sample import Sample
 
 DAY_MS = 86_400_000
 SEEDS = (1, 2, 3)
@@ -260,9 +260,10 @@ def test_which_series_alarmed_first_in_an_open_window_leaves_no_trace() -> None:
     whole.fold("predictions", records)
     for record in records:
         single.fold("predictions", [record])
-    judge = whole.partition.rows["predictions"].monitors["m", ""].judge
-    assert judge is not None
-    assert len(judge.state().alarmed) == 2
+    (inputs,) = whole.partition.rows["predictions"].monitors["m", ""].inputs
+    watching = inputs.watching()
+    assert watching is not None
+    assert len(watching.alarmed) == 2
     same = comparable(whole.partition.snapshot()) == comparable(single.partition.snapshot())
     assert same
 

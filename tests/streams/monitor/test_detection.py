@@ -30,7 +30,7 @@ from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
 from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
 from tidegauge.streams.monitor.partition import Partition
-from tidegauge.streams.monitor.series.series import LEAST_ROWS
+from tidegauge.streams.monitor.series.watched import LEAST_ROWS
 
 QUIET = 20  # windows after the reference, before a fault
 BEGINS = REFERENCE + QUIET
@@ -320,8 +320,8 @@ def reports_of(log: OfflineLog) -> list[bytes | None]:
 def test_a_published_reference_is_the_one_that_a_worker_learns() -> None:
     stream = traffic(21, labelled=True).send(REFERENCE)
     known = learn_reference(SPEC, "", stream.records)
-    learned = stream.log.partition.rows["predictions"].monitors["m", ""].reference
-    outcomes = stream.log.partition.performance["m", ""].profiles
+    learned = stream.log.partition.rows["predictions"].monitors["m", ""].learned
+    outcomes = stream.log.partition.performance["m", ""].outcomes.learned
     assert learned is not None
     assert known == msgspec.structs.replace(learned, task="classification", outcomes=outcomes)
     assert msgspec.json.decode(msgspec.json.encode(known), type=type(known)) == known

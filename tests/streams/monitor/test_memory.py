@@ -13,7 +13,8 @@ from tidegauge.streams.monitor.intake.columns import Columns, infer
 from tidegauge.streams.monitor.intake.decoding import INTAKE_BYTES
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.verdict import learning
-from tidegauge.streams.monitor.windows.window import Window, dated
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.cutting import dated
 
 DAY_MS = 86_400_000
 
@@ -31,8 +32,7 @@ def test_a_reference_is_complete_when_it_takes_its_share_of_memory(
     states = [report["state"] for report in published(driver.outputs, "windows")]
     assert states[0] == "learning"
     monitor = driver.partition.rows["predictions"].monitors["m", ""]
-    assert monitor.judge is not None
-    assert 3 <= monitor.judge.reference_windows < 50
+    assert 3 <= monitor.reference_windows < 50
 
 
 def test_headers_count_for_what_is_held_until_types_are_known() -> None:
@@ -70,8 +70,8 @@ def test_a_budget_too_small_to_count_with_is_refused() -> None:
 
 def test_a_large_block_in_which_every_row_skips_windows_is_dated_row_by_row() -> None:
     spec, times = WindowSpec(every="1m"), np.arange(100_000, dtype=np.int64) * 180_000
-    assert len(dated(Window(), spec, times)) == 100_000 - 4
+    assert len(dated(Bounds(), spec, times)) == 100_000 - 4
     ahead = times.copy()
     ahead[::3] += 3000 * DAY_MS
-    found = dated(Window(latest_ms=0), spec, ahead)
+    found = dated(Bounds(latest_ms=0), spec, ahead)
     assert np.flatnonzero(found.early).tolist() == list(range(0, len(found), 3))

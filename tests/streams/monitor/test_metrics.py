@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from river import metrics
 
-from tidegauge.detectors.statistics.columns import ColumnStatistics
+from tidegauge.detectors.statistics.moments import Moments
+from tidegauge.streams.monitor.series.task import losses
 from tidegauge.streams.monitor.windows.metrics import (
     CLASSIFICATION,
     OUTCOME_COLUMNS,
@@ -18,7 +19,7 @@ from tidegauge.streams.monitor.windows.metrics import (
     THRESHOLDS,
     Classification,
     evaluate,
-    losses,
+    outcome_table,
 )
 
 Floats = NDArray[np.float64]
@@ -30,11 +31,11 @@ rows = st.lists(st.tuples(st.booleans(), scores), max_size=50)
 
 def ours(task: str, labels: Floats, scores: Floats, threshold: float = 0.5) -> dict[str, Any]:
     """Return our metrics of one window, its rows in two blocks."""
-    statistics = ColumnStatistics(len(OUTCOME_COLUMNS))
+    statistics = Moments(len(OUTCOME_COLUMNS))
     counts = Classification(threshold)
     half = len(labels) // 2
     for part in (slice(0, half), slice(half, None)):
-        statistics.update(losses(labels[part], scores[part], task))
+        statistics.update(outcome_table(labels[part], scores[part]))
         if task == "classification":
             counts.update(labels[part], scores[part])
     return evaluate(task, None, statistics, counts)
@@ -132,7 +133,7 @@ def test_rows_that_have_no_log_loss_are_left_out_of_it() -> None:
 
 def test_a_certain_and_wrong_score_has_a_finite_loss() -> None:
     for label, score in ((1.0, 0.0), (0.0, 1.0)):
-        loss = losses(np.array([label]), np.array([score]), "classification")[0, 0]
+        loss = losses(np.array([label]), np.array([score]), "classification")[0]
         river = metrics.LogLoss()
         river.update(bool(label), score)
         assert loss == pytest.approx(river.get(), rel=1e-9)
@@ -141,8 +142,8 @@ def test_a_certain_and_wrong_score_has_a_finite_loss() -> None:
 
 def test_only_the_metrics_that_were_chosen_are_told() -> None:
     labels, scores = table([(1, 0.7), (0, 0.2)])
-    statistics = ColumnStatistics(len(OUTCOME_COLUMNS))
-    statistics.update(losses(labels, scores, "classification"))
+    statistics = Moments(len(OUTCOME_COLUMNS))
+    statistics.update(outcome_table(labels, scores))
     counts = Classification(0.5)
     counts.update(labels, scores)
     found = evaluate("classification", ["recall", "accuracy", "mae"], statistics, counts)

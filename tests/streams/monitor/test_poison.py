@@ -16,23 +16,23 @@ from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.snapshot import Snapshot
-from tidegauge.streams.monitor.verdict.drift import DriftMonitor
-from tidegauge.streams.monitor.verdict.performance import PerformanceMonitor
+from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
+from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
 
 BAD = 666.0
 
 
 def break_on(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
     """Let the monitors fail at a number, after they have begun to change."""
-    fold = DriftMonitor.fold
+    fold = InputMonitor.fold
 
-    def failing(self: DriftMonitor, block: Block) -> Any:
+    def failing(self: InputMonitor, block: Block) -> Any:
         outputs = fold(self, block)
         if (block.numbers == value).any():
             raise ZeroDivisionError("a bug in a kernel")
         return outputs
 
-    monkeypatch.setattr(DriftMonitor, "fold", failing)
+    monkeypatch.setattr(InputMonitor, "fold", failing)
 
 
 class Worker(Driver):
@@ -147,14 +147,14 @@ def test_many_poisonous_records_in_a_batch_cost_a_few_restores(
 
 
 def test_a_pair_that_cannot_be_folded_is_poison_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    fold = PerformanceMonitor.fold
+    fold = OutcomeMonitor.fold
 
-    def failing(self: PerformanceMonitor, pairs: Any) -> Any:
+    def failing(self: OutcomeMonitor, pairs: Any) -> Any:
         if "r300" in pairs.ids:
             raise ZeroDivisionError("a bug in a metric")
         return fold(self, pairs)
 
-    monkeypatch.setattr(PerformanceMonitor, "fold", failing)
+    monkeypatch.setattr(OutcomeMonitor, "fold", failing)
     worker = Worker().work(logs(600, lambda n: False))
     (letter,) = {o.value for o in worker.outputs if o.topic == "rejected"}
     assert "r300" in json.loads(letter or b"")["ids"]

@@ -9,6 +9,7 @@ from tests.streams.monitor.driver import Driver, published
 from tests.streams.monitor.logs import NOON_MS, frame, label, row
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.monitor.verdict.nil_cohort import NilState
 
 
 def fold(values: list[bytes], source: Source = "predictions", batch: int = 10_000) -> Driver:
@@ -101,8 +102,9 @@ def test_clean_rows_leave_nothing_to_remember() -> None:
     driver = fold([good(n) for n in range(3050)])
     own = driver.partition.readability["predictions"].models["m", ""]
     state = own.state()
-    assert (state.rows, state.rejected, state.shares.judge) == (3050, 0, None)
-    assert (state.window.rows, state.window.index, state.window.first_offset) == (50, 30, 3000)
+    bounds, (cohort,) = state.monitor.window.bounds, state.monitor.cohorts
+    assert (state.rows, state.rejected, cohort) == (3050, 0, NilState())
+    assert (bounds.rows, bounds.index, bounds.first_offset) == (50, 30, 3000)
 
 
 @pytest.mark.parametrize("fault", [b'"x": [NaN, ', b'"x": ['])

@@ -7,15 +7,16 @@ from hypothesis import strategies as st
 from tests.oracles import windows as oracle
 from tidegauge.schemas.monitors import WindowSpec
 from tidegauge.streams.monitor.intake.block import Ints
-from tidegauge.streams.monitor.windows.window import Window, cut, dated
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.cutting import cut, dated
 
 few = settings(derandomize=True, deadline=None, max_examples=150)
 cuts = st.lists(st.integers(0, 60), max_size=8)
 
 
-def folded(spec: WindowSpec, ts_ms: list[int], cuts: list[int]) -> tuple[list[Window], Window]:
+def folded(spec: WindowSpec, ts_ms: list[int], cuts: list[int]) -> tuple[list[Bounds], Bounds]:
     """Return the windows that closed, and the open one."""
-    window, closed = Window(), []
+    window, closed = Bounds(), []
     times, numbers = np.array(ts_ms, np.int64), np.arange(len(ts_ms))
     waiting = np.empty(0, np.int64)
     for stop in [*sorted(at for at in cuts if 0 < at < len(ts_ms)), len(ts_ms)]:
@@ -34,7 +35,7 @@ def folded(spec: WindowSpec, ts_ms: list[int], cuts: list[int]) -> tuple[list[Wi
     return closed, window
 
 
-def _last(waiting: Ints, window: Window) -> int:
+def _last(waiting: Ints, window: Bounds) -> int:
     """Return the number of the last row seen."""
     begun = window.rows or window.index
     return int(waiting[-1]) if len(waiting) else window.last_offset if begun else -1
