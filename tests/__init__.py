@@ -1,1 +1,1 @@
-"""TODO."""
+"""Tests; the folders mirror the packages."""
