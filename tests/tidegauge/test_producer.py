@@ -451,8 +451,8 @@ def test_an_answer_after_close_is_not_counted_again(make: Make) -> None:
         ({"max_rows": 0}, "max_rows must be 1 to 100000, got 0"),
         ({"max_rows": 100_001}, "max_rows must"),
         ({"max_rows": 500, "max_buffered_rows": 499}, "max_buffered_rows must be >= max_rows"),
-        ({"kafka_options": {"ack": 1}}, "ack"),
-        ({"kafka_options": {"bootstrap_servers": "far:9092"}}, "which is brokers here"),
+        ({"kafka_options": {"ack": 1}}, r"got \['ack'\]"),
+        ({"kafka_options": {"bootstrap_servers": "far:9092"}}, r"got \['bootstrap_servers'\]"),
     ],
 )
 def test_a_setting_out_of_range_is_refused_at_once(settings: dict[str, Any], reason: str) -> None:
