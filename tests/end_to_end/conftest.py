@@ -10,6 +10,11 @@ from tidegauge.streams.runtime.broker import any_broker
 from tidegauge.streams.runtime.topics import create_topics
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark every test of this folder, so that none is run where there is no broker."""
+    item.add_marker("end_to_end")
+
+
 @pytest.fixture(scope="session")
 def brokers() -> Iterator[str]:
     """The address of a broker: what TIDEGAUGE_BROKERS names, or one started for this session."""
