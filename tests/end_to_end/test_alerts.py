@@ -22,8 +22,6 @@ from tidegauge.streams.cli import app
 from tidegauge.streams.cli.clients import reading
 from tidegauge.streams.cli.reading import BEFORE, EARLIEST_MS, Reader
 
-pytestmark = pytest.mark.end_to_end
-
 invoke = CliRunner().invoke
 BODIES: dict[str, tuple[str, Any]] = {
     RETRAIN_TYPE: ("retraining", REQUEST),

@@ -17,7 +17,7 @@ from tidegauge.schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
 from tidegauge.streams.monitor.intake.rejections import FIRST_BYTES, rows_in
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 HEADERS: Headers = [("trace", b"7"), ("empty", None), ("trace", b"8"), ("bytes", b"\xff\x00")]
 MEGABYTES = b"x" * 3_000_000

@@ -30,8 +30,6 @@ from tidegauge.streams.runtime.broker import (
 from tidegauge.streams.runtime.errors import BrokerUnreachableError
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = pytest.mark.end_to_end
-
 ROWS = [f"row {number}".encode() for number in range(100)]
 OLD_MS = 1_356_998_400_000  # 1 January 2013: the default retention would delete it
 PARENT = """

@@ -31,8 +31,6 @@ from tidegauge.streams.cli import app
 from tidegauge.streams.runtime.broker import EmbeddedBroker
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = pytest.mark.end_to_end
-
 TIDEGAUGE = [sys.executable, "-m", "tidegauge"]
 ROWS = 1200
 NEW_YEAR_MS = 1_356_998_400_000

@@ -11,10 +11,7 @@ from tests.tidegauge.pythons import RUNNING, VERSIONS, interpreter, run
 from tidegauge.schemas.events import PredictionFrame
 from tidegauge.schemas.topics import TopicNames
 
-pytestmark = [
-    pytest.mark.end_to_end,
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork"),
-]
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 BEGINNING = """
 import os, signal, sys, threading, time, warnings

@@ -24,7 +24,7 @@ from tidegauge.schemas.retraining import RETRAIN_TYPE, RetrainingRequest
 from tidegauge.schemas.topics import PARTITIONS, TopicNames
 from tidegauge.schemas.windows import WindowReport
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 CLIENTS = ("kafka-python", "aiokafka", "confluent-kafka", "tidegauge")
 WINDOW, REFERENCE, CALM, SHIFTED = 20, 5, 40, 60

@@ -19,7 +19,7 @@ from tidegauge.streams.monitor.offline import LoggedRecord, learn_reference
 from tidegauge.streams.monitor.partition import Partition, PartitionSettings
 from tidegauge.streams.monitor.records import SOURCES
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 
 def spec(model: str, rows: int) -> MonitorSpec:

@@ -4,10 +4,6 @@ import os
 import subprocess
 import sys
 
-import pytest
-
-pytestmark = pytest.mark.end_to_end
-
 
 def test_the_demo_tells_the_drift_and_is_silent_on_shuffled_rows() -> None:
     clean = {k: v for k, v in os.environ.items() if k != "TIDEGAUGE_BROKERS"}

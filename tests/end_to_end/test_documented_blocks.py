@@ -34,8 +34,6 @@ from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.runtime.broker import embedded_broker, free_port
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = pytest.mark.end_to_end
-
 ELSEWHERE = {  # how a block begins, and why it is not run here
     "make demo\n": "the tests themselves, and the demo, which test_demo.py runs",
     ".venv/bin/python -m pytest": "the tests themselves",

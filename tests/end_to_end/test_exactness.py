@@ -43,7 +43,7 @@ from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.snapshot import RetrainingState, Snapshot
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 SEED = int(os.environ.get("TIDEGAUGE_TEST_SEED", "20261124"))
 TICKS = 420

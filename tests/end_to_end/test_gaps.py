@@ -14,7 +14,7 @@ from tests.streams.monitor.logs import NOON_MS, label
 from tidegauge.schemas.alerts import Alert
 from tidegauge.schemas.topics import TopicNames
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_records_deleted_unread_are_told_with_their_offsets_while_running_and_after_a_restart(

@@ -11,8 +11,6 @@ from tests.end_to_end.workers import group, until
 from tidegauge.schemas.topics import TopicNames
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = pytest.mark.end_to_end
-
 # As it starts it sees no other group, as where both start together.
 UNSEEN = """
 from tidegauge.streams.runtime import worker

@@ -16,7 +16,7 @@ from tidegauge.schemas.rejected import PREFIX
 from tidegauge.schemas.topics import TopicNames
 from tidegauge.streams.runtime.batches import MAX_UNPACKED
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 CRC_AT, CRC_OF = 17, 21  # bytes of a batch
 NAME, NO_TEXT = "NAME", b"\xff\xfe\xc3\x28"

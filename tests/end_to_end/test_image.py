@@ -17,8 +17,6 @@ import yaml
 from tests.end_to_end.workers import group, until
 from tests.test_docs import ROOT
 
-pytestmark = pytest.mark.end_to_end
-
 # In the folder nobody is root, and the user there is must stay: these do nothing.
 ROOTS = ("useradd", "chown")
 COMPOSE = "docker-compose.yml"

@@ -9,7 +9,7 @@ from tests.streams.monitor.logs import NOON_MS, row
 from tidegauge.schemas.topics import FOREVER_MS, TopicNames
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 PARTITIONS = 2
 STORMS = 3

@@ -15,7 +15,7 @@ from tidegauge.streams.runtime.clients import LogEnds, new_producer, new_reader
 from tidegauge.streams.runtime.outbox import Outbox
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 TIMEOUT_MS = 1_000
 AWAY_S = 5.0  # several times what a request may take

@@ -21,7 +21,7 @@ from tidegauge.streams.runtime.settings import Settings
 from tidegauge.streams.runtime.snapshots import SnapshotWriter
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.mark.parametrize("ask", [overview.overview, overview.known_models])

@@ -4,11 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from tests.end_to_end.workers import HELD, until
-
-pytestmark = pytest.mark.end_to_end
 
 # Root may write anywhere, so what looks for a place to write to is told that there is none.
 NOWHERE = """

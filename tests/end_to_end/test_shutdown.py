@@ -19,7 +19,7 @@ from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.runtime.broker import EmbeddedBroker
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 PROMISED_S = 10.0
 AT_MOST_S = 15.0  # whatever the brokers do

@@ -3,15 +3,12 @@ from pathlib import Path
 from typing import Any
 
 import confluent_kafka
-import pytest
 from typer.testing import CliRunner
 
 from tests.end_to_end.workers import Group, Sender, group
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
 from tidegauge.schemas.topics import TopicNames
 from tidegauge.streams.cli import app
-
-pytestmark = pytest.mark.end_to_end
 
 invoke = CliRunner().invoke
 SPEC = MonitorSpec(model="fraud", windows=WindowSpec(rows=100), reference=ReferenceSpec(windows=40))

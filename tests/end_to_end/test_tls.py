@@ -10,8 +10,6 @@ from tidegauge.streams.runtime import broker as module
 from tidegauge.streams.runtime.broker import EmbeddedBroker, find_java
 from tidegauge.streams.runtime.unreachable import speaks_tls
 
-pytestmark = pytest.mark.end_to_end
-
 PASSWORD = "changeit"
 
 

@@ -8,8 +8,6 @@ from tidegauge.schemas.topics import DAY_MS, TopicNames, configuration
 from tidegauge.streams.runtime.errors import ConfigurationError
 from tidegauge.streams.runtime.topics import create_topics
 
-pytestmark = pytest.mark.end_to_end
-
 
 def make(brokers: str, topics: dict[str, dict[str, Any]]) -> None:
     """Make topics as somebody else would have."""

@@ -13,7 +13,7 @@ from tidegauge.schemas.monitors import MonitorSpec, WindowSpec
 from tidegauge.schemas.topics import TopicNames
 from tidegauge.schemas.windows import WindowReport
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.timeout(600)
 
 STALLED_AFTER_S = 12  # two ticks of the watchdog
 
