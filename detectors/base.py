@@ -4,7 +4,7 @@ import operator
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +13,7 @@ from tidegauge.detectors import snapshots
 from tidegauge.detectors.snapshots import Numbers
 
 Parameter = float | int | str
+Input = Literal["figures", "numbers", "errors"]
 
 
 def require(holds: bool, rule: str, got: object) -> None:
@@ -35,7 +36,11 @@ class Bank(ABC):
     """One detector over many series, which share its parameters but nothing else.
 
     A detector is one file with the layout of its state, its kernel and a subclass of this that
-    names the detector, counts the fields of its state and calls the kernel. New is all zeros.
+    names the detector, says what it takes, counts the fields of its state and calls the kernel.
+    New is all zeros.
+
+    What it ``takes`` is some of ``figures`` (one a window, less the reference's mean, in units of
+    its spread), ``numbers`` (raw values, in whatever unit) and ``errors`` (0 right, 1 wrong).
 
     Parameters
     ----------
@@ -48,6 +53,7 @@ class Bank(ABC):
     """
 
     name: ClassVar[str]
+    takes: ClassVar[frozenset[Input]]
     layout: ClassVar[int]  # one more whenever the meaning of the snapshot's bytes changes
 
     def __init__(self, width: int, fields: int, parameters: Mapping[str, Parameter]) -> None:
@@ -58,6 +64,14 @@ class Bank(ABC):
     @abstractmethod
     def _fold(self, block: NDArray[np.float64], alarms: NDArray[np.bool_]) -> None:
         """Call the kernel."""
+
+    @property
+    @abstractmethod
+    def since_rows(self) -> NDArray[np.float64]:
+        """Values since the estimated change behind the latest alarm, shape (width,).
+
+        At least 1 at an alarm, 0 before the first. Missing values are not counted.
+        """
 
     def update(self, block: ArrayLike) -> NDArray[np.bool_]:
         """Take a block of rows, shape (rows, width), NaN where a value is missing.

@@ -8,7 +8,7 @@ from numba import float64, int64
 from numpy.typing import NDArray
 
 from tidegauge.detectors._jit import ALARMS, BLOCK, STATE, kernel, part
-from tidegauge.detectors.base import Bank, Parameter, require, whole
+from tidegauge.detectors.base import Bank, Input, Parameter, require, whole
 from tidegauge.detectors.snapshots import Numbers, packed
 
 # Rows of the state: these scalars, then the bucket rows. Bucket row r holds at most max_buckets
@@ -211,6 +211,7 @@ class ADWIN(Bank):
     """
 
     name: ClassVar[str] = "adwin"
+    takes: ClassVar[frozenset[Input]] = frozenset({"figures", "numbers", "errors"})
     layout: ClassVar[int] = 1
     bucket_rows: ClassVar[int] = 32  # buckets of up to 2**31 values
 
@@ -269,13 +270,13 @@ class ADWIN(Bank):
 
     @property
     def since_rows(self) -> NDArray[np.float64]:
-        """Values since the change behind the latest alarm, shape (width,); NaN without alarm.
+        """Values since the change behind the latest alarm, shape (width,); 0 before any.
 
         The change is put where that alarm cut the window: what it left, and all since. Missing
         values are not counted.
         """
         after = np.where(self._field(ALARMED) > 0, 0.0, self._field(TICK))
-        return np.where(self._field(DETECTIONS) > 0, self._field(KEPT) + after, np.nan)
+        return np.where(self._field(DETECTIONS) > 0, self._field(KEPT) + after, 0.0)
 
     def _fold(self, block: NDArray[np.float64], alarms: NDArray[np.bool_]) -> None:
         fold(self._state, block, alarms, *self._arguments)

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.detectors._jit import ALARMS, BLOCK, STATE, TABLE, VECTOR, kernel
-from tidegauge.detectors.base import Bank, require, whole
+from tidegauge.detectors.base import Bank, Input, require, whole
 from tidegauge.detectors.statistics.dependence import Dependence
 
 # Rows of the state: values since the start, log E and the estimated change at the latest of them,
@@ -116,8 +116,9 @@ class MixtureEDetector(Bank):
     ([5, 6], [3])
     """
 
-    name = "mixture_e_detector"
-    layout = 1
+    name: ClassVar[str] = "mixture"
+    takes: ClassVar[frozenset[Input]] = frozenset({"figures"})
+    layout: ClassVar[int] = 1
 
     def __init__(
         self,
@@ -160,6 +161,19 @@ class MixtureEDetector(Bank):
         """Values since the likeliest change (m*), shape (width,); 0 before any value."""
         change: NDArray[np.int64] = self._state[CHANGE].astype(np.int64)
         return change
+
+    @property
+    def since_rows(self) -> NDArray[np.float64]:
+        """Values since the likeliest change, shape (width,); 0 where there is no alarm now.
+
+        E is looked at afresh with every value, and so is the change.
+        """
+        return np.where(self.log_e > self._threshold, self._state[CHANGE], 0.0)
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot of a detector that was built in the same way."""
+        # Version 0.1.0 wrote another name.
+        super().restore(snapshot.replace(b'"mixture_e_detector"', b'"mixture"', 1))
 
     def _fold(self, block: NDArray[np.float64], alarms: NDArray[np.bool_]) -> None:
         fold(self._state, block, alarms, self._terms, self._threshold)

@@ -7,7 +7,7 @@ from numba import float64
 from numpy.typing import NDArray
 
 from tidegauge.detectors._jit import ALARMS, BLOCK, STATE, kernel
-from tidegauge.detectors.base import Bank, Parameter, require, whole
+from tidegauge.detectors.base import Bank, Input, Parameter, require, whole
 
 # Rows of the state. UP and DOWN are the two cusums, LOWEST and HIGHEST their extrema, the *_AT
 # the counts at which these were reached; KEPT is how far back the latest alarm put its change.
@@ -108,6 +108,7 @@ class PageHinkley(Bank):
     """
 
     name: ClassVar[str] = "page_hinkley"
+    takes: ClassVar[frozenset[Input]] = frozenset({"figures", "numbers", "errors"})
     layout: ClassVar[int] = 1
 
     def __init__(
@@ -163,13 +164,13 @@ class PageHinkley(Bank):
 
     @property
     def since_rows(self) -> NDArray[np.float64]:
-        """Values since the change behind the latest alarm, shape (width,); NaN without alarm.
+        """Values since the change behind the latest alarm, shape (width,); 0 before any.
 
         The change is put where the cumulative sum that raised the alarm had its extremum, the
         classic estimate. Missing values are not counted.
         """
         after = np.where(self._field(ALARMED) > 0, 0.0, self._field(COUNT))
-        return np.where(self._field(DETECTIONS) > 0, self._field(KEPT) + after, np.nan)
+        return np.where(self._field(DETECTIONS) > 0, self._field(KEPT) + after, 0.0)
 
     def _fold(self, block: NDArray[np.float64], alarms: NDArray[np.bool_]) -> None:
         fold(self._state, block, alarms, *self._arguments)

@@ -1,11 +1,14 @@
-"""What every registered bank of detectors must keep; a new one needs a line in LIVELY."""
+"""What every bank of detectors must keep; a new one needs a line in LIVELY."""
 
+import importlib
 import importlib.util
 import json
 import math
 import os
+import pkgutil
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,23 +17,32 @@ from hypothesis import strategies as st
 from numba.core.registry import CPUDispatcher
 from numpy.typing import NDArray
 
-from tidegauge.detectors.base import Bank
+from tidegauge.detectors import drift
+from tidegauge.detectors.base import Bank, Input
+from tidegauge.detectors.drift.mixture import MixtureEDetector
 from tidegauge.detectors.registry import DETECTORS
+from tidegauge.detectors.statistics.dependence import Dependence
+from tidegauge.schemas.monitors import DetectorSpec
 
 WIDTH = 4
 ROWS = 300
-# Parameters with which the stream below raises alarms, so that a restart is inside every test.
-LIVELY: dict[str, dict[str, Any]] = {
-    "adwin": {"delta": 0.2, "clock": 3},
-    "page_hinkley": {"min_instances": 5, "threshold": 4.0},
+REFERENCE = Dependence(90, 0.0, 1.0, 0.0, 0.01, 0.0, 0.3, 0.0, 1.0, 2.5)
+# Built so that the stream below raises alarms, and a restart is inside every test.
+LIVELY: dict[str, Callable[[int], Bank]] = {
+    "adwin": lambda width: DETECTORS["adwin"](width, delta=0.2, clock=3),
+    "mixture": lambda width: MixtureEDetector([REFERENCE] * width, [1.0] * width, 90.0, window=5),
+    "page_hinkley": lambda width: DETECTORS["page_hinkley"](width, min_instances=5, threshold=4.0),
 }
-names = pytest.mark.parametrize("name", sorted(DETECTORS))
+for found in pkgutil.iter_modules(drift.__path__, f"{drift.__name__}."):
+    importlib.import_module(found.name)
+BANKS = {bank.name: bank for bank in Bank.__subclasses__()}
+names = pytest.mark.parametrize("name", sorted(BANKS))
 few = settings(derandomize=True, deadline=None, max_examples=15)
 
 
 def lively(name: str, width: int = WIDTH) -> Bank:
     """Return a new detector of that name."""
-    return DETECTORS[name](width, **LIVELY[name])
+    return LIVELY[name](width)
 
 
 def stream(rows: int = ROWS, width: int = WIDTH) -> NDArray[np.float64]:
@@ -45,9 +57,53 @@ def stream(rows: int = ROWS, width: int = WIDTH) -> NDArray[np.float64]:
 @names
 def test_every_detector_has_an_oracle_and_parameters_for_these_tests(name: str) -> None:
     assert importlib.util.find_spec(f"tests.oracles.{name}"), f"write tests/oracles/{name}.py"
-    assert name in LIVELY, "add the parameters with which it alarms on stream()"
+    assert name in LIVELY, "add how to build it so that it alarms on stream()"
     assert lively(name).name == name
     assert lively(name).update(stream()).any(axis=0).all()
+
+
+def test_a_spec_may_name_every_registered_detector_and_no_other() -> None:
+    kinds = DetectorSpec.__annotations__["kind"]
+    assert sorted(get_args(kinds)) == sorted(DETECTORS)
+    assert all(BANKS[name].name == name for name in DETECTORS)
+
+
+@names
+def test_every_detector_says_what_it_takes(name: str) -> None:
+    assert BANKS[name].takes, "say which of figures, numbers and errors it takes"
+    assert BANKS[name].takes <= set(get_args(Input))
+
+
+@pytest.mark.parametrize("name", sorted(n for n in DETECTORS if "errors" in BANKS[n].takes))
+def test_what_takes_errors_tells_with_its_defaults_when_there_are_more(name: str) -> None:
+    chance = np.repeat([0.1, 0.5], [3000, 400])[:, np.newaxis]
+    errors = (np.random.default_rng(17).random((3400, 20)) < chance).astype(float)
+    alarms = DETECTORS[name](20).update(errors)
+    assert not alarms[:3000].any()
+    assert alarms[3000:].any(axis=0).all()
+
+
+@names
+def test_since_rows_are_values_that_were_seen_and_none_before_an_alarm(name: str) -> None:
+    bank, series = lively(name), stream()
+    seen, alarmed = np.zeros(WIDTH), np.zeros(WIDTH, bool)
+    for row in range(ROWS):
+        before = bank.since_rows
+        alarms = bank.update(series[row : row + 1])[0]
+        known = ~np.isnan(series[row])
+        seen += known
+        alarmed |= alarms
+        since = bank.since_rows
+        assert since.shape == (WIDTH,)
+        assert (since[~alarmed] == 0).all() and (since[alarms] >= 1).all()
+        assert (since <= seen).all() and (since == since.round()).all()
+        assert (since[~known] == before[~known]).all()
+    since[:] = -1.0
+    assert (bank.since_rows >= 0).all(), "give a copy"
+    bank.reset_series(0)
+    assert bank.since_rows[0] == 0 and (bank.since_rows[1:] > 0).any()
+    bank.reset()
+    assert (bank.since_rows == 0).all()
 
 
 @names

@@ -73,6 +73,8 @@ def test_evidence_change_and_alarms_equal_the_formula_after_every_row(
             level = oracle.threshold(BUDGETS[series], HORIZON, REFERENCES[series].windows)
             assert math.isclose(detector.threshold[series], level)
             assert alarms[series] == (detector.log_e[series] > detector.threshold[series])
+            since = detector.change[series] if alarms[series] else 0
+            assert detector.since_rows[series] == since
 
 
 @settings(max_examples=10, deadline=None)  # interpreted, an example takes a while
@@ -260,7 +262,7 @@ def test_a_snapshot_built_otherwise_is_refused_and_the_state_kept() -> None:
     }
     wrong = {key: other.snapshot() for key, other in others.items()}
     wrong["layout"] = before.replace(b'"layout": 1', b'"layout": 0')
-    wrong["detector"] = before.replace(b"mixture_e_detector", b"page_hinkley")
+    wrong["detector"] = before.replace(b"mixture", b"page_hinkley")
     for key, snapshot in wrong.items():
         with pytest.raises(ValueError, match=f"expected a snapshot with {key} .*, got "):
             detector.restore(snapshot)
