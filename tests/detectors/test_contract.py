@@ -6,7 +6,6 @@ import json
 import math
 import os
 import pkgutil
-import sys
 from collections.abc import Callable
 from typing import get_args
 
@@ -14,7 +13,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numba.core.registry import CPUDispatcher
 from numpy.typing import NDArray
 
 from tidegauge.detectors import drift
@@ -269,11 +267,3 @@ def test_a_damaged_snapshot_is_refused_and_changes_nothing(name: str) -> None:
         with pytest.raises(ValueError, match=f"expected a snapshot of {name}, got"):
             bank.restore(damaged)
     assert bank.snapshot() == before
-
-
-@names
-@pytest.mark.skipif(os.environ.get("REQUIRE_JIT") != "1", reason="REQUIRE_JIT=1 asks for it")
-def test_the_kernel_is_compiled_before_its_first_call(name: str) -> None:
-    kernel = vars(sys.modules[type(lively(name)).__module__])["fold"]
-    assert isinstance(kernel, CPUDispatcher), "numba is switched off: NUMBA_DISABLE_JIT"
-    assert len(kernel.nopython_signatures) == 1
