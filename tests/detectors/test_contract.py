@@ -227,8 +227,9 @@ def test_memory_does_not_grow_with_the_stream(name: str) -> None:
     bank = lively(name)
     noise = np.random.default_rng(11).normal(scale=1e-3, size=(20 * size, WIDTH))
     bank.update(noise[:size])
-    early = len(bank.snapshot())
+    early, taken = len(bank.snapshot()), bank.nbytes
     bank.update(noise[size:])
+    assert bank.nbytes == taken > 0
     assert len(bank.snapshot()) - early <= 600 * WIDTH  # at most a logarithm of it
 
 
