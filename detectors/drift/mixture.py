@@ -106,7 +106,7 @@ class MixtureEDetector(Bank):
 
     Examples
     --------
-    >>> reference = Dependence(90, 0.5, 0.1, 0.0, 0.01, 0.0, 0.3, 0.0, 1.0, 2.5)
+    >>> reference = Dependence(90, 0.5, 0.1, 0.0, 0.01, 0.1, 0.0, 0.3, 0.0, 1.0, 2.5)
     >>> detector = MixtureEDetector([reference], false_alarms=[1.0], horizon=90)
     >>> detector.threshold
     array([5.5])

@@ -37,6 +37,9 @@ class Dependence:
         Variance of the quantity over rows (s squared); >= 0.
     floor
         Least standard deviation of a window's value; > 0.
+    typical
+        Standard deviation of a window of typical rows: with it all N together would know the mean
+        as well as they do; > 0.
     weight
         Share of the variance that is remembered (w); 0 to 1, 0 for independent windows.
     rho
@@ -50,10 +53,10 @@ class Dependence:
 
     Examples
     --------
-    >>> independent = Dependence(90, 0.5, 0.1, 0.0, 0.01, 0.0, 0.3, 0.0, 1.0, 2.5)
+    >>> independent = Dependence(90, 0.5, 0.1, 0.0, 0.01, 0.1, 0.0, 0.3, 0.0, 1.0, 2.5)
     >>> independent.effective_windows
     90.0
-    >>> remembering = Dependence(90, 0.5, 0.06, 0.64, 0.01, 1.0, 0.5, 0.0, 1.0, 2.5)
+    >>> remembering = Dependence(90, 0.5, 0.06, 0.64, 0.01, 0.1, 1.0, 0.5, 0.0, 1.0, 2.5)
     >>> remembering.effective_windows
     30.4
     >>> rows = np.array([1.0, 100.0, 10_000.0, 0.0])
@@ -68,6 +71,7 @@ class Dependence:
     between: float
     row_variance: float
     floor: float
+    typical: float
     weight: float
     rho: float
     centre: float
@@ -100,8 +104,12 @@ class Dependence:
     def standardise(
         self, values: NDArray[np.float64], rows: NDArray[np.float64] | float
     ) -> NDArray[np.float64]:
-        """Return window values over so many rows as z within -3 to 3; without a row NaN."""
-        sd = self.sd(rows)
+        """Return window values over so many rows as z within -3 to 3; without a row NaN.
+
+        More rows than in the reference do not make the reference's own mean better known: where a
+        window varies less than a typical one, half of its variance counts as a typical one's.
+        """
+        sd = np.maximum(self.sd(rows), np.hypot(self.sd(rows), self.typical) / np.sqrt(2.0))
         z = _clipped((values - self.mean) / sd) - self.centre
         return _clipped(z / np.maximum(self.scale, self.floor / sd))
 
@@ -189,6 +197,7 @@ def fit(
         between=float(np.sqrt(between)),
         row_variance=float(row_variance),
         floor=float(floor),
+        typical=float(np.mean(1.0 / variances) ** -0.5),
         weight=weight,
         rho=rho,
         centre=float(clipped.mean()),

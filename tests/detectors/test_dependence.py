@@ -12,7 +12,7 @@ from tests.oracles import dependence as oracle
 from tidegauge.detectors.statistics.dependence import DECAYS, Dependence, fit
 
 FLOOR = 0.02
-WHITE = Dependence(90, 5.0, 2.0, 0.0, 0.02, 0.0, 0.3, 0.0, 1.0, 2.5)
+WHITE = Dependence(90, 5.0, 2.0, 0.0, 0.02, 2.0, 0.0, 0.3, 0.0, 1.0, 2.5)
 
 
 @st.composite
@@ -127,7 +127,7 @@ def test_windows_without_a_value_or_a_row_are_skipped(
 @pytest.mark.parametrize("value", [0.0, 0.1, -1e9])
 def test_a_constant_reference_gives_the_floor_as_its_unit(windows: int, value: float) -> None:
     found = fit(np.full(windows, value), np.full(windows, 9.0), 0.0, floor=0.5)
-    assert found == Dependence(windows, value, 0.0, 0.0, 0.5, 0.0, 0.3, 0.0, 1.0, 0.0)
+    assert found == Dependence(windows, value, 0.0, 0.0, 0.5, 0.5, 0.0, 0.3, 0.0, 1.0, 0.0)
     z = found.standardise(np.array([value, value + 0.5, value + 99.0]), 9.0)
     assert z.tolist() == [0.0, 1.0, 3.0]
 
@@ -156,9 +156,15 @@ def test_standardised_values_are_clipped_centred_scaled_and_clipped_again() -> N
 
 
 def test_few_rows_are_few_and_no_row_is_nothing() -> None:
-    reference = replace(WHITE, between=0.1, row_variance=4.0)
+    reference = replace(WHITE, between=0.1, row_variance=4.0, typical=0.1)
     z = reference.standardise(np.full(4, 7.0), np.array([0.0, 1.0, 4.0, 10_000.0]))
     np.testing.assert_allclose(z, [np.nan, 2 / math.sqrt(4.01), 2 / math.sqrt(1.01), 3.0])
+
+
+def test_many_rows_do_not_make_the_mean_of_the_reference_better_known() -> None:
+    reference = replace(WHITE, between=0.0, row_variance=4.0, typical=1.0)
+    z = reference.standardise(np.full(3, 5.5), np.array([1.0, 4.0, 10_000.0]))
+    np.testing.assert_allclose(z, [0.25, 0.5, 0.5 * math.sqrt(2)], rtol=1e-3)
 
 
 def test_fields_may_be_arrays_a_series_each() -> None:
@@ -182,6 +188,7 @@ def test_a_fit_is_the_same_for_every_unit_of_the_values(
             other,
             mean=other.mean / 1024.0,
             between=other.between / 1024.0,
+            typical=other.typical / 1024.0,
             row_variance=row_variance,
             floor=0.5,
         )

@@ -15,7 +15,7 @@ from tidegauge.detectors.drift.mixture import MixtureEDetector
 from tidegauge.detectors.statistics.dependence import Dependence, fit
 
 WINDOW = 7  # short, so that the oracle sees the ring go round
-WHITE = Dependence(90, 0.0, 1.0, 0.0, 0.01, 0.0, 0.3, 0.0, 1.0, 2.5)
+WHITE = Dependence(90, 0.0, 1.0, 0.0, 0.01, 1.0, 0.0, 0.3, 0.0, 1.0, 2.5)
 REFERENCES = [
     WHITE,
     replace(WHITE, windows=20, weight=0.6, rho=0.88),

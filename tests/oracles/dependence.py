@@ -108,6 +108,7 @@ def fit(
         "between": math.sqrt(between),
         "row_variance": row_variance,
         "floor": floor,
+        "typical": math.sqrt(n / math.fsum(1 / one for one in variances(between, noise, floor))),
         "weight": weight,
         "rho": rho,
         "centre": math.fsum(clipped) / n,
