@@ -33,8 +33,9 @@ from tidegauge.streams.cli import app
 from tidegauge.streams.cli.events import Event
 from tidegauge.streams.cli.monitors_file import read_monitors
 from tidegauge.streams.monitor.offline import OfflineLog
-from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES
+from tidegauge.streams.monitor.state import PartitionSettings
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

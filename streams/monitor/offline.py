@@ -8,8 +8,9 @@ import msgspec
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.lookup import Lookup
-from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
+from tidegauge.streams.monitor.state import PartitionSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ def learn_reference(
     if not found:
         raise ValueError(f"expected rows of model {spec.model!r} version {version!r}, found none")
     reference = found[0].learn()
-    performance = log.partition.performance.get(key)
+    performance = log.partition.outcomes.monitors.get(key)
     if performance is None or not performance.outcomes.windows:
         return reference
     return msgspec.structs.replace(

@@ -1,101 +1,60 @@
-"""All the state of one partition number, over all source topics: a pure function of their logs."""
+"""One partition number, over all source topics: a pure function of their logs."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from operator import attrgetter, itemgetter
-from typing import Literal
-
-import msgspec
+from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Literal, Self
 
 from tidegauge.schemas.alerts import Alert
-from tidegauge.schemas.monitors import MonitorSpec, milliseconds
-from tidegauge.schemas.outcomes import (
-    ControlChange,
-    Fence,
-    Gap,
-    JournalEntry,
-    LabelReport,
-    Outcomes,
-    Poison,
-)
+from tidegauge.schemas.outcomes import ControlChange, Fence, Gap, JournalEntry, LabelReport, Poison
+from tidegauge.streams.monitor import snapshot as snapshots
 from tidegauge.streams.monitor.bounds import bounded
-from tidegauge.streams.monitor.control.control import Choice, Control, control
+from tidegauge.streams.monitor.control.control import Choice, control
 from tidegauge.streams.monitor.intake.columns import RowSource
-from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
+from tidegauge.streams.monitor.intake.decoding import Key
 from tidegauge.streams.monitor.intake.labels import read_labels
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
-from tidegauge.streams.monitor.join.arrivals import Arrivals, arrivals_by_model
-from tidegauge.streams.monitor.join.join import MAX_STORES, Join, Mark, Pair
-from tidegauge.streams.monitor.join.label_tally import LabelRecord
+from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
+from tidegauge.streams.monitor.join.label_tally import LabelRecord, labels_by_model
+from tidegauge.streams.monitor.join.released import join_predictions
 from tidegauge.streams.monitor.journal.gaps import gap_alerts
-from tidegauge.streams.monitor.journal.journal import JournalWriter, Position, read_entry
-from tidegauge.streams.monitor.journal.poison import FoldError, Poisons, poison_alert, refused
+from tidegauge.streams.monitor.journal.journal import read_entry
+from tidegauge.streams.monitor.journal.poison import FoldError, poison_alert, refused
 from tidegauge.streams.monitor.layouts import read_snapshot
-from tidegauge.streams.monitor.records import SOURCES, Folded, Output, Record, Source
-from tidegauge.streams.monitor.rows import RowMonitors, RowsFolded
-from tidegauge.streams.monitor.snapshot import (
-    LAYOUT,
-    RETRAINING,
-    Part,
-    RetrainingState,
-    RootState,
-    Snapshot,
-    Tally,
-    VersionState,
-)
-from tidegauge.streams.monitor.verdict.incidents import Origin
-from tidegauge.streams.monitor.verdict.label_watch import LabelWatch
-from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
-from tidegauge.streams.monitor.verdict.readability import Listed, Readability, Rows
-from tidegauge.streams.monitor.verdict.retraining import Retraining, read_alert
+from tidegauge.streams.monitor.records import Folded, Output, Record, Source
+from tidegauge.streams.monitor.restore import Restore
+from tidegauge.streams.monitor.snapshot import RETRAINING, Snapshot
+from tidegauge.streams.monitor.state import PartitionSettings, PartitionState
+from tidegauge.streams.monitor.verdict.readability import Listed, Rows
+from tidegauge.streams.monitor.verdict.retraining import read_alert
 
-Input = Literal["predictions", "features", "labels"]
-ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
-INPUTS: tuple[Input, ...] = ("predictions", "features", "labels")
+Labels = tuple[list[LabelRecord], list[Rejection]]
 
 
-@dataclass(frozen=True, slots=True)
-class PartitionSettings:
-    """What the core must know of the deployment."""
+@dataclass(slots=True)
+class _Batch:
+    """What records of one source held, and what they gave rise to."""
 
-    topics: Mapping[Source, str]  # names, for evidence and dead letters
-    partitions: int  # of each source topic
+    read: int  # records
+    outputs: list[Output] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)
+    rows: dict[Key, list[Rows]] = field(default_factory=dict)
+    released: Mapping[Key, int] = field(default_factory=dict)
+    unknown: Key | None = None
 
 
-class Partition:
+class Partition(PartitionState):
     """Folds the records of one partition, source by source; gives outputs and snapshots.
 
     The same records give the same outputs and the same bytes, wherever the batches are cut.
     """
 
     def __init__(self, number: int, settings: PartitionSettings) -> None:
-        self.number, self.settings = number, settings
-        self.next_offset: dict[Source, int] = dict.fromkeys(SOURCES, 0)
-        self.tallies: dict[Source, Tally] = {source: Tally() for source in SOURCES}
-        self.rows: dict[RowSource, RowMonitors] = {
-            source: RowMonitors(source, settings.topics[source], number, settings.partitions)
-            for source in ROW_SOURCES
-        }
-        self.join = Join()
-        self.writer = JournalWriter()
-        self.outcome_controls: dict[Key, Control] = {}
-        self.performance: dict[Key, OutcomeMonitor] = {}
-        self.label_watches: dict[str, LabelWatch] = {}
-        self.readability: dict[Source, Readability] = {
-            source: Readability(source, settings.topics[source], number) for source in INPUTS
-        }
-        self.retraining = Retraining()
-        self._position = Position()  # of the performance monitors in the journal
-        self._reading: Position | None = None  # of a restore in the journal
-        self.poisons = Poisons()
-        self._moved: set[Key] = set()  # see ``moved``
-        self._told: Mapping[RowSource, int] = {}  # see ``changes_from``
-        self._digests: dict[Key, str] = {}
-        self._spread: dict[Key, bool] = {}  # whether a version's first record had another key
-        self._ahead_of: Sequence[Record] = ()  # a batch of labels, read but not folded
-        self._ahead: tuple[list[LabelRecord], list[Rejection]] = ([], [])
-        self._owed: list[tuple[str, list[Pair]]] = []  # found by a restore, not in the journal
+        super().__init__(number, settings)
+        self._restore = Restore(self)
+        # Labels that were read and not yet folded, with the offsets of the first and last record.
+        self._ahead: tuple[tuple[int, int], Labels] | None = None
 
     # --- folding -------------------------------------------------------------------------------
 
@@ -113,13 +72,13 @@ class Partition:
             if source in ("predictions", "features"):
                 piece = self.rows[source].before_change(piece)
             try:
-                folded = self._fold(source, piece, poison)
+                batch = self._fold(source, piece, poison)
+                outputs += self._count(source, piece, batch)
             except Exception as fault:  # whatever it is, the next owner must not meet it again
                 raise FoldError(source, piece[0].offset, piece[-1].offset, fault) from fault
-            outputs += folded.outputs
-            fresh = [*folded.rest, *fresh[len(piece) :]]
-            if folded.unknown is not None:
-                return Folded(outputs, fresh, folded.unknown)
+            fresh = [*piece[batch.read :], *fresh[len(piece) :]]
+            if batch.unknown is not None:
+                return Folded(outputs, fresh, batch.unknown)
         return Folded(outputs)
 
     def poison(self, fault: FoldError) -> Output:
@@ -127,122 +86,118 @@ class Partition:
         last, alone = self.poisons.extent(fault)
         return self.writer.poison(fault.source, fault.first, last, alone, fault.told)
 
-    def _fold(self, source: Source, fresh: Sequence[Record], poison: Poison | None) -> Folded:
-        owed, self._owed = self._owed, []
-        self.join.settled.clear()
-        outputs = [entry for model, pairs in owed for entry in self.writer.pairs(model, pairs)]
-        rejections: list[Rejection] = []
-        rows: dict[Key, list[Rows]] = {}
-        released: Mapping[Key, int] = {}
-        unknown: Key | None = None
-        read = len(fresh)
-        if poison is not None:
-            rejections = refused(fresh, poison)
-            if source == "outcomes":
-                self._step_over(fresh)
-        elif source in ("predictions", "features"):
-            folded = self._fold_rows(source, fresh)
-            rejections, read, unknown = folded.rejections, folded.read, folded.unknown
-            outputs += folded.outputs
-            released = folded.released
-            for key, block in folded.blocks:
-                rows.setdefault(key, []).append(block)
-        elif source == "labels":
-            labels, rejections = self._read_labels(fresh)
-            self.tallies[source].observed += sum(len(record.labels) for record in labels)
-            outputs += self._fold_labels(labels)
-            for model, own in _by_model(labels).items():
-                found = [label for record in own for label in record.labels]
-                rows[model, ""] = [Listed(found, attrgetter("ts_ms"), attrgetter("offset"))]
-        else:
-            outputs += self._fold_each(source, fresh, rejections)
-        if unknown is not None:
-            self._moved.add(unknown)
-            self._spread.setdefault(unknown, fresh[read].key != unknown[0].encode())
-        done = fresh[:read]
-        tally = self.tallies[source]
-        tally.records += len(done)
-        tally.rejected += sum(rejected.rows for rejected in rejections)
-        topic = self.settings.topics[source]
-        outputs += [letter(rejected, topic, self.number) for rejected in rejections]
-        if source in self.readability:
-            outputs += self.readability[source].fold(rows, rejections, done, released)
-        if done:
-            self.next_offset[source] = done[-1].offset + 1
-        return Folded(list(bounded(outputs)), fresh[read:], unknown)
-
     def _fresh(self, source: Source, records: Sequence[Record]) -> Sequence[Record]:
         start = self.next_offset[source]
         if records and records[0].offset >= start:
             return records
         return [record for record in records if record.offset >= start]
 
-    def _fold_rows(self, source: RowSource, records: Sequence[Record]) -> RowsFolded:
+    def _fold(self, source: Source, records: Sequence[Record], poison: Poison | None) -> _Batch:
+        owed, self.owed = self.owed, []
+        self.join.settled.clear()
+        if poison is not None:
+            batch = self._refuse(source, records, poison)
+        elif source in ("predictions", "features"):
+            batch = self._fold_rows(source, records)
+        elif source == "labels":
+            batch = self._fold_labels(records)
+        else:
+            batch = self._fold_each(source, records)
+        first = [entry for model, pairs in owed for entry in self.writer.pairs(model, pairs)]
+        batch.outputs = first + batch.outputs
+        return batch
+
+    def _count(self, source: Source, records: Sequence[Record], batch: _Batch) -> list[Output]:
+        """Count what became of records; return all that a batch is to publish."""
+        done, topic = records[: batch.read], self.settings.topics[source]
+        tally = self.tallies[source]
+        tally.records += len(done)
+        tally.rejected += sum(rejected.rows for rejected in batch.rejections)
+        outputs = batch.outputs + [letter(own, topic, self.number) for own in batch.rejections]
+        if source in self.readability:
+            read = self.readability[source]
+            outputs += read.fold(batch.rows, batch.rejections, done, batch.released)
+        if done:
+            self.next_offset[source] = done[-1].offset + 1
+        return list(bounded(outputs))
+
+    def _refuse(self, source: Source, records: Sequence[Record], poison: Poison) -> _Batch:
+        """Leave poisonous records out; of owners in them take note, or what follows were void."""
+        for record in records if source == "outcomes" else ():
+            with suppress(*FAULTS):  # what cannot be read is no entry
+                self.position.accepts(read_entry(record.value))
+        return _Batch(len(records), rejections=refused(records, poison))
+
+    def _fold_rows(self, source: RowSource, records: Sequence[Record]) -> _Batch:
         folded = self.rows[source].fold(records)
-        self.tallies[source].observed += sum(len(block) for _, block in folded.blocks)
+        batch = _Batch(folded.read, folded.outputs, folded.rejections)
+        batch.released, batch.unknown = folded.released, folded.unknown
+        for key, block in folded.blocks:
+            batch.rows.setdefault(key, []).append(block)
+            self.tallies[source].observed += len(block)
         if source == "predictions":
             for model, arrived in arrivals_by_model(folded.blocks).items():
-                folded.outputs += self._join_predictions(model, arrived, folded.released)
-        return folded
+                self.changed.add((model, ""))
+                released, horizon_ms = folded.released, self.horizon_ms(model)
+                found = join_predictions(self.join, model, arrived, released, horizon_ms)
+                batch.outputs += self.writer.pairs(model, found)
+        if (unknown := folded.unknown) is not None:
+            self.changed.add(unknown)
+            is_spread = records[folded.read].key != unknown[0].encode()
+            self.versions.spread.setdefault(unknown, is_spread)
+        return batch
 
-    def _join_predictions(
-        self, model: str, arrived: Arrivals, released: Mapping[Key, int]
-    ) -> list[Output]:
-        """Join predictions; those held until their types were known as if they had not been.
+    def _fold_labels(self, records: Sequence[Record]) -> _Batch:
+        labels, rejections = self._read_labels(records)
+        batch = _Batch(len(records), rejections=rejections)
+        for model, own in labels_by_model(labels).items():
+            self.changed.add((model, ""))
+            pairs = self.join.add_labels(model, own, self.horizon_ms(model))
+            batch.outputs += self.writer.pairs(model, pairs)
+            found = [label for record in own for label in record.labels]
+            self.tallies["labels"].observed += len(found)
+            batch.rows[model, ""] = [Listed(found, attrgetter("ts_ms"), attrgetter("offset"))]
+        return batch
 
-        Their labels may have come meanwhile; they pair in their own order, as they would have.
-        """
-        self._moved.add((model, ""))
-        horizon_ms, found = self._horizon(model), list[Pair]()
-        ends = {version: end for (name, version), end in released.items() if name == model}
-        rest, held = arrived, dict[str, Arrivals]()
-        if ends:
-            was_held = [p.offset <= ends.get(p.version, -1) for p in arrived.predictions]
-            rest = arrived.where([not was for was in was_held])
-            held = dict(arrived.where(was_held).by_version())
-        for version, end in sorted(ends.items(), key=itemgetter(1)):
-            before = sum(p.offset < end for p in rest.predictions)
-            found += self.join.add_predictions(model, rest.cut(0, before), horizon_ms)
-            if version in held:
-                found += self.join.add_released(model, version, held[version], horizon_ms)
-            rest = rest.cut(before, len(rest))
-        found += self.join.add_predictions(model, rest, horizon_ms)
-        return self.writer.pairs(model, found)
-
-    def _fold_labels(self, labels: list[LabelRecord]) -> list[Output]:
-        outputs: list[Output] = []
-        for model, own in _by_model(labels).items():
-            self._moved.add((model, ""))
-            found = self.join.add_labels(model, own, self._horizon(model))
-            outputs += self.writer.pairs(model, found)
-        return outputs
-
-    def _horizon(self, model: str) -> int:
-        held = self.rows["predictions"].controls
-        specs = [c.spec for (name, _), c in held.items() if name == model]
-        return max(
-            milliseconds(spec.labels.horizon) for spec in specs or [MonitorSpec(model=model)]
+    def awaits_predictions(self, records: Sequence[Record]) -> bool:
+        """Return whether a label names a prediction that has not been folded yet."""
+        fresh = self._fresh("labels", records)
+        if not fresh:
+            return False
+        try:
+            labels, _ = read = self._read_labels(fresh)
+        except Exception:  # the fold meets it again, and finds out which record it is
+            return False
+        self._ahead = (fresh[0].offset, fresh[-1].offset), read
+        return any(
+            self.join.unknown(record.model, (label.id for label in record.labels))
+            for record in labels
         )
 
-    def _fold_each(
-        self, source: Source, records: Sequence[Record], rejections: list[Rejection]
-    ) -> list[Output]:
-        outputs: list[Output] = []
+    def _read_labels(self, records: Sequence[Record]) -> Labels:
+        """Return what was read ahead of the same records, or read them."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead[0] == (records[0].offset, records[-1].offset):
+            return ahead[1]
+        return read_labels(records)
+
+    def _fold_each(self, source: Source, records: Sequence[Record]) -> _Batch:
+        batch = _Batch(len(records))
         for record in records:
             try:  # to read it; a fault in what follows is ours, and must not look like theirs
                 told = read_alert(record.value) if source == "alerts" else read_entry(record.value)
             except FAULTS as fault:
-                rejections.append(rejection(record, fault))
+                batch.rejections.append(rejection(record, fault))
                 continue
             if isinstance(told, Alert):
-                outputs += (requests := self.retraining.fold(told))
-                self._moved |= {RETRAINING} if requests else set()
+                batch.outputs += (requests := self.retraining.fold(told))
+                self.changed |= {RETRAINING} if requests else set()
             else:
-                outputs += self._fold_entry(told, record.timestamp)
-        return outputs
+                batch.outputs += self._fold_entry(told, record.timestamp)
+        return batch
 
     def _fold_entry(self, entry: JournalEntry, timestamp: int) -> list[Output]:
-        if not self._position.accepts(entry) or isinstance(entry, Fence):
+        if not self.position.accepts(entry) or isinstance(entry, Fence):
             return []
         if isinstance(entry, Gap):
             return gap_alerts(entry, self.settings.topics[entry.source], self.number, timestamp)
@@ -250,82 +205,16 @@ class Partition:
             topic = self.settings.topics[entry.source]
             return [poison_alert(entry, topic, self.number, timestamp)] if entry.alone else []
         if isinstance(entry, LabelReport):
-            return self._fold_report(entry)
-        key = (entry.model, entry.version)
-        self._moved.add(key)
+            return self.outcomes.fold_report(entry)
         if isinstance(entry, ControlChange):
-            self._spread[key] = entry.spread
+            key = entry.model, entry.version
+            self.versions.spread[key] = entry.spread
             new = control(entry.model, entry.spec, entry.reference)
             held = self.rows["predictions"].controls.get(key)
-            return self._watch_outcomes(key, held if held == new else new)  # a snapshot has it once
+            # a snapshot has it once
+            return self.outcomes.watch(key, held if held == new else new)
         self.tallies["outcomes"].observed += len(entry.ids)
-        return self._performance(key).fold_pairs(entry)
-
-    def _step_over(self, records: Sequence[Record]) -> None:
-        """Take note of the owners in poisonous records, or what follows would count as void."""
-        for record in records:
-            with suppress(*FAULTS):  # what cannot be read is no entry
-                self._position.accepts(read_entry(record.value))
-
-    def _fold_report(self, report: LabelReport) -> list[Output]:
-        model = report.model
-        watch = self._label_watch(model)
-        added = watch.take(report)
-        if added is None:
-            return []
-        self._moved.add((model, ""))
-        for key, monitor in self.performance.items():
-            if key[0] == model:
-                monitor.count(added)
-                self._moved.add(key)
-        return watch.judge(report)
-
-    def _label_watch(self, model: str) -> LabelWatch:
-        if model not in self.label_watches:
-            if len(self.label_watches) >= MAX_STORES:
-                watches = self.label_watches
-                quietest = min(watches, key=lambda name: (watches[name].last_offset, name))
-                del watches[quietest]
-                self._moved.add((quietest, ""))
-            topic = self.settings.topics["labels"]
-            self.label_watches[model] = LabelWatch(model, topic, self.number)
-        return self.label_watches[model]
-
-    def _watch_outcomes(self, key: Key, new: Control) -> list[Output]:
-        self.outcome_controls[key] = new
-        old = self.performance.pop(key, None)
-        if old is None:
-            return []
-        self._performance(key).inherit(old)
-        return old.supersede()
-
-    def _performance(self, key: Key) -> OutcomeMonitor:
-        if key not in self.performance:
-            found = self.outcome_controls.get(key) or control(key[0], None, None)
-            topic = self.settings.topics["labels"]  # whose offsets do not depend on who owned what
-            origin = Origin(*key, "outcomes", topic, self.number, found.spec.retraining, 0)
-            share = 1 / self.settings.partitions if self._spread.get(key) else 1.0
-            self.performance[key] = OutcomeMonitor(origin, found, share)
-        return self.performance[key]
-
-    def awaits_predictions(self, records: Sequence[Record]) -> bool:
-        """Return whether a label names a prediction that has not been folded yet."""
-        fresh = self._fresh("labels", records)
-        try:
-            labels, _ = self._ahead = read_labels(fresh)
-        except Exception:  # the fold meets it again, and finds out which record it is
-            return False
-        self._ahead_of = fresh
-        return any(
-            self.join.unknown(record.model, (label.id for label in record.labels))
-            for record in labels
-        )
-
-    def _read_labels(self, records: Sequence[Record]) -> tuple[list[LabelRecord], list[Rejection]]:
-        """Return what ``awaits_predictions`` has just read of the same batch, or read it."""
-        ahead = self._ahead if records is self._ahead_of else read_labels(records)
-        self._ahead_of, self._ahead = (), ([], [])
-        return ahead
+        return self.outcomes.fold(entry)
 
     # --- control -------------------------------------------------------------------------------
 
@@ -336,7 +225,7 @@ class Partition:
 
     def known(self) -> dict[Key, str]:
         """Return the digest of spec and reference of each model version met so far."""
-        return dict(self._digests)
+        return dict(self.versions.digests)
 
     def control_change(self, model: str, version: str, choice: Choice) -> Output:
         """Return the journal entry that a control holds from the rows to be folded next.
@@ -345,233 +234,48 @@ class Partition:
         not before what an earlier change waits for: what is told stands, and the newest wins.
         """
         key = model, version
-        told = self._told if key in self._digests else {}
-        at = {
-            source: rows.earliest_change(key, max(self.next_offset[source], told.get(source, 0)))
-            for source, rows in self.rows.items()
-        }
-        offsets = at["predictions"], at["features"]
-        return self.writer.change(key, choice, offsets, self._spread.get(key, False))
+        offsets = self.versions.earliest_change(key, self.next_offset)
+        return self.writer.change(key, choice, offsets, self.versions.spread.get(key, False))
 
     def apply_change(self, output: Output) -> None:
         """Let a control change take effect that the journal has acknowledged."""
         entry = read_entry(output.value)
         if not isinstance(entry, ControlChange):
             raise ValueError(f"expected a control change, got {type(entry).__name__}")
-        self._schedule(entry)
+        self.versions.schedule(entry)
 
-    def _schedule(self, entry: ControlChange) -> None:
-        key, new = (entry.model, entry.version), control(entry.model, entry.spec, entry.reference)
-        self._digests[key], self._spread[key] = new.digest, entry.spread
-        self.rows["predictions"].schedule(entry.predictions_offset, key, new)
-        self.rows["features"].schedule(entry.features_offset, key, new)
-
-    # --- restore -------------------------------------------------------------------------------
+    # --- restore and snapshots -----------------------------------------------------------------
 
     @property
     def epoch(self) -> int:
         """The number of this owner; 0 before its fence."""
         return self.writer.epoch
 
-    @property
-    def rebuild_from(self) -> dict[Source, int]:
-        """Where a restore must start to read the logs again for the join."""
-        mark = self.join.marks[0]
-        return {
-            "predictions": mark.predictions,
-            "labels": mark.labels,
-            "outcomes": mark.outcomes,
-        }
+    @classmethod
+    def restore(cls, number: int, settings: PartitionSettings, snapshot: Snapshot) -> Self:
+        """Return the partition that a snapshot describes; ValueError where it cannot be read."""
+        self = cls(number, settings)
+        snapshots.load(self, *read_snapshot(snapshot))
+        return self
 
     def read_journal(self, records: Sequence[Record]) -> None:
-        """Take what the journal holds from ``rebuild_from`` to its end, in one call or several.
-
-        Pairs that stand there are not written again; control changes after the snapshot are
-        scheduled for the offsets they name.
-        """
-        if self._reading is None:
-            mark = self.join.marks[0]
-            self._reading = Position(mark.epoch, mark.sequence)
-        for record in records:
-            try:
-                entry = read_entry(record.value)
-            except FAULTS:
-                continue  # the fold of this source rejects it
-            if not self._reading.accepts(entry) or isinstance(entry, Fence | Gap):
-                continue
-            if isinstance(entry, Poison):
-                self.poisons.take(entry)
-            elif isinstance(entry, Outcomes):
-                self._recall(entry)
-            elif isinstance(entry, LabelReport):
-                if entry.last_offset >= self.next_offset["labels"]:
-                    self.join.reported[entry.model, entry.last_offset] = entry
-            elif (entry.epoch, entry.sequence) > (self.writer.epoch, self.writer.sequence):
-                self._schedule(entry)
-
-    def _recall(self, entry: Outcomes) -> None:
-        """Let the join know pairs that stand in the journal.
-
-        They are settled where a snapshot has seen both sides: what waits for its types is not yet
-        with the join.
-        """
-        key, at = (entry.model, entry.version), self.next_offset
-        waits = key in self.rows["predictions"].reader.intakes
-        places = zip(entry.ids, entry.prediction_offsets, entry.label_offsets, strict=True)
-        for id_, prediction, label in places:
-            settled = prediction < at["predictions"] and label < at["labels"] and not waits
-            self.join.recall(key, id_, settled)
+        """Take what the journal holds from ``rebuild_from`` on; see ``Restore``."""
+        self._restore.read_journal(records)
 
     def changes_from(self, ends: Mapping[RowSource, int]) -> None:
         """Let no control change hold for rows below ``ends``: a former owner may have told them."""
-        self._told = ends
+        self.versions.told = ends
 
     def fence(self) -> Output:
         """Take the next epoch; return the fence to append."""
-        seen = self._reading.epoch if self._reading is not None else 0
-        return self.writer.fence(seen)
+        return self._restore.fence()
 
     def rebuild_join(
         self, source: Literal["predictions", "labels"], records: Sequence[Record]
     ) -> None:
-        """Take rows below ``next_offset`` again, for the join alone; predictions come first.
-
-        A pair that is not in the journal was written by an owner that had lost the partition, and
-        is void; it is written again with the next fold.
-        """
-        records = self.poisons.without(source, records)
-        if source == "labels":
-            labels, _ = read_labels(records)
-            for model, own in _by_model(labels).items():
-                pairs = self.join.rebuild_labels(model, own, self._horizon(model))
-                self._owed += [(model, pairs)] if pairs else []
-        else:
-            for batch in self.rows["predictions"].again(records):
-                for model, arrived in arrivals_by_model(batch.blocks).items():
-                    self.join.rebuild_predictions(model, arrived)
-
-    # --- snapshots -----------------------------------------------------------------------------
-
-    @property
-    def moved(self) -> set[Key]:
-        """The model versions of which something has changed since the last snapshot."""
-        return self._moved.union(*self._moved_elsewhere())
-
-    def _moved_elsewhere(self) -> list[set[Key]]:
-        rows, readability = self.rows.values(), self.readability.values()
-        return [self.join.moved, *(own.moved for own in rows), *(own.moved for own in readability)]
+        """Take rows below ``next_offset`` again, for the join alone; see ``Restore``."""
+        self._restore.rebuild_join(source, records)
 
     def snapshot(self, only_moved: bool = False) -> Snapshot:
-        """Return everything this partition remembers; all its outputs must be acknowledged.
-
-        With ``only_moved`` the parts that have changed since the last such snapshot; all at the
-        first after a restore, as each owner keeps its own.
-        """
-        at, position = self.next_offset, self._position
-        self.join.mark(
-            Mark(
-                at["predictions"], at["labels"], at["outcomes"], position.epoch, position.sequence
-            ),
-            self.rows["predictions"].oldest_untyped(at["predictions"]),
-        )
-        for monitors in self.rows.values():
-            monitors.forget(self.join.marks[0].predictions)
-        self.poisons.forget({**self.next_offset, **self.rebuild_from})
-        root = RootState(
-            LAYOUT,
-            at,
-            self.tallies,
-            self.join.marks,
-            self.join.counts,
-            self.writer,
-            position,
-            {source: own.state(NOBODY) for source, own in self.readability.items()},
-            self.poisons.entries,
-        )
-        encode = msgspec.msgpack.encode
-        keys = self.moved if only_moved else self._keys()
-        parts = {key: encode(self._part(key)) for key in sorted(keys)}
-        if only_moved:
-            for moved in (self._moved, *self._moved_elsewhere()):
-                moved.clear()
-        return Snapshot(encode(root), parts)
-
-    def _keys(self) -> set[Key]:
-        """Return the keys of all parts."""
-        own = {*self._digests, *self._spread, *self.outcome_controls, *self.performance}
-        own |= {(model, "") for model in (*self.join.stores, *self.label_watches)}
-        own |= {RETRAINING} if self.retraining.quiet_until_ms else set()
-        return own.union(
-            *(monitors.keys() for monitors in self.rows.values()),
-            *(read.models.keys() - {NOBODY} for read in self.readability.values()),
-        )
-
-    def _part(self, key: Key) -> Part:
-        if key == RETRAINING:
-            return RetrainingState(self.retraining.quiet_until_ms)
-        table: dict[int, tuple[int, Control]] = {}
-
-        def place(control: Control) -> int:
-            return table.setdefault(id(control), (len(table), control))[0]
-
-        rows = {source: monitors.state(key, place) for source, monitors in self.rows.items()}
-        outcome_control, performance = self.outcome_controls.get(key), self.performance.get(key)
-        labels = self.label_watches.get(key[0])
-        outcome_place = None if outcome_control is None else place(outcome_control)
-        return VersionState(
-            key,
-            [control for _, control in table.values()],
-            self._digests.get(key),
-            self._spread.get(key),
-            rows,
-            outcome_place,
-            None if performance is None else performance.state(),
-            {source: own.state(key) for source, own in self.readability.items()},
-            None if key[1] else self.join.state(key[0]),
-            None if key[1] or labels is None else labels.state(),
-        )
-
-    @classmethod
-    def restore(cls, number: int, settings: PartitionSettings, snapshot: Snapshot) -> "Partition":
-        """Return the partition that a snapshot describes; ValueError where it cannot be read."""
-        root, parts = read_snapshot(snapshot)
-        self = cls(number, settings)
-        self.next_offset, self.tallies = root.next_offset, root.tallies
-        self.join.marks, self.join.counts = root.marks, root.join
-        self.writer, self._position = root.writer, root.position
-        self.poisons = Poisons(root.poison)
-        for topic, nobody in root.nobody.items():
-            self.readability[topic].load(NOBODY, nobody)
-        for part in parts:
-            if isinstance(part, VersionState):
-                self._load(part)
-            else:
-                self.retraining.quiet_until_ms = part.quiet_until_ms
-        self._moved = self._keys()
-        return self
-
-    def _load(self, part: VersionState) -> None:
-        key, table = part.key, part.controls
-        if part.digest is not None:
-            self._digests[key] = part.digest
-        if part.spread is not None:
-            self._spread[key] = part.spread
-        for source, rows in self.rows.items():
-            rows.load(key, part.rows[source], table)
-        if part.outcome_control is not None:
-            self.outcome_controls[key] = table[part.outcome_control]
-        if part.performance is not None:
-            self._performance(key).load(part.performance)
-        for topic, read in part.readability.items():
-            self.readability[topic].load(key, read)
-        if part.join is not None:
-            self.join.load(key[0], part.join)
-        if part.labels is not None:
-            self._label_watch(key[0]).load(part.labels)
-
-
-def _by_model(labels: Sequence[LabelRecord]) -> dict[str, list[LabelRecord]]:
-    found: dict[str, list[LabelRecord]] = {}
-    for record in labels:
-        found.setdefault(record.model, []).append(record)
-    return found
+        """Return all that is to be remembered, or what has changed of it since this was asked."""
+        return snapshots.take(self, only_moved)

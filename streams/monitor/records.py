@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+import msgspec
+
 Source = Literal["predictions", "features", "labels", "outcomes", "alerts"]
 Destination = Literal["alerts", "windows", "rejected", "outcomes", "retraining"]
 
@@ -32,6 +34,14 @@ class Record(Protocol):
     @property
     def headers(self) -> Sequence[tuple[str, bytes | None]]:
         """Its headers; Kafka allows one without a value."""
+
+
+class Tally(msgspec.Struct):
+    """What became of one source's records: rows = observed + rejected + waiting."""
+
+    records: int = 0
+    observed: int = 0
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a partition remembers, in parts: its own, and one for each model version."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +9,13 @@ import msgspec
 from tidegauge.schemas.outcomes import Poison
 from tidegauge.streams.monitor.control.control import Control
 from tidegauge.streams.monitor.intake.columns import RowSource
-from tidegauge.streams.monitor.intake.decoding import Key
-from tidegauge.streams.monitor.join.join import JoinCounts, Mark, StoreState
+from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
+from tidegauge.streams.monitor.join.join import JoinCounts, RestorePoint, StoreState
 from tidegauge.streams.monitor.journal.journal import JournalWriter, Position
-from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.monitor.journal.poison import Poisons
+from tidegauge.streams.monitor.records import Source, Tally
 from tidegauge.streams.monitor.rows import VersionRows
+from tidegauge.streams.monitor.state import PartitionState
 from tidegauge.streams.monitor.verdict.label_watch import LabelWatchState
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeState
 from tidegauge.streams.monitor.verdict.readability import ReadState
@@ -30,21 +32,13 @@ class Snapshot:
     parts: Mapping[Any, bytes]  # by what tells one from another
 
 
-class Tally(msgspec.Struct):
-    """What became of one source's records: rows = observed + rejected + waiting."""
-
-    records: int = 0
-    observed: int = 0
-    rejected: int = 0
-
-
 class RootState(msgspec.Struct):
     """The partition's own state. It is in every snapshot: nothing here grows with the models."""
 
     layout: int
     next_offset: dict[Source, int]
     tallies: dict[Source, Tally]
-    marks: list[Mark]
+    restore_points: list[RestorePoint] = msgspec.field(name="marks")
     join: JoinCounts
     writer: JournalWriter
     position: Position
@@ -75,3 +69,116 @@ class RetrainingState(msgspec.Struct, tag="retraining"):
 
 
 Part = VersionState | RetrainingState
+
+
+def take(state: PartitionState, only_moved: bool = False) -> Snapshot:
+    """Return everything a partition remembers; all its outputs must be acknowledged.
+
+    With ``only_moved`` the parts that have changed since the last such snapshot; all at the
+    first after a restore, as each owner keeps its own.
+    """
+    root = msgspec.msgpack.encode(_root(state))
+    keys = state.moved if only_moved else _keys(state)
+    parts = {key: msgspec.msgpack.encode(_part(state, key)) for key in sorted(keys)}
+    if only_moved:
+        for moved in state.moved_sets():
+            moved.clear()
+    return Snapshot(root, parts)
+
+
+def _root(state: PartitionState) -> RootState:
+    """Forget what no restore from here will read; return the rest of the partition's own."""
+    at, position, join = state.next_offset, state.position, state.join
+    here = RestorePoint(
+        at["predictions"], at["labels"], at["outcomes"], position.epoch, position.sequence
+    )
+    join.add_restore_point(here, state.rows["predictions"].oldest_untyped(at["predictions"]))
+    for monitors in state.rows.values():
+        monitors.forget(state.rebuild_from["predictions"])
+    state.poisons.forget({**at, **state.rebuild_from})
+    return RootState(
+        LAYOUT,
+        at,
+        state.tallies,
+        join.restore_points,
+        join.counts,
+        state.writer,
+        position,
+        {source: own.state(NOBODY) for source, own in state.readability.items()},
+        state.poisons.entries,
+    )
+
+
+def _keys(state: PartitionState) -> set[Key]:
+    """Return the keys of all parts."""
+    versions, outcomes = state.versions, state.outcomes
+    own = {*versions.digests, *versions.spread, *outcomes.controls, *outcomes.monitors}
+    own |= {(model, "") for model in (*state.join.stores, *outcomes.label_watches)}
+    own |= {RETRAINING} if state.retraining.quiet_until_ms else set()
+    return own.union(
+        *(monitors.keys() for monitors in state.rows.values()),
+        *(read.models.keys() - {NOBODY} for read in state.readability.values()),
+    )
+
+
+def _part(state: PartitionState, key: Key) -> Part:
+    if key == RETRAINING:
+        return RetrainingState(state.retraining.quiet_until_ms)
+    table: dict[int, tuple[int, Control]] = {}
+
+    def place(control: Control) -> int:
+        return table.setdefault(id(control), (len(table), control))[0]
+
+    versions, outcomes = state.versions, state.outcomes
+    rows = {source: monitors.state(key, place) for source, monitors in state.rows.items()}
+    control, performance = outcomes.controls.get(key), outcomes.monitors.get(key)
+    labels = outcomes.label_watches.get(key[0])
+    outcome_place = None if control is None else place(control)
+    return VersionState(
+        key,
+        [control for _, control in table.values()],
+        versions.digests.get(key),
+        versions.spread.get(key),
+        rows,
+        outcome_place,
+        None if performance is None else performance.state(),
+        {source: own.state(key) for source, own in state.readability.items()},
+        None if key[1] else state.join.state(key[0]),
+        None if key[1] or labels is None else labels.state(),
+    )
+
+
+def load(state: PartitionState, root: RootState, parts: Iterable[Part]) -> None:
+    """Let a new partition remember what a snapshot holds."""
+    state.next_offset, state.tallies = root.next_offset, root.tallies
+    state.join.restore_points, state.join.counts = root.restore_points, root.join
+    state.writer, state.position = root.writer, root.position
+    state.poisons = Poisons(root.poison)
+    for topic, nobody in root.nobody.items():
+        state.readability[topic].load(NOBODY, nobody)
+    for part in parts:
+        if isinstance(part, VersionState):
+            _load_version(state, part)
+        else:
+            state.retraining.quiet_until_ms = part.quiet_until_ms
+    state.changed = _keys(state)
+
+
+def _load_version(state: PartitionState, part: VersionState) -> None:
+    key, table, outcomes = part.key, part.controls, state.outcomes
+    if part.digest is not None:
+        state.versions.digests[key] = part.digest
+    if part.spread is not None:
+        state.versions.spread[key] = part.spread
+    for source, rows in state.rows.items():
+        rows.load(key, part.rows[source], table)
+    if part.outcome_control is not None:
+        outcomes.controls[key] = table[part.outcome_control]
+    if part.performance is not None:
+        outcomes.monitor(key).load(part.performance)
+    for topic, read in part.readability.items():
+        state.readability[topic].load(key, read)
+    if part.join is not None:
+        state.join.load(key[0], part.join)
+    if part.labels is not None:
+        outcomes.label_watch(key[0]).load(part.labels)

@@ -80,7 +80,7 @@ def model_statuses(partition: Partition) -> list[ModelStatus]:
     reading = partition.readability
     keys = {key for monitors in partition.rows.values() for key in monitors.controls}
     keys |= {key for source in partition.rows for key in reading[source].models}
-    keys |= partition.performance.keys()
+    keys |= partition.outcomes.monitors.keys()
     models = {model for model, _ in keys}  # labels seldom name a version: they belong to all
     keys |= {key for key in reading["labels"].models if key[0] not in models}
     return [_model(partition, key) for key in sorted(keys - {NOBODY})]
@@ -165,7 +165,7 @@ def _merged_stream(parts: list[StreamStatus]) -> StreamStatus:
 
 def _model(partition: Partition, key: Key) -> ModelStatus:
     streams = [_rows(partition, source, key) for source in partition.rows]
-    outcomes = partition.performance.get(key)
+    outcomes = partition.outcomes.monitors.get(key)
     streams += [None if outcomes is None else _stream("outcomes", outcomes)]
     reading = [
         own
@@ -175,8 +175,8 @@ def _model(partition: Partition, key: Key) -> ModelStatus:
     ]
     bad = [own for own in reading if own.rejected]
     monitors = [own.monitor for own in reading]
-    if key[0] in partition.label_watches:
-        monitors.append(partition.label_watches[key[0]].monitor)
+    if key[0] in partition.outcomes.label_watches:
+        monitors.append(partition.outcomes.label_watches[key[0]].monitor)
     return ModelStatus(
         model=key[0],
         version=key[1],

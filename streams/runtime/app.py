@@ -11,8 +11,9 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
-from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.monitor.state import PartitionSettings
 from tidegauge.streams.runtime.agents import watch
 from tidegauge.streams.runtime.batches import read_in_any_case
 from tidegauge.streams.runtime.clients import (

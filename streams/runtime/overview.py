@@ -15,8 +15,9 @@ from kafka.admin import OffsetSpec
 from kafka.errors import RetriableError
 
 from tidegauge.streams.monitor.intake.decoding import Key
-from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Record
+from tidegauge.streams.monitor.state import PartitionSettings
 from tidegauge.streams.monitor.status import (
     ModelStatus,
     Unattributed,

@@ -16,8 +16,9 @@ from tidegauge.schemas.references import Reference
 from tidegauge.schemas.topics import PARTITIONS, TopicNames
 from tidegauge.schemas.windows import WindowReport
 from tidegauge.streams.monitor.offline import LoggedRecord, learn_reference
-from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES
+from tidegauge.streams.monitor.state import PartitionSettings
 
 pytestmark = pytest.mark.timeout(600)
 

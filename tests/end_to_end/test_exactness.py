@@ -325,7 +325,7 @@ def comparable(snapshot: Snapshot) -> tuple[bytes, list[bytes]]:
         root.tallies[source].records = root.tallies[source].observed = 0
     root.writer.epoch = root.writer.sequence = 0
     root.position.epoch = root.position.sequence = 0
-    root.marks = []
+    root.restore_points = []
     root.join.pairs = 0  # a restore may miss some that came while a version's types were unknown
     for part in parts:
         if isinstance(part, RetrainingState):

@@ -24,9 +24,10 @@ from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.schemas.topics import PARTITIONS, TopicNames
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
-from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Source
 from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.monitor.state import PartitionSettings
 from tidegauge.streams.runtime.loading import load
 
 PATIENCE_S = 120.0  # on a slow and busy machine; a test that passes waits for none of it

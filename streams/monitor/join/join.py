@@ -28,7 +28,7 @@ from tidegauge.streams.monitor.join.watermark import STEPS, Watermark
 MAX_HELD = 1_000_000  # predictions and labels held in a partition; beyond, the oldest are forgotten
 MAX_STORES = 2000  # models of which anything is held
 SPARE = 64  # part of them that is forgotten at once
-MAX_MARKS = 64
+MAX_RESTORE_POINTS = 64
 MAX_HORIZONS = 64  # of a model, one after the other
 PAIRS_PER_RECORD = 4000  # some 400 kB of journal
 ID_BYTES_PER_RECORD = 500_000
@@ -53,7 +53,7 @@ class Pair(msgspec.Struct, gc=False):
     label: Label
 
 
-class Mark(msgspec.Struct, frozen=True, array_like=True):
+class RestorePoint(msgspec.Struct, frozen=True, array_like=True):
     """Where the logs stood at a snapshot: later rows are paired at later places of the journal."""
 
     predictions: int
@@ -165,7 +165,7 @@ class Join:
     def __init__(self) -> None:
         self.stores: defaultdict[str, Store] = defaultdict(Store)
         self.counts = JoinCounts()
-        self.marks: list[Mark] = [Mark(0, 0, 0)]
+        self.restore_points: list[RestorePoint] = [RestorePoint(0, 0, 0)]
         # Of the journal, by model and version: ids that were paired before the snapshot, and after.
         self.settled: defaultdict[Key, set[str]] = defaultdict(set)
         self.journaled: defaultdict[Key, set[str]] = defaultdict(set)
@@ -354,13 +354,13 @@ class Join:
 
     # --- snapshot and restore ------------------------------------------------------------------
 
-    def mark(self, here: Mark, oldest_untyped: int) -> None:
+    def add_restore_point(self, here: RestorePoint, oldest_untyped: int) -> None:
         """Note where the logs stand, so that a restore reads no more of them than it must.
 
         ``oldest_untyped`` is the first prediction that waits for its model's types, and is not
         here yet; where there is none, the next one to come.
         """
-        kept, stores = self.marks, self.stores.values()
+        kept, stores = self.restore_points, self.stores.values()
         predictions = [s.predictions_log.start for s in stores]
         labels = [s.labels_log.start for s in stores]
         oldest_prediction = min([oldest_untyped, *(at for at in predictions if at is not None)])
@@ -371,7 +371,7 @@ class Join:
             kept[1].predictions <= oldest_prediction and kept[1].labels <= oldest_label
         ):
             del kept[0]
-        if len(kept) > MAX_MARKS:
+        if len(kept) > MAX_RESTORE_POINTS:
             del kept[1:-1:2]
 
     def state(self, model: str) -> StoreState | None:

@@ -1,5 +1,6 @@
 """Counts what became of a model's labels, in the order of their log."""
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import msgspec
@@ -126,3 +127,11 @@ class LabelTally(msgspec.Struct):
             label_ts_ms=self.beyond_ms[0],
             prediction_ts_ms=self.beyond_ms[1],
         )
+
+
+def labels_by_model(labels: Iterable[LabelRecord]) -> dict[str, list[LabelRecord]]:
+    """Return records of labels by model, in the order of the log."""
+    found: dict[str, list[LabelRecord]] = {}
+    for record in labels:
+        found.setdefault(record.model, []).append(record)
+    return found

@@ -15,9 +15,10 @@ from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.streams.monitor.control.control import control_digest
 from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.offline import LoggedRecord
-from tidegauge.streams.monitor.partition import ROW_SOURCES, Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
 from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.monitor.state import ROW_SOURCES, PartitionSettings
 
 Place = Literal["fold", "publish", "snapshot", "committed", "journal"]
 PLACES: tuple[Place, ...] = ("fold", "publish", "snapshot", "committed")

@@ -14,9 +14,10 @@ from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
-from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
 from tidegauge.streams.monitor.snapshot import RootState, Snapshot
+from tidegauge.streams.monitor.state import PartitionSettings
 
 SETTINGS = PartitionSettings({source: source for source in SOURCES}, 1)
 FED_BACK: tuple[Source, ...] = ("outcomes", "alerts")
@@ -151,6 +152,7 @@ def comparable(snapshot: Snapshot) -> Snapshot:
     root = msgspec.msgpack.decode(snapshot.root, type=RootState)
     del root.next_offset["outcomes"]
     root.tallies["outcomes"].records = 0
-    root.marks = [msgspec.structs.replace(m, outcomes=0, sequence=0) for m in root.marks]
+    points = root.restore_points
+    root.restore_points = [msgspec.structs.replace(p, outcomes=0, sequence=0) for p in points]
     root.writer.sequence = root.position.sequence = 0
     return Snapshot(msgspec.msgpack.encode(root), snapshot.parts)

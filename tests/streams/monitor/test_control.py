@@ -55,7 +55,7 @@ def inputs(stream: Traffic) -> InputMonitor:
 
 
 def outcomes(stream: Traffic) -> OutcomeMonitor:
-    return stream.log.partition.performance["m", ""]
+    return stream.log.partition.outcomes.monitors["m", ""]
 
 
 def states(stream: Traffic, source: str = "predictions") -> list[str]:

@@ -27,9 +27,10 @@ from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
-from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Output, Source
 from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.monitor.state import PartitionSettings
 
 SEED = 1
 CHANGES = {
@@ -332,5 +333,5 @@ def test_the_outcomes_budget_of_spread_rows_does_not_depend_on_which_log_is_read
     second = Worker(broker, [], SPECS, random.Random(2), settings=spread)
     second.run()
     second.partition.fold("outcomes", broker.logs["outcomes"])  # before any prediction
-    shares = [worker.partition.performance["fraud", ""].share for worker in (first, second)]
+    shares = [worker.partition.outcomes.monitors["fraud", ""].share for worker in (first, second)]
     assert shares == [0.25, 0.25]

@@ -321,7 +321,7 @@ def test_a_published_reference_is_the_one_that_a_worker_learns() -> None:
     stream = traffic(21, labelled=True).send(REFERENCE)
     known = learn_reference(SPEC, "", stream.records)
     learned = stream.log.partition.rows["predictions"].monitors["m", ""].learned
-    outcomes = stream.log.partition.performance["m", ""].outcomes.learned
+    outcomes = stream.log.partition.outcomes.monitors["m", ""].outcomes.learned
     assert learned is not None
     assert known == msgspec.structs.replace(learned, task="classification", outcomes=outcomes)
     assert msgspec.json.decode(msgspec.json.encode(known), type=type(known)) == known

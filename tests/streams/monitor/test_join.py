@@ -17,7 +17,7 @@ from tidegauge.schemas.outcomes import LabelReport
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.join import join as module
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Prediction, arrivals_by_model
-from tidegauge.streams.monitor.join.join import GRACE_MS, Join, Mark, Pair, kept_ms
+from tidegauge.streams.monitor.join.join import GRACE_MS, Join, Pair, RestorePoint, kept_ms
 from tidegauge.streams.monitor.join.label_tally import Label, LabelRecord
 from tidegauge.streams.monitor.join.watermark import BLOCK, STEPS, Watermark
 from tidegauge.streams.monitor.journal.journal import JournalWriter
@@ -372,19 +372,19 @@ def test_versions_are_held_apart_and_each_in_the_order_of_the_log() -> None:
     predictions(join, "b", "c", at=10, version="1")
     released = Arrivals(["a"], [Prediction("2", 0, 0.5, 3)])
     assert join.add_released("m", "2", released, EVER) == []
-    join.mark(Mark(5, 0, 0), oldest_untyped=5)
-    join.mark(Mark(20, 0, 0), oldest_untyped=20)
-    assert join.marks[0].predictions == 0  # the first of all lies at 3
+    join.add_restore_point(RestorePoint(5, 0, 0), oldest_untyped=5)
+    join.add_restore_point(RestorePoint(20, 0, 0), oldest_untyped=20)
+    assert join.restore_points[0].predictions == 0  # the first of all lies at 3
 
 
 def test_marks_are_bounded_and_the_first_one_stays() -> None:
     join = Join()
     predictions(join, "a")
     for n in range(500):
-        join.mark(Mark(n, n, n), oldest_untyped=n)
-    assert len(join.marks) <= module.MAX_MARKS
-    assert join.marks[0] == Mark(0, 0, 0)
-    assert join.marks[-1].predictions == 499
+        join.add_restore_point(RestorePoint(n, n, n), oldest_untyped=n)
+    assert len(join.restore_points) <= module.MAX_RESTORE_POINTS
+    assert join.restore_points[0] == RestorePoint(0, 0, 0)
+    assert join.restore_points[-1].predictions == 499
 
 
 def test_blocks_of_several_versions_are_joined_in_the_order_of_the_log() -> None:

@@ -10,7 +10,7 @@ from tests.streams.monitor.logs import NOON_MS, SPECS, frame, label, row
 from tidegauge.schemas.outcomes import LabelCounts, LabelReport
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
-from tidegauge.streams.monitor.partition import PartitionSettings
+from tidegauge.streams.monitor.state import PartitionSettings
 
 DAY_MS = 86_400_000
 
@@ -191,14 +191,14 @@ def test_where_batches_are_cut_changes_no_report(size: int) -> None:
 def test_of_too_many_models_the_one_whose_labels_came_longest_ago_is_watched_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tidegauge.streams.monitor.partition.MAX_STORES", 3)
+    monkeypatch.setattr("tidegauge.streams.monitor.outcomes.MAX_STORES", 3)
     found = Driver()
     for n in range(5):
         values = [label(f"m{n}", str(k), NOON_MS, 1) for k in range(100)]
         found.fold("labels", records(values, first=100 * n))
         found.feed_back()
         found.partition.snapshot(only_moved=True)
-    assert list(found.partition.label_watches) == ["m2", "m3", "m4"]
+    assert list(found.partition.outcomes.label_watches) == ["m2", "m3", "m4"]
     values = [label("m5", str(k), NOON_MS, 1) for k in range(100)]
     found.fold("labels", records(values, first=500))
     found.feed_back()

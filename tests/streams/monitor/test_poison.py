@@ -208,7 +208,7 @@ def test_counts_of_labels_in_the_journal_never_grow_beyond_what_a_snapshot_holds
     reports += [counted(9000, labels=most + 1), counted(9001, labels=2**63 - 1)]
     at = worker.partition.next_offset["outcomes"]
     worker.fold("outcomes", [entry(at + n, report) for n, report in enumerate(reports)])
-    assert worker.partition.performance["m", ""].labels.labels == most
+    assert worker.partition.outcomes.monitors["m", ""].labels.labels == most
     assert worker.partition.tallies["outcomes"].rejected == 2
     worker.partition.snapshot()
 
@@ -225,4 +225,4 @@ def test_a_poisonous_part_of_the_journal_hides_no_owner_that_took_over_in_it() -
         counted(2, labels=100, unpaired=100),
     ]
     partition.fold("outcomes", [entry(n, body) for n, body in enumerate(bodies)])
-    assert partition.label_watches["m"].counts.labels == 100
+    assert partition.outcomes.label_watches["m"].counts.labels == 100

@@ -8,8 +8,9 @@ import pytest
 from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
 from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
-from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES
+from tidegauge.streams.monitor.state import PartitionSettings
 from tidegauge.streams.monitor.status import (
     ModelStatus,
     StreamStatus,

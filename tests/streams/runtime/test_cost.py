@@ -7,8 +7,9 @@ import pytest
 
 from tests.streams.monitor.logs import NOON_MS, frame, row
 from tests.streams.runtime.memory import MemoryControl, MemoryOffsets, MemoryProducer, Row
-from tidegauge.streams.monitor.partition import Partition, PartitionSettings
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Source
+from tidegauge.streams.monitor.state import PartitionSettings
 from tidegauge.streams.runtime.ledger import Fetch, Ledger
 from tidegauge.streams.runtime.loading import load
 from tidegauge.streams.runtime.outbox import Outbox

@@ -78,8 +78,8 @@ async def test_a_snapshot_that_an_earlier_version_wrote_is_restored() -> None:
     assert features.monitors["fraud", "1"].observed == 153
     waiting = {(change.offset, change.key) for change in features.changes}
     assert waiting == {(162, ("fraud", "2")), (162, ("rare", ""))}
-    assert partition.performance["fraud", "2"].observed == 101
-    assert partition.performance["house", ""].task == "regression"
+    assert partition.outcomes.monitors["fraud", "2"].observed == 101
+    assert partition.outcomes.monitors["house", ""].task == "regression"
     assert partition.join.counts.pairs == 248
     assert partition.retraining.quiet_until_ms == {"house": 1700604810910}
     assert len(partition.moved) == 6  # everything is written again, in parts

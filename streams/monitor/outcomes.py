@@ -1,0 +1,87 @@
+"""The monitors that follow from one partition's journal: of outcomes, and of labels."""
+
+from collections.abc import Mapping
+
+from tidegauge.schemas.outcomes import LabelReport, Outcomes
+from tidegauge.streams.monitor.control.control import Control, control
+from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.join.join import MAX_STORES
+from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.verdict.incidents import Origin
+from tidegauge.streams.monitor.verdict.label_watch import LabelWatch
+from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
+
+
+class OutcomeMonitors:
+    """Folds pairs into the monitor of their model version, reports of labels into their model's.
+
+    Parameters
+    ----------
+    topic
+        Of the labels, whose offsets do not depend on who owned what.
+    partition, partitions
+        Which of how many.
+    spread
+        Whether a model version's rows lie in several partitions.
+    """
+
+    def __init__(
+        self, topic: str, partition: int, partitions: int, spread: Mapping[Key, bool]
+    ) -> None:
+        self.topic, self.partition, self.partitions = topic, partition, partitions
+        self.controls: dict[Key, Control] = {}
+        self.monitors: dict[Key, OutcomeMonitor] = {}
+        self.label_watches: dict[str, LabelWatch] = {}  # by model
+        self.moved: set[Key] = set()  # what has changed of since the last snapshot
+        self._spread = spread
+
+    def fold(self, pairs: Outcomes) -> list[Output]:
+        """Fold pairs of one model version."""
+        key = pairs.model, pairs.version
+        self.moved.add(key)
+        return self.monitor(key).fold_pairs(pairs)
+
+    def fold_report(self, report: LabelReport) -> list[Output]:
+        """Fold what became of a model's labels."""
+        model = report.model
+        watch = self.label_watch(model)
+        added = watch.take(report)
+        if added is None:
+            return []
+        self.moved.add((model, ""))
+        for key, monitor in self.monitors.items():
+            if key[0] == model:
+                monitor.count(added)
+                self.moved.add(key)
+        return watch.judge(report)
+
+    def watch(self, key: Key, new: Control) -> list[Output]:
+        """Watch a model version by a new control; what was open under the old one is closed."""
+        self.moved.add(key)
+        self.controls[key] = new
+        old = self.monitors.pop(key, None)
+        if old is None:
+            return []
+        self.monitor(key).inherit(old)
+        return old.supersede()
+
+    def monitor(self, key: Key) -> OutcomeMonitor:
+        """Return the monitor of a model version, a new one where there was none."""
+        if key not in self.monitors:
+            found = self.controls.get(key) or control(key[0], None, None)
+            policy = found.spec.retraining
+            origin = Origin(*key, "outcomes", self.topic, self.partition, policy, 0)
+            share = 1 / self.partitions if self._spread.get(key) else 1.0
+            self.monitors[key] = OutcomeMonitor(origin, found, share)
+        return self.monitors[key]
+
+    def label_watch(self, model: str) -> LabelWatch:
+        """Return what watches a model's labels; beyond the bound the quietest is forgotten."""
+        watches = self.label_watches
+        if model not in watches:
+            if len(watches) >= MAX_STORES:
+                quietest = min(watches, key=lambda name: (watches[name].last_offset, name))
+                del watches[quietest]
+                self.moved.add((quietest, ""))
+            watches[model] = LabelWatch(model, self.topic, self.partition)
+        return watches[model]

@@ -1,0 +1,91 @@
+"""Brings a partition from its snapshot to where its logs say it is."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from tidegauge.schemas.outcomes import Fence, Gap, LabelReport, Outcomes, Poison
+from tidegauge.streams.monitor.intake.labels import read_labels
+from tidegauge.streams.monitor.intake.rejections import FAULTS
+from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
+from tidegauge.streams.monitor.join.label_tally import labels_by_model
+from tidegauge.streams.monitor.journal.journal import Position, read_entry
+from tidegauge.streams.monitor.records import Output, Record
+from tidegauge.streams.monitor.state import PartitionState
+
+
+class Restore:
+    """Reads again what a snapshot leaves to the logs: the journal, then rows for the join.
+
+    Parameters
+    ----------
+    state
+        As the snapshot has it, or new; changed in place.
+    """
+
+    def __init__(self, state: PartitionState) -> None:
+        self._state = state
+        self._at: Position | None = None  # in the journal
+
+    def read_journal(self, records: Sequence[Record]) -> None:
+        """Take what the journal holds from ``rebuild_from`` to its end, in one call or several.
+
+        Pairs that stand there are not written again; control changes after the snapshot are
+        scheduled for the offsets they name.
+        """
+        state = self._state
+        if self._at is None:
+            point = state.join.restore_points[0]
+            self._at = Position(point.epoch, point.sequence)
+        for record in records:
+            try:
+                entry = read_entry(record.value)
+            except FAULTS:
+                continue  # the fold of this source rejects it
+            if not self._at.accepts(entry) or isinstance(entry, Fence | Gap):
+                continue
+            if isinstance(entry, Poison):
+                state.poisons.take(entry)
+            elif isinstance(entry, Outcomes):
+                self._recall(entry)
+            elif isinstance(entry, LabelReport):
+                if entry.last_offset >= state.next_offset["labels"]:
+                    state.join.reported[entry.model, entry.last_offset] = entry
+            elif (entry.epoch, entry.sequence) > (state.writer.epoch, state.writer.sequence):
+                state.versions.schedule(entry)
+
+    def _recall(self, entry: Outcomes) -> None:
+        """Let the join know pairs that stand in the journal.
+
+        They are settled where a snapshot has seen both sides: what waits for its types is not yet
+        with the join.
+        """
+        state, key = self._state, (entry.model, entry.version)
+        at, waits = state.next_offset, key in state.rows["predictions"].reader.intakes
+        places = zip(entry.ids, entry.prediction_offsets, entry.label_offsets, strict=True)
+        for id_, prediction, label in places:
+            settled = prediction < at["predictions"] and label < at["labels"] and not waits
+            state.join.recall(key, id_, settled)
+
+    def fence(self) -> Output:
+        """Take the epoch above all that the journal has; return the fence to append."""
+        return self._state.writer.fence(self._at.epoch if self._at is not None else 0)
+
+    def rebuild_join(
+        self, source: Literal["predictions", "labels"], records: Sequence[Record]
+    ) -> None:
+        """Take rows below ``next_offset`` again, for the join alone; predictions come first.
+
+        A pair that is not in the journal was written by an owner that had lost the partition, and
+        is void; it is written again with the next fold.
+        """
+        state = self._state
+        records = state.poisons.without(source, records)
+        if source == "labels":
+            labels, _ = read_labels(records)
+            for model, own in labels_by_model(labels).items():
+                pairs = state.join.rebuild_labels(model, own, state.horizon_ms(model))
+                state.owed += [(model, pairs)] if pairs else []
+        else:
+            for batch in state.rows["predictions"].again(records):
+                for model, arrived in arrivals_by_model(batch.blocks).items():
+                    state.join.rebuild_predictions(model, arrived)

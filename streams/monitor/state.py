@@ -1,0 +1,89 @@
+"""All that one partition holds: what folds it, takes snapshots of it and restores it has this."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from tidegauge.schemas.monitors import MonitorSpec, milliseconds
+from tidegauge.streams.monitor.control.versions import Versions
+from tidegauge.streams.monitor.intake.columns import RowSource
+from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.join.join import Join, Pair
+from tidegauge.streams.monitor.journal.journal import JournalWriter, Position
+from tidegauge.streams.monitor.journal.poison import Poisons
+from tidegauge.streams.monitor.outcomes import OutcomeMonitors
+from tidegauge.streams.monitor.records import SOURCES, Source, Tally
+from tidegauge.streams.monitor.rows import RowMonitors
+from tidegauge.streams.monitor.verdict.readability import Readability
+from tidegauge.streams.monitor.verdict.retraining import Retraining
+
+Input = Literal["predictions", "features", "labels"]
+ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
+INPUTS: tuple[Input, ...] = ("predictions", "features", "labels")
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionSettings:
+    """What the core must know of the deployment."""
+
+    topics: Mapping[Source, str]  # names, for evidence and dead letters
+    partitions: int  # of each source topic
+
+
+class PartitionState:
+    """The parts of one partition number, over all source topics; new ones hold nothing."""
+
+    def __init__(self, number: int, settings: PartitionSettings) -> None:
+        topics, partitions = settings.topics, settings.partitions
+        self.number, self.settings = number, settings
+        self.next_offset: dict[Source, int] = dict.fromkeys(SOURCES, 0)
+        self.tallies: dict[Source, Tally] = {source: Tally() for source in SOURCES}
+        self.rows: dict[RowSource, RowMonitors] = {
+            source: RowMonitors(source, topics[source], number, partitions)
+            for source in ROW_SOURCES
+        }
+        self.versions = Versions(self.rows)
+        self.join = Join()
+        self.writer = JournalWriter()
+        self.position = Position()  # of ``outcomes`` in the journal
+        self.outcomes = OutcomeMonitors(topics["labels"], number, partitions, self.versions.spread)
+        self.readability: dict[Source, Readability] = {
+            source: Readability(source, topics[source], number) for source in INPUTS
+        }
+        self.retraining = Retraining()
+        self.poisons = Poisons()
+        self.owed: list[tuple[str, list[Pair]]] = []  # found by a restore, not in the journal
+        self.changed: set[Key] = set()  # since the last snapshot, where no part says so itself
+
+    @property
+    def moved(self) -> set[Key]:
+        """The model versions of which something has changed since the last snapshot."""
+        return set().union(*self.moved_sets())
+
+    def moved_sets(self) -> list[set[Key]]:
+        """Return where each part notes what has changed of since the last snapshot."""
+        return [
+            self.changed,
+            self.join.moved,
+            self.outcomes.moved,
+            *(own.moved for own in self.rows.values()),
+            *(own.moved for own in self.readability.values()),
+        ]
+
+    @property
+    def rebuild_from(self) -> dict[Source, int]:
+        """Where a restore must start to read the logs again for the join."""
+        point = self.join.restore_points[0]
+        return {
+            "predictions": point.predictions,
+            "labels": point.labels,
+            "outcomes": point.outcomes,
+        }
+
+    def horizon_ms(self, model: str) -> int:
+        """Return how far a prediction and its label may lie apart: the most of all versions."""
+        held = self.rows["predictions"].controls
+        specs = [c.spec for (name, _), c in held.items() if name == model]
+        return max(
+            milliseconds(spec.labels.horizon) for spec in specs or [MonitorSpec(model=model)]
+        )
