@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.detectors.statistics.shares import row_variance
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.streams.monitor.intake.block import Floats
@@ -76,6 +77,7 @@ class Series(ABC):
     is_share: ClassVar[bool] = False
     needs_profile: ClassVar[bool] = True  # of the column, in the reference
     is_watched: ClassVar[bool] = True  # else it is shown beside the others, and never judged
+    of_score: ClassVar[bool] = True  # whether the model's own number has it, too
     shows_mean: ClassVar[bool] = False  # people are shown the mean of the column's own values
     rises_only: ClassVar[bool] = False  # a fall is good news
     least_sd: ClassVar[float] = 1e-12  # of rows: the unit of the effect is never less
@@ -158,7 +160,8 @@ def profile(
     known = (rows > 0) & ~np.isnan(means)
     if not known.any():
         return SeriesProfile(values=[None] * len(means), rows=rows.tolist(), sd=0.0, shown=0.0)
-    shares = rows[known] / rows[known].sum()
+    total = float(rows[known].sum())
+    shares = rows[known] / total
     overall = float((shares * means[known]).sum())
     within = float((shares * variances[known]).sum())
     between = float((shares * (means[known] - overall) ** 2).sum())
@@ -168,7 +171,7 @@ def profile(
         values=[None if np.isnan(mean) else float(mean) for mean in means],
         rows=rows.tolist(),
         sd=sd if series.fixed_sd is None else series.fixed_sd,
-        variance=within,
+        variance=row_variance(overall * total, total) if series.is_share else within,
         shown=float((shares * told[known]).sum()),
     )
 

@@ -16,6 +16,7 @@ class Missing(Share):
     reads = (Categories, Numbers)
     about = "the share of rows without the feature has changed"
     needs_profile = False
+    of_score = False  # a prediction has one
     least_sd = 0.1  # with the gate of 0.2: two points of share
 
     def hits(self, view: View) -> Flags:

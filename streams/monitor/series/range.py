@@ -15,6 +15,7 @@ class Range(Share):
     kind = "drift"
     reads = (Numbers,)
     about = "values lie far outside the range of the reference"
+    of_score = False  # its rank tells
     fixed_sd = 0.025  # with the gate of 0.2: half a point of share
 
     def hits(self, view: View) -> Flags:

@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 
 from tidegauge.detectors.statistics.dependence import Dependence, fit
+from tidegauge.detectors.statistics.shares import LEAST_SD
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.streams.monitor.series.base import Series
 
@@ -60,9 +61,10 @@ def watch(
     if variance is None or not len(rows):  # of an earlier version: its windows are taken for equal
         rows, variance = np.ones(len(values)), 0.0
     known = ~np.isnan(values) & (rows > 0)
+    floor = LEAST_SD if series.is_share else max(profile.sd / 100, 1e-12)
     reference = None
     if np.count_nonzero(known) >= MIN_WINDOWS and series.is_watched:
-        reference = fit(values, rows, variance, floor=max(profile.sd / 100, 1e-12))
+        reference = fit(values, rows, variance, floor=floor)
     mean = float((rows * values)[known].sum() / rows[known].sum()) if known.any() else np.nan
     return Watched(
         series,

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.schemas.references import CategoryProfile, NumericProfile, SeriesProfile
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
+from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.base import Summary
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import (
@@ -114,7 +116,11 @@ class Learner:
             found = self._number(place)
             if found is not None:
                 numeric[name] = found
-            series |= self._series(Numbers, name, self._numbers(place, found), found is not None)
+            own = self._series(Numbers, name, self._numbers(place, found), found is not None)
+            if found is not None:
+                means = {s.name(name) for s in SERIES.values() if s.shows_mean}
+                own |= {n: replace(own[n], shown=found.mean) for n in own.keys() & means}
+            series |= own
         for place, name in enumerate(self.categorical):
             counts = self.counts[place]
             is_known = 0 < len(counts) <= MAX_CATEGORIES
@@ -132,7 +138,9 @@ class Learner:
         return {
             series.name(name): series.learn(windows)
             for series in SERIES.values()
-            if reads in series.reads and (is_known or not series.needs_profile)
+            if reads in series.reads
+            and (is_known or not series.needs_profile)
+            and (name != SCORE or series.of_score)
         }
 
     def _moments(self) -> Floats:

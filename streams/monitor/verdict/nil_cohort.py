@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 import numpy as np
 
+from tidegauge.detectors.statistics.shares import row_variance
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
@@ -92,7 +93,8 @@ class NilCohort(Cohort):
     def _watch(self) -> None:
         nought: list[float | None] = [0.0] * PROVISIONAL_WINDOWS
         rows = [float(BLOCK)] * PROVISIONAL_WINDOWS
-        profile = SeriesProfile(values=nought, rows=rows, sd=0.1, shown=0.0, variance=0.0)
+        variance = row_variance(0, sum(rows))
+        profile = SeriesProfile(values=nought, rows=rows, sd=0.1, shown=0.0, variance=variance)
         self.compare({name: profile for name in SERIES})
 
     def means(self, part: Part) -> Mapping[str, float]:
