@@ -45,10 +45,10 @@ class Profiles:
         self.ranks = MidRanks([(np.array(at), np.array(ranks)) for at, ranks in points])
         self.low, self.high = np.array([bounds(p) for p in profiles]).reshape(-1, 2).T
 
-    def within(self, usual: Floats) -> "Profiles":
+    def within(self, low: float, high: float) -> "Profiles":
         """Return the same of one column, but with another usual range."""
         found = copy(self)
-        found.low, found.high = np.array([margin(*usual.tolist())]).T
+        found.low, found.high = np.array([margin(low, high)]).T
         return found
 
 

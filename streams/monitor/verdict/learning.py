@@ -9,8 +9,8 @@ from msgspec.structs import replace
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.schemas.references import CategoryProfile, NumericProfile, SeriesProfile
 from tidegauge.streams.monitor.intake.block import Floats
-from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
 from tidegauge.streams.monitor.intake.columns import SCORE
+from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
 from tidegauge.streams.monitor.series.base import Summary
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import (
@@ -20,11 +20,11 @@ from tidegauge.streams.monitor.series.view import (
     View,
     Vocabulary,
 )
+from tidegauge.streams.monitor.verdict.strays import others, usual
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.sample import Sample, steps
 
 POINTS = 201  # of a profile
-TRIMMED = 1 / 20  # of the windows may have values that are taken for strays
 MAX_BYTES = 64 * 1_048_576  # of windows that are gathered; with more the reference is complete
 MAX_CATEGORIES = 1000  # a feature with more is an identifier: its unseen values say nothing
 SEVERAL = -1  # more than one window has the category
@@ -186,7 +186,7 @@ class Learner:
         for index, window in enumerate(self.windows):
             points, weights = self._steps(index, place)
             count = moments[index, 0]
-            beside = profiles if profile is None else profiles.within(ranges[index])
+            beside = profiles if profile is None else profiles.within(*ranges[index])
             view = Numbers([self.numeric[place]], np.append(points, np.nan)[:, None], beside)
             # Of a sample there are fewer values than of the window, and so of gaps.
             gaps = (window.rows - count) * (weights.sum() / count if count else 1.0)
@@ -216,43 +216,6 @@ class Learner:
         """Take back the state of a learner of the same columns."""
         self.windows, self.counts = state.windows, state.counts
         self._size = sum(window.size for window in self.windows)
-
-
-def usual(lows: Floats, highs: Floats) -> tuple[float, float]:
-    """Return the range of windows' extremes without that of the few that stick out most.
-
-    So one stray value among thousands does not blind the reference. What is left out is honest: a
-    window's own share beyond it counts in the reference.
-
-    >>> usual(np.array([0.0, 1.0, -1.0, 0.5]), np.array([9.0, 8.0, 1e9, 10.0]))
-    (0.0, 10.0)
-    """
-    strays = _strays(len(lows))
-    return float(np.sort(lows)[strays]), float(np.sort(highs)[-1 - strays])
-
-
-def others(lows: Floats, highs: Floats) -> Floats:
-    """Return for each window the usual range of the others, shape (windows, 2).
-
-    >>> others(np.array([0.0, 1.0, -1.0, 0.5]), np.array([9.0, 8.0, 1e9, 10.0])).tolist()
-    [[0.5, 10.0], [0.0, 10.0], [0.5, 9.0], [0.0, 9.0]]
-    """
-    strays = _strays(len(lows) - 1)
-
-    def without(values: Floats) -> Floats:  # the same of what is left when one is gone
-        ascending = np.sort(values)
-        at, after = (
-            ascending[min(strays, len(values) - 1)],
-            ascending[min(strays + 1, len(values) - 1)],
-        )
-        found: Floats = np.where(values <= at, after, at)
-        return found
-
-    return np.stack([without(lows), -without(-highs)], axis=1)
-
-
-def _strays(windows: int) -> int:
-    return min(int(np.ceil(windows * TRIMMED)), max(windows - 1, 0))
 
 
 def mid_ranks(values: Floats, weights: Floats) -> tuple[Floats, Floats]:

@@ -118,6 +118,7 @@ class Monitor:
         outputs: list[Output] = []
         for start, stop, closes in cut(self.bounds, self.windows, found.ts_ms):
             if stop > start:
+                self.observed += stop - start
                 self.add(block.cut(start, stop), found.cut(start, stop))
             if closes:
                 outputs += self.close()
@@ -128,7 +129,6 @@ class Monitor:
         assert self.windows is not None  # or no row would belong anywhere
         early = int(np.count_nonzero(found.early))
         self.bounds.add(self.windows, found.ts_ms, block.offsets, early)
-        self.observed += len(block)
         for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
             cohort.add(part, block)
 

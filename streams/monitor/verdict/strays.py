@@ -1,0 +1,67 @@
+"""The range of a number over windows, without the few values that are none of its own."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from tidegauge.streams.monitor.intake.block import Floats
+
+STRAYS = 1 / 20  # of the windows may have some, at most
+
+
+class Usual(NamedTuple):
+    """A range."""
+
+    low: float
+    high: float
+
+
+def usual(lows: Floats, highs: Floats) -> Usual:
+    """Return the range of windows' extremes without strays.
+
+    A stray is an extreme that by itself more than doubles the range of the others: one 1e9 among
+    thousands must not blind the reference. What is left out is honest: a window's own share beyond
+    the range counts in the reference.
+
+    >>> usual(np.array([0.0, 1.0, -1.0, 0.5]), np.array([9.0, 8.0, 1e9, 10.0]))
+    Usual(low=-1.0, high=10.0)
+    """
+    known = ~np.isnan(highs)
+    return _usual(np.sort(lows[known]), np.sort(highs[known]))
+
+
+def others(lows: Floats, highs: Floats) -> list[Usual]:
+    """Return for each window the usual range of the others."""
+    ascending = np.sort(lows), np.sort(highs)
+    most = _most(len(lows)) + 1
+    sticks_out = (lows <= ascending[0][most - 1]) | (highs >= ascending[1][-most])
+    rest = _usual(*ascending)  # one that does not stick out makes no difference
+    return [
+        _usual(*(np.delete(own, np.searchsorted(own, value)) for own, value in pairs))
+        if out and len(lows) > 1
+        else rest
+        for out, *values in zip(sticks_out, lows, highs, strict=True)
+        for pairs in [zip(ascending, values, strict=True)]
+    ]
+
+
+def _most(windows: int) -> int:
+    return min(int(np.ceil(windows * STRAYS)), windows - 1)
+
+
+def _usual(lows: Floats, highs: Floats) -> Usual:
+    """Return the usual range of extremes in ascending order."""
+    most = _most(len(lows))
+    high = _without_strays(highs[::-1][: most + 1], lows[most])
+    low = -_without_strays(-lows[: most + 1], -highs[-1 - most])
+    return Usual(low, high)
+
+
+def _without_strays(extremes: Floats, foot: float) -> float:
+    """Return the largest of the extremes, which descend, that does not double the range by itself.
+
+    ``foot`` is the other end of the range.
+    """
+    doubles = extremes[:-1] - extremes[1:] > extremes[1:] - foot
+    strays = np.flatnonzero(doubles)
+    return float(extremes[strays[-1] + 1] if len(strays) else extremes[0])
