@@ -24,7 +24,7 @@ from tidegauge.schemas.monitors import DetectorSpec
 
 WIDTH = 4
 ROWS = 300
-REFERENCE = Dependence(90, 0.0, 1.0, 0.0, 0.01, 0.0, 0.3, 0.0, 1.0, 2.5)
+REFERENCE = Dependence(90, 0.0, 1.0, 0.0, 0.01, 1.0, 0.0, 0.3, 0.0, 1.0, 2.5)
 # Built so that the stream below raises alarms, and a restart is inside every test.
 LIVELY: dict[str, Callable[[int], Bank]] = {
     "adwin": lambda width: DETECTORS["adwin"](width, delta=0.2, clock=3),

@@ -201,6 +201,7 @@ def test_specs_that_change_while_workers_are_killed_give_what_the_logs_say(
                 stage.worker = workers.start("only")
         workers.until_ready(stage.worker)
         workers.until_settled()
+        assert newest.windows is not None
         # a worker that restarts may fold rows before it has heard of the last spec
         stage.until_reported("fraud", lambda report: report.rows == newest.windows.rows, rows=100)
         workers.until_settled()

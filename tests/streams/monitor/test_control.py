@@ -64,15 +64,15 @@ def states(stream: Traffic, source: str = "predictions") -> list[str]:
 
 def test_another_gate_keeps_what_was_learned_again_and_again() -> None:
     stream = traffic(1, labelled=True).send(REFERENCE + 5)
-    learned, profiles = inputs(stream).learned, outcomes(stream).profiles
+    learned, profiles = inputs(stream).learned, outcomes(stream).outcomes.learned
     for gate in (0.3, 0.4, 0.5):
         apply(stream, changed(effect=EffectSpec(features=gate, outcomes=gate)))
         stream.send(2)
-        assert inputs(stream).learned is learned
-        assert outcomes(stream).profiles == profiles
-        judge = inputs(stream).judge
-        assert judge is not None
-        assert judge.watch.series[0].gate == pytest.approx(gate * judge.watch.series[0].sd)
+        assert inputs(stream).learned == learned
+        assert outcomes(stream).outcomes.learned == profiles
+        watch = inputs(stream).inputs[0].watch
+        assert watch is not None
+        assert watch.series[0].gate == pytest.approx(gate * watch.series[0].sd)
     assert states(stream)[-6:] == ["provisional"] * 6
     assert states(stream, "outcomes")[-6:] == ["provisional"] * 6
 
@@ -176,15 +176,14 @@ def test_a_change_waits_for_its_offset_in_each_source() -> None:
     assert inputs(stream).control.spec == spec
 
 
-def test_pairs_that_wait_for_their_task_are_not_lost_by_a_change() -> None:
-    stream = traffic(9).send(2)
+def test_pairs_that_wait_for_their_windows_are_not_lost_by_a_change() -> None:
+    stream = traffic(9, changed(windows=None)).send(2)
     stream.labelled = True
     stream.send(1)
-    assert len(outcomes(stream).pairs.ts_ms) == ROWS
-    apply(stream, changed(effect=EffectSpec(features=0.7)))
-    stream.send(1)
-    assert outcomes(stream).observed == 2 * ROWS
-    assert outcomes(stream).task == "classification"
+    assert len(outcomes(stream).waiting.ts_ms) == ROWS
+    apply(stream, changed(windows=None, effect=EffectSpec(features=0.7)))
+    stream.send(9)
+    assert outcomes(stream).observed == 10 * ROWS
 
 
 def test_a_budget_beyond_all_reason_is_no_fault() -> None:
@@ -194,7 +193,7 @@ def test_a_budget_beyond_all_reason_is_no_fault() -> None:
 
 
 def test_a_reference_that_describes_nothing_is_refused_before_it_is_journaled() -> None:
-    empty = Reference(model="m", rows=0, windows=SPEC.windows, first_ts_ms=0, last_ts_ms=0)
+    empty = Reference(model="m", rows=0, windows=WindowSpec(rows=50), first_ts_ms=0, last_ts_ms=0)
     partition = Partition(0, SETTINGS)
     with pytest.raises(ValueError, match="expected 3 windows or more"):
         partition.control_change("m", "", choose(None, empty))

@@ -206,7 +206,9 @@ def test_of_two_changes_that_cross_a_kill_the_newer_wins() -> None:
     second.partition.changes_from({})  # as if all it knew of offset 250 was the first change
     second.adopt()
     second.fold_batch("predictions", list(records[150:]))
-    assert second.partition.rows["predictions"].controls["m", ""].spec.windows.rows == 50
+    assert (
+        second.partition.rows["predictions"].controls["m", ""].spec.windows == of_rows(50).windows
+    )
     assert second.partition.rows["predictions"].changes == []
 
 
@@ -216,7 +218,7 @@ def test_changes_that_an_earlier_version_journaled_crosswise_end_with_the_newest
     rows = driver.partition.rows["predictions"]
     rows.schedule(150, ("m", ""), control("m", of_rows(30), None))
     rows.schedule(120, ("m", ""), control("m", of_rows(50), None))
-    assert [(c.offset, c.control.spec.windows.rows) for c in rows.changes] == [(150, 50)]
+    assert [(c.offset, c.control.spec) for c in rows.changes] == [(150, of_rows(50))]
 
 
 def horizon(length: str) -> MonitorSpec:

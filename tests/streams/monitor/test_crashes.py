@@ -333,5 +333,5 @@ def test_the_outcomes_budget_of_spread_rows_does_not_depend_on_which_log_is_read
     second = Worker(broker, [], SPECS, random.Random(2), settings=spread)
     second.run()
     second.partition.fold("outcomes", broker.logs["outcomes"])  # before any prediction
-    shares = [worker.partition.outcomes.monitors["fraud", ""].share for worker in (first, second)]
-    assert shares == [0.25, 0.25]
+    monitors = [worker.partition.outcomes.monitors["fraud", ""] for worker in (first, second)]
+    assert [monitor.outcomes.budget for monitor in monitors] == [0.25 / 2, 0.25 / 2]

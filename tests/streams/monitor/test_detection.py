@@ -253,15 +253,15 @@ def test_one_outlier_in_a_small_window_is_no_blatant_fault() -> None:
 
         return spoil
 
-    assert traffic(2, spec).send(20).send(1, outliers(LEAST_ROWS - 1)).alerts() == []
-    told = traffic(2, spec).send(20).send(1, outliers(LEAST_ROWS)).alerts()
+    assert traffic(2, spec).send(20).send(1, outliers(LEAST_ROWS)).alerts() == []
+    told = traffic(2, spec).send(20).send(1, outliers(LEAST_ROWS + 1)).alerts()
     assert [alarm["series"] for alarm in told[0]["series"]] == ["range(amount)"]
 
 
 def test_a_model_without_a_spec_is_watched_with_the_defaults() -> None:
-    stream = traffic(1, None).send(20 * 31)
+    stream = traffic(1, None).send(10 * 31)
     reports = stream.reports()
-    assert [report["rows"] for report in reports] == [1000] * 31
+    assert [report["rows"] for report in reports] == [500] * 31
     assert [report["state"] for report in reports] == ["learning"] * 30 + ["provisional"]
     assert set(reports[-1]["columns"]) == {"amount", "age", "country", "vip", "score"}
     assert set(reports[-1]["series"]) == {
