@@ -1,0 +1,126 @@
+"""Whether a reference is one thing, or its level changed inside it."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.detectors.statistics.dependence import Dependence
+
+LEAST_WINDOWS: Final = 20  # below, the table does not hold
+LEAST_PART: Final = 4  # windows before and after a change, and a tenth of all
+LEVELS: Final = np.array([0.1, 0.05, 0.025, 0.01, 0.005, 0.0025, 0.001, 0.0005, 0.0001, 0.00001])
+CRITICAL: Final = np.array([29.4, 41.0, 53.5, 72.5, 87.9, 103.8, 127.9, 145.0, 190.0, 277.0])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of level inside a series of window values, and how sure it is.
+
+    Parameters
+    ----------
+    index
+        Position of the first window after it.
+    shift
+        Mean after it less mean before it, in the unit of the values.
+    statistic
+        Shao and Zhang's G.
+    p_value
+        Chance of such a statistic, or a larger one, where nothing changes; 0.00001 to 0.1, and 1
+        for whatever is above a tenth.
+    """
+
+    index: int
+    shift: float
+    statistic: float
+    p_value: float
+
+
+def change_inside(
+    values: NDArray[np.float64], rows: NDArray[np.float64], reference: Dependence
+) -> Change | None:
+    """Look for one change of level inside the window values that a reference was fitted to.
+
+    Parameters
+    ----------
+    values, rows
+        As ``fit`` took them: one value a window, and the rows each stands on.
+    reference
+        What it made of them: by it windows count for their rows, and values of few rows or below
+        the floor may well be steadier by chance than their rows allow.
+
+    Returns
+    -------
+    Change or None
+        The likeliest change, however likely: whether it is told is for the caller to say, by its
+        p-value and its size. None if fewer than 20 windows have a value.
+
+    Notes
+    -----
+    The statistic is the largest squared CUSUM over all places of a change, each divided by what
+    the CUSUMs within the two parts beside it vary, so neither a variance nor a model of how windows
+    depend is estimated, in which a change would hide. Departures from the paper:
+
+    - Time is the sum of the windows' weights, in which the sum of independent deviations is a
+      random walk whatever their rows.
+    - The divisor is at least half of what the rows alone let expect. Otherwise three hits in 300
+      rows are a sure change where they lie close together.
+    - Not looked at are the first and the last tenth, four windows at least.
+    - The place that is told is that of least squares (Bai 1997), which is nearer.
+
+    Critical values are the largest simulated for 20 to 1,000 independent normal windows without
+    the second departure, which differ by a tenth at most; in between, the logarithm of the p-value
+    is interpolated over the root of the statistic.
+
+    At a level for one false finding in 100 models of 30 series, a shift of 2, 3, 4 sds of windows
+    in the last third of 30 windows is found in .27, .69, .91 of all cases, of 1, 1.5, 2 in that of
+    90 windows in .22, .61, .88. Where windows depend it is less sure than it says: with a
+    correlation of .5 from one to the next there are 3 to 17 false findings in 100 models, with one
+    of .9 there are 1 to 2 in every model.
+
+    References
+    ----------
+    Shao and Zhang (2010), Testing for change points in time series, Journal of the American
+    Statistical Association 105; Bai (1997), Estimation of a change point in multiple regression
+    models, Review of Economics and Statistics 79.
+
+    Examples
+    --------
+    >>> from tidegauge.detectors.statistics.dependence import fit
+    >>> values, rows = np.array([0.1, -0.1, 0.0, 0.2, -0.2] * 6), np.full(30, 100.0)
+    >>> values[20:] += 1.0
+    >>> change = change_inside(values, rows, fit(values, rows, 1.0, floor=0.01))
+    >>> change.index, change.shift, change.p_value
+    (20, 1.0, 0.00001)
+    """
+    known = np.flatnonzero(~np.isnan(values) & (rows >= 1))
+    if known.size < LEAST_WINDOWS:
+        return None
+    y, weights = values[known] - reference.mean, reference.weights(rows[known])
+    weights /= weights.sum()
+    deviations = weights * (y - np.sum(weights * y))
+    least = max(known.size // 10, LEAST_PART)
+    before = np.arange(least, known.size - least + 1)  # windows in the first part
+    cusum, time = np.cumsum(deviations)[before - 1], np.cumsum(weights)[before - 1]
+    parts = _variation(weights, deviations)[before - 1]
+    parts += _variation(weights[::-1], deviations[::-1])[known.size - before - 1]
+    by_rows = replace(reference, between=0.0).sd(rows[known]) ** 2
+    expected = np.sum(weights**2 * by_rows) * (time**2 + (1.0 - time) ** 2) / 6.0
+    statistic = float(np.max(cusum**2 / np.maximum(parts, expected / 2.0)))
+    likeliest = before[np.argmax(cusum**2 / (time * (1.0 - time)))]
+    after = np.arange(known.size) >= likeliest
+    shift = np.average(y[after], weights=weights[after])
+    shift -= np.average(y[~after], weights=weights[~after])
+    log_p = np.interp(np.sqrt(statistic), np.sqrt(CRITICAL), np.log(LEVELS), left=0.0)
+    return Change(int(known[likeliest]), float(shift), statistic, float(np.exp(log_p)))
+
+
+def _variation(
+    weights: NDArray[np.float64], deviations: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return how the CUSUM of the first 1, 2, ... windows varies about the line to its end."""
+    time, cusum = np.cumsum(weights), np.cumsum(deviations)
+    slope = cusum / time
+    squares, products = np.cumsum(weights * cusum**2), np.cumsum(weights * cusum * time)
+    return squares - 2.0 * slope * products + slope**2 * np.cumsum(weights * time**2)
