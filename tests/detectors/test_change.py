@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tests.oracles import change as oracle
 from tidegauge.detectors.statistics.change import CRITICAL, LEVELS, Change, change_inside
 from tidegauge.detectors.statistics.dependence import Dependence, fit
+from tidegauge.detectors.statistics.shares import LEAST_SD, row_variance
 
 PLAIN = Dependence(30, 0.0, 1.0, 0.0, 1e-9, 1.0, 0.0, 0.3, 0.0, 1.0, 2.5)
 SEED = 20261126
@@ -135,9 +136,8 @@ def test_traffic_that_falls_is_no_change_of_what_it_carries() -> None:
 def test_few_hits_that_lie_together_are_no_sure_change() -> None:
     shares, rows = np.zeros(30), np.full(30, 10.0)
     shares[[26, 28, 29]] = 0.1
-    variance = 3.5 / 301
     careless = look(shares, replace(PLAIN, between=0.02))
-    found = change_inside(shares, rows, fit(shares, rows, variance, 0.001))
+    found = change_inside(shares, rows, fit(shares, rows, row_variance(3, 300), LEAST_SD))
     assert found is not None and found.p_value > 0.01 > careless.p_value
 
 
