@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tidegauge.detectors.statistics.dependence import Dependence
 
 LEAST_WINDOWS: Final = 20  # below, the table does not hold
-LEAST_PART: Final = 4  # windows before and after a change, and a tenth of all
+LEAST_PART: Final = 3  # windows before and after a change; a single one may be a stray
 LEVELS: Final = np.array([0.1, 0.05, 0.025, 0.01, 0.005, 0.0025, 0.001, 0.0005, 0.0001, 0.00001])
 CRITICAL: Final = np.array([29.4, 41.0, 53.5, 72.5, 87.9, 103.8, 127.9, 145.0, 190.0, 277.0])
 
@@ -66,7 +66,7 @@ def change_inside(
       random walk whatever their rows.
     - The divisor is at least half of what the rows alone let expect. Otherwise three hits in 300
       rows are a sure change where they lie close together.
-    - Not looked at are the first and the last tenth, four windows at least.
+    - A part has three windows at least: a single stray is no change.
     - The place that is told is that of least squares (Bai 1997), which is nearer.
 
     Critical values are the largest simulated for 20 to 1,000 independent normal windows without
@@ -74,10 +74,10 @@ def change_inside(
     is interpolated over the root of the statistic.
 
     At a level for one false finding in 100 models of 30 series, a shift of 2, 3, 4 sds of windows
-    in the last third of 30 windows is found in .27, .69, .91 of all cases, of 1, 1.5, 2 in that of
-    90 windows in .22, .61, .88. Where windows depend it is less sure than it says: with a
-    correlation of .5 from one to the next there are 3 to 17 false findings in 100 models, with one
-    of .9 there are 1 to 2 in every model.
+    in the last third of 30 windows is found in .27, .69, .91 of all cases, one of 1, 1.5, 2 in that
+    of 90 windows in .22, .61, .88; one in the last three of 30 must have 8 to be found in half.
+    Where windows depend it is less sure than it says: with a correlation of .5 from one to the next
+    there are 3 to 18 false findings in 100 models, with one of .9 one or two in every model.
 
     References
     ----------
@@ -100,8 +100,7 @@ def change_inside(
     y, weights = values[known] - reference.mean, reference.weights(rows[known])
     weights /= weights.sum()
     deviations = weights * (y - np.sum(weights * y))
-    least = max(known.size // 10, LEAST_PART)
-    before = np.arange(least, known.size - least + 1)  # windows in the first part
+    before = np.arange(LEAST_PART, known.size - LEAST_PART + 1)  # windows in the first part
     cusum, time = np.cumsum(deviations)[before - 1], np.cumsum(weights)[before - 1]
     parts = _variation(weights, deviations)[before - 1]
     parts += _variation(weights[::-1], deviations[::-1])[known.size - before - 1]

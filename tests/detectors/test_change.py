@@ -42,8 +42,7 @@ def test_statistic_place_and_size_equal_the_definition(
     assert found is not None
     weights = reference.weights(rows).tolist()
     of_rows = [max(row_variance / n, 0.01**2) for n in rows]
-    least = max(len(values) // 10, 4)
-    expected, explained = oracle.statistic(values, weights, of_rows, least)
+    expected, explained = oracle.statistic(values, weights, of_rows, least=3)
     assert math.isclose(found.statistic, expected, rel_tol=1e-6, abs_tol=1e-9)
     after = np.average(values[found.index :], weights=weights[found.index :])
     before = np.average(values[: found.index], weights=weights[: found.index])
@@ -89,6 +88,16 @@ def test_a_step_without_noise_is_sure_and_dated_to_the_window() -> None:
     found = look(np.repeat([0.0, 5.0], [20, 10]), replace(PLAIN, floor=0.1))
     assert found.index == 20
     assert found.shift == pytest.approx(5.0)
+    assert found.p_value == pytest.approx(1e-5)
+
+
+def test_three_windows_at_the_end_may_be_a_change_and_one_may_not() -> None:
+    values = np.tile([1.0, -1.0], 15)
+    values[-1] += 40.0
+    assert look(values).p_value > 0.01
+    values[-3:] = 39.0, 41.0, 39.0
+    found = look(values)
+    assert found.index == 27
     assert found.p_value == pytest.approx(1e-5)
 
 
