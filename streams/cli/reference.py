@@ -116,13 +116,13 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
 
 
 def _learn(file: Path, traffic: "Traffic", spec: MonitorSpec, version: str) -> Reference:
-    from tidegauge.streams.monitor.control.dry_run import check_control
+    from tidegauge.streams.monitor.control.dry_run import choose
     from tidegauge.streams.monitor.offline import learn_reference
 
     rows = [(message.topic, message.value) for message in traffic.messages(FRAME_ROWS)]
     try:
         reference = learn_reference(spec, version, rows)
-        check_control(spec, reference)
+        choose(spec, reference)  # refuses what no worker could use
         return reference
     except ValueError as error:
         raise ConfigurationError(

@@ -39,6 +39,6 @@ def _shortened(output: Output) -> Output:
         if name in body:
             body[name] = type(body[name])()
     body |= {name: cut(body[name]) for name in CUT if name in body} | {"shortened": True}
-    return dataclasses.replace(
-        output, key=(output.key or b"")[:1024], value=msgspec.json.encode(body)
-    )
+    value, said = msgspec.json.encode(body), output.message
+    message = None if said is None else msgspec.json.decode(value, type=type(said))
+    return dataclasses.replace(output, key=(output.key or b"")[:1024], value=value, message=message)

@@ -1,5 +1,6 @@
 """Runs the core over rows without a broker: exactly what a worker would publish for that log."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -9,8 +10,10 @@ from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.partition import Partition
-from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
+from tidegauge.streams.monitor.records import SOURCES, Output, Record, Returned, Source
 from tidegauge.streams.monitor.state import PartitionSettings
+
+UNDATED = 1 << 48  # UTC milliseconds, of records that have no time of their own: no row is ahead
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +59,14 @@ class OfflineLog:
         self._publish([self.partition.fence()])
 
     def append(
-        self, source: Source, key: bytes | None, value: bytes | None, timestamp: int = 1 << 48
+        self, source: Source, key: bytes | None, value: bytes | None, timestamp: int = UNDATED
     ) -> None:
         """Append a record and fold it; ``timestamp`` is the record's own, UTC milliseconds."""
-        record = LoggedRecord(self._end[source], timestamp, key, value)
+        self._fold(source, [LoggedRecord(self._take_offset(source), timestamp, key, value)])
+
+    def _take_offset(self, source: Source) -> int:
         self._end[source] += 1
-        self._fold(source, [record])
+        return self._end[source] - 1
 
     def _fold(self, source: Source, records: Sequence[Record]) -> None:
         while records:
@@ -76,10 +81,12 @@ class OfflineLog:
                 self._publish([change])
 
     def _publish(self, outputs: Sequence[Output]) -> None:
-        self.outputs += outputs
+        self.outputs += [dataclasses.replace(output, message=None) for output in outputs]
         for output in outputs:
-            if output.topic in ("outcomes", "alerts"):
-                self.append(output.topic, output.key, output.value)
+            if output.topic in ("outcomes", "alerts") and output.message is not None:
+                at, message = self._take_offset(output.topic), output.message
+                record = Returned(at, UNDATED, output.key, output.value, output.headers, message)
+                self._fold(output.topic, [record])
 
 
 def learn_reference(

@@ -22,7 +22,7 @@ from tidegauge.streams.monitor.journal.gaps import gap_alerts
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.journal.poison import FoldError, poison_alert, refused
 from tidegauge.streams.monitor.layouts import read_snapshot
-from tidegauge.streams.monitor.records import Folded, Output, Record, Source
+from tidegauge.streams.monitor.records import Folded, Message, Output, Record, Returned, Source
 from tidegauge.streams.monitor.restore import Restore
 from tidegauge.streams.monitor.snapshot import RETRAINING, Snapshot
 from tidegauge.streams.monitor.state import PartitionSettings, PartitionState
@@ -185,7 +185,7 @@ class Partition(PartitionState):
         batch = _Batch(len(records))
         for record in records:
             try:  # to read it; a fault in what follows is ours, and must not look like theirs
-                told = read_alert(record.value) if source == "alerts" else read_entry(record.value)
+                told = _read(source, record)
             except FAULTS as fault:
                 batch.rejections.append(rejection(record, fault))
                 continue
@@ -239,10 +239,9 @@ class Partition(PartitionState):
 
     def apply_change(self, output: Output) -> None:
         """Let a control change take effect that the journal has acknowledged."""
-        entry = read_entry(output.value)
-        if not isinstance(entry, ControlChange):
-            raise ValueError(f"expected a control change, got {type(entry).__name__}")
-        self.versions.schedule(entry)
+        if not isinstance(output.message, ControlChange):
+            raise ValueError(f"expected a control change, got {type(output.message).__name__}")
+        self.versions.schedule(output.message)
 
     # --- restore and snapshots -----------------------------------------------------------------
 
@@ -279,3 +278,9 @@ class Partition(PartitionState):
     def snapshot(self, only_moved: bool = False) -> Snapshot:
         """Return all that is to be remembered, or what has changed of it since this was asked."""
         return snapshots.take(self, only_moved)
+
+
+def _read(source: Source, record: Record) -> Message:
+    if isinstance(record, Returned):
+        return record.message
+    return read_alert(record.value) if source == "alerts" else read_entry(record.value)

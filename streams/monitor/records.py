@@ -1,12 +1,16 @@
 """What the pure core takes and gives: records of one partition in, records to publish out."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import msgspec
 
+from tidegauge.schemas.alerts import Alert
+from tidegauge.schemas.outcomes import JournalEntry
+
 Source = Literal["predictions", "features", "labels", "outcomes", "alerts"]
+Message = Alert | JournalEntry  # of the topics that the core reads back
 Destination = Literal["alerts", "windows", "rejected", "outcomes", "retraining"]
 
 SOURCES: tuple[Source, ...] = ("predictions", "features", "labels", "outcomes", "alerts")
@@ -52,6 +56,19 @@ class Output:
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]] = ()
+    message: Message | None = field(default=None, compare=False, repr=False)  # what the value says
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A record that the core wrote and gets back from its own hand: no need to read it."""
+
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    message: Message
 
 
 @dataclass(frozen=True, slots=True)

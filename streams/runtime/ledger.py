@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
+from tidegauge.schemas.alerts import Alert
 from tidegauge.schemas.references import version_name
 from tidegauge.streams.monitor.journal.poison import FoldError
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
 from tidegauge.streams.monitor.snapshot import Snapshot
-from tidegauge.streams.monitor.verdict.retraining import read_alert
 from tidegauge.streams.monitor.verdict.wording import log_line
 from tidegauge.streams.runtime.control import ControlTables
 from tidegauge.streams.runtime.cores import Core
@@ -35,8 +35,8 @@ log = logging.getLogger(__name__)
 def log_alerts(outputs: Iterable[Output]) -> None:
     """Say what is being told, for those who read the log first."""
     for output in outputs:
-        if output.topic == "alerts":
-            log.warning("%s", log_line(read_alert(output.value)))
+        if isinstance(output.message, Alert):
+            log.warning("%s", log_line(output.message))
 
 
 @dataclass(frozen=True, slots=True)

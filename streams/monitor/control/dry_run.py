@@ -6,7 +6,7 @@ from tidegauge.detectors.registry import DETECTORS
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.columns import watched_columns
-from tidegauge.streams.monitor.control.control import Choice, control, control_digest
+from tidegauge.streams.monitor.control.control import Choice, Control, control, control_digest
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
@@ -17,21 +17,32 @@ MAX_BYTES = 900_000  # of a spec, and of a reference, as the journal writes them
 
 
 def choose(spec: MonitorSpec | None, reference: Reference | None) -> Choice:
-    """Return a spec and a reference as checked; raises ValueError as ``check_control`` does."""
-    check_control(spec, reference)
-    return Choice(spec, reference, control_digest(spec, reference))
+    """Return a spec and a reference, once it is certain that monitors can be made of them.
 
-
-def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None:
-    """Raise ValueError, with what is wrong, unless monitors can be made of these.
-
-    What a schema cannot say: a detector's own parameters, and whether a reference's parts fit.
+    Raises
+    ------
+    ValueError
+        If they cannot, with what is wrong that a schema cannot say: a detector's own parameters,
+        or parts of a reference that do not fit. In the journal it would stop every owner.
     """
+    _check_bytes(spec, reference)
+    _check_detectors(spec)
+    if reference is None:
+        return Choice(spec, None, control_digest(spec, None))
+    held = control(reference.model, spec, reference)
+    _check_monitors(held, reference)
+    return Choice(spec, reference, held.digest)
+
+
+def _check_bytes(spec: MonitorSpec | None, reference: Reference | None) -> None:
     for name, part in (("spec", spec), ("reference", reference)):
         if (size := len(msgspec.json.encode(part))) > MAX_BYTES:
             raise ValueError(
                 f"{name}: expected at most {MAX_BYTES} bytes in the journal, got {size}"
             )
+
+
+def _check_detectors(spec: MonitorSpec | None) -> None:
     taken = 0
     for place, chosen in enumerate(spec.detectors if spec is not None else ()):
         try:
@@ -43,9 +54,9 @@ def check_control(spec: MonitorSpec | None, reference: Reference | None) -> None
                 raise ValueError(f"expected detectors of {MAX_STATE} bytes at most, got {taken}")
         except (ValueError, TypeError) as fault:
             raise ValueError(f"{fault} - at `$.detectors[{place}].parameters`") from None
-    if reference is None:
-        return
-    held = control(reference.model, spec, reference)
+
+
+def _check_monitors(held: Control, reference: Reference) -> None:
     columns = watched_columns(reference, held.spec.features)
     origin = Origin(reference.model, "", "predictions", "", 0, held.spec.retraining, 0)
     try:

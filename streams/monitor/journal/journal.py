@@ -153,4 +153,4 @@ class JournalWriter(msgspec.Struct):
 
 def _output(entry: JournalEntry, model: str | None = None) -> Output:
     key = None if model is None else model.encode()
-    return Output("outcomes", key, msgspec.json.encode(entry))
+    return Output("outcomes", key, msgspec.json.encode(entry), message=entry)

@@ -281,7 +281,7 @@ def alert_output(alert: Alert, source: str) -> Output:
         subject=alert.model or source,
         time_ms=alert.told_ms,
     )
-    return Output("alerts", alert.model.encode(), msgspec.json.encode(alert), head)
+    return Output("alerts", alert.model.encode(), msgspec.json.encode(alert), head, alert)
 
 
 def by_size(alarms: list[SeriesAlarm]) -> list[SeriesAlarm]:
