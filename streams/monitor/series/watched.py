@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass, fields
+from functools import lru_cache
 
 import numpy as np
 
@@ -56,15 +57,15 @@ def watch(
     ``effect`` is the least shift worth telling, in standard deviations of reference rows;
     ``feature`` what a series without a column is about, if not itself.
     """
-    values = np.array([np.nan if v is None else v for v in profile.values])
-    rows, variance = np.array(profile.rows), profile.variance
+    values = np.array([np.nan if v is None else v for v in profile.values], np.float64)
+    rows, variance = np.array(profile.rows, np.float64), profile.variance
     if variance is None or not len(rows):  # of an earlier version: its windows are taken for equal
         rows, variance = np.ones(len(values)), 0.0
     known = ~np.isnan(values) & (rows > 0)
     floor = LEAST_SD if series.is_share else max(profile.sd / 100, 1e-12)
     reference = None
     if np.count_nonzero(known) >= MIN_WINDOWS and series.is_watched:
-        reference = fit(values, rows, variance, floor=floor)
+        reference = _fitted(values.tobytes(), rows.tobytes(), variance, floor)
     mean = float((rows * values)[known].sum() / rows[known].sum()) if known.any() else np.nan
     return Watched(
         series,
@@ -76,6 +77,12 @@ def watch(
         profile.shown,
         reference,
     )
+
+
+@lru_cache(maxsize=2048)  # several references' series; their values are less than they hold
+def _fitted(values: bytes, rows: bytes, variance: float, floor: float) -> Dependence:
+    """Fit a reference's windows once for the dry run and the monitors of all partitions."""
+    return fit(np.frombuffer(values), np.frombuffer(rows), variance, floor)
 
 
 def references(known: Sequence[Dependence | None]) -> Dependence:
