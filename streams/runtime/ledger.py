@@ -311,7 +311,7 @@ class Ledger:
 
     def _slot(self, number: int, restored: Restored) -> Slot:
         append = partial(self._outbox.append_state, number)
-        writer = SnapshotWriter(append, restored.core.epoch, restored.litter, restored.size)
+        writer = SnapshotWriter(append, restored.core.epoch, restored.garbage, restored.size)
         slot = Slot(number, restored.core, writer, restored.starts, self._now())
         slot.touched = True  # a snapshot of this owner follows, also where no rows come
         return slot

@@ -46,7 +46,7 @@ class Loaded:
 
     snapshot: Snapshot | None = None  # the last; None: there is none
     size: int = 0  # its bytes
-    litter: set[bytes] = field(default_factory=set)  # keys to be removed after the next one
+    garbage: set[bytes] = field(default_factory=set)  # keys to be removed after the next one
 
 
 async def load(log: Log) -> Loaded:
@@ -60,18 +60,18 @@ async def load(log: Log) -> Loaded:
     """
     trailing = await _back_to_a_root(log)
     last = max((i for i, r in enumerate(trailing) if _is_root(r, log)), default=-1)
-    litter = {r.key for r in trailing[last + 1 :] if r.key and r.value}
+    garbage = {r.key for r in trailing[last + 1 :] if r.key and r.value}
     if last < 0:
-        return Loaded(None, 0, litter | {SNAPSHOT_KEY})
+        return Loaded(None, 0, garbage | {SNAPSHOT_KEY})
     try:
-        return await _assemble(log, trailing[last], litter)
+        return await _assemble(log, trailing[last], garbage)
     except MissingError:
         # An owner that was replaced unaware may have written a root after the new owner had
         # removed what it names; the new owner's own is then before it.
         newest = await _newest_root(log)
         if newest.offset == trailing[last].offset:
             raise
-        return await _assemble(log, newest, litter | _decoded(trailing[last], log).keys)
+        return await _assemble(log, newest, garbage | _decoded(trailing[last], log).keys)
 
 
 def _decoded(record: Record, log: Log) -> Decoded:
@@ -111,19 +111,19 @@ async def _newest_root(log: Log) -> Record:
     return max(roots, key=lambda root: root[:2])[2]
 
 
-async def _assemble(log: Log, record: Record, litter: set[bytes]) -> Loaded:
+async def _assemble(log: Log, record: Record, garbage: set[bytes]) -> Loaded:
     where, decoded = f"{log.name} offset {record.offset}", _decoded(record, log)
     if decoded.layout == 1:
         body = await _layout_1(log, where, decoded)
-        return Loaded(Snapshot(body, {}), len(body), litter | decoded.keys | {SNAPSHOT_KEY})
+        return Loaded(Snapshot(body, {}), len(body), garbage | decoded.keys | {SNAPSHOT_KEY})
     if decoded.kind != ROOT:
         raise StateError(f"{where}: expected a root, got kind {decoded.kind}")
     root = msgspec.msgpack.decode(decompress(decoded.body), type=Root)
     records = await _read(log, [p for part in root.parts for p in (*part.whole, *part.difference)])
     bodies = [_body(part, records, f"{where} part {i}") for i, part in enumerate(root.parts)]
     size = sum(len(found.value or b"") for found in (record, *records.values()))
-    litter = litter - {SNAPSHOT_KEY} | decoded.keys | set(root.litter)
-    return Loaded(Snapshot(root.state, dict(enumerate(bodies))), size, litter)
+    garbage = garbage - {SNAPSHOT_KEY} | decoded.keys | set(root.garbage)
+    return Loaded(Snapshot(root.state, dict(enumerate(bodies))), size, garbage)
 
 
 def _body(part: PartPlaces, records: dict[int, Record], where: str) -> bytes:

@@ -41,7 +41,7 @@ class Restored:
     core: Core
     starts: dict[Source, int]  # where to go on reading
     size: int  # bytes of the snapshot it came from
-    litter: set[bytes]  # keys to be removed from ``state``
+    garbage: set[bytes]  # keys to be removed from ``state``
 
 
 class Restorer:
@@ -97,7 +97,7 @@ class Restorer:
                 source, core.rebuild_from[source], core.next_offset[source]
             ):
                 core.rebuild_join(source, records)
-        return Restored(core, starts, loaded.size, loaded.litter)
+        return Restored(core, starts, loaded.size, loaded.garbage)
 
     def _core(self, snapshot: Snapshot | None) -> Core:
         if snapshot is None:

@@ -50,7 +50,7 @@ class Root(msgspec.Struct, array_like=True):
 
     state: bytes
     parts: list[PartPlaces]
-    litter: list[bytes]  # keys of former owners that are not removed yet
+    garbage: list[bytes]  # keys of former owners that are not removed yet
 
 
 def compress(body: bytes, base: bytes | None = None) -> bytes:
@@ -117,15 +117,15 @@ class SnapshotWriter:
         Appends one record to the state log and waits until the brokers have it.
     epoch
         Of the owner, from its fence.
-    litter
+    garbage
         Keys of former owners; removed after the first snapshot of this one. Where ``snapshot`` is
         among them, a note takes its place, so that a version before this one refuses the topic.
     size
         Bytes of the snapshot that was restored: about what the first one will take.
     """
 
-    def __init__(self, append: Append, epoch: int, litter: set[bytes], size: int = 0) -> None:
-        self._append, self._epoch, self._litter = append, epoch, set(litter)
+    def __init__(self, append: Append, epoch: int, garbage: set[bytes], size: int = 0) -> None:
+        self._append, self._epoch, self._garbage = append, epoch, set(garbage)
         self._parts: dict[Hashable, _Written] = {}
         self._numbers = _Numbers()
         self._in_flight = asyncio.Semaphore(IN_FLIGHT)
@@ -140,16 +140,16 @@ class SnapshotWriter:
         written = [self._write_part(key, body) for key, body in snapshot.parts.items()]
         self._parts |= zip(snapshot.parts, await asyncio.gather(*written), strict=True)
         places = [part.places for part in self._parts.values()]
-        root = Root(snapshot.root, places, sorted(self._litter))
+        root = Root(snapshot.root, places, sorted(self._garbage))
         body = compress(msgspec.msgpack.encode(root))
         value, _ = encode(ROOT, self._epoch, self._numbers.used, body)
         await self._append(root_key(self._epoch), value)
         self._root_size = len(value)
         self._numbers.keep({n for part in self._parts.values() for n in part.numbers})
         note, _ = encode(NOTE, self._epoch, 0, b"")
-        removed = [self._send(k, note if k == SNAPSHOT_KEY else None) for k in self._litter]
+        removed = [self._send(k, note if k == SNAPSHOT_KEY else None) for k in self._garbage]
         await asyncio.gather(*removed)
-        self._litter.clear()
+        self._garbage.clear()
 
     async def _write_part(self, key: Hashable, body: bytes) -> _Written:
         held = self._parts.get(key)

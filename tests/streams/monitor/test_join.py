@@ -377,7 +377,7 @@ def test_versions_are_held_apart_and_each_in_the_order_of_the_log() -> None:
     assert join.restore_points[0].predictions == 0  # the first of all lies at 3
 
 
-def test_marks_are_bounded_and_the_first_one_stays() -> None:
+def test_restore_points_are_bounded_and_the_first_one_stays() -> None:
     join = Join()
     predictions(join, "a")
     for n in range(500):

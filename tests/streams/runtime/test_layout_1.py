@@ -90,7 +90,7 @@ async def test_it_is_followed_by_one_in_parts_and_then_removed() -> None:
     chunked(log, LARGE)
     found = await load(log)
     assert found.snapshot == Snapshot(LARGE, {})
-    await SnapshotWriter(log.append_state, 8, found.litter).write(Snapshot(b"new", {"m": b"part"}))
+    await SnapshotWriter(log.append_state, 8, found.garbage).write(Snapshot(b"new", {"m": b"part"}))
     log.compact()
     assert [record.key for record in log.records] == [b"part-8-0", b"root-8", SNAPSHOT_KEY]
     assert (await load(log)).snapshot == Snapshot(b"new", {0: b"part"})

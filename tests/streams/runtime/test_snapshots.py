@@ -14,8 +14,8 @@ LARGE = random.Random(1).randbytes(2 * CHUNK_BYTES + 1000)  # three chunks
 MODEL = random.Random(2).randbytes(20_000)
 
 
-def writer(log: MemoryLog, epoch: int = 1, litter: set[bytes] | None = None) -> SnapshotWriter:
-    return SnapshotWriter(log.append_state, epoch, litter or set())
+def writer(log: MemoryLog, epoch: int = 1, garbage: set[bytes] | None = None) -> SnapshotWriter:
+    return SnapshotWriter(log.append_state, epoch, garbage or set())
 
 
 def keys(log: MemoryLog) -> list[bytes | None]:
@@ -112,7 +112,7 @@ async def test_a_new_owner_removes_the_records_of_the_one_before() -> None:
     await old.write(of(b"", LARGE[::-1]))
     log.append(part_key(1, 9), b"cut off before its root")
     found = await load(log)
-    await writer(log, 2, found.litter).write(of(b"small again", b"part"))
+    await writer(log, 2, found.garbage).write(of(b"small again", b"part"))
     log.compact()
     assert keys(log) == [part_key(2, 0), root_key(2)]
     assert await loaded(log) == (b"small again", [b"part"])
@@ -121,7 +121,7 @@ async def test_a_new_owner_removes_the_records_of_the_one_before() -> None:
 async def test_what_an_owner_could_not_remove_any_more_the_next_one_removes() -> None:
     log = MemoryLog()
     for epoch in range(1, 5):
-        await writer(log, epoch, (await load(log)).litter).write(of(b"state", MODEL, b"part"))
+        await writer(log, epoch, (await load(log)).garbage).write(of(b"state", MODEL, b"part"))
         if epoch < 4:  # it dies before it has removed anything
             log.end = keys(log).index(root_key(epoch)) + 1
             log.records = log.records[: log.end]
@@ -144,13 +144,13 @@ async def test_the_root_of_a_former_owner_whose_parts_are_removed_does_not_count
     log = MemoryLog()
     old = writer(log, epoch=1)
     await old.write(of(b"old", MODEL, b"other"))
-    new = writer(log, 2, (await load(log)).litter)
+    new = writer(log, 2, (await load(log)).garbage)
     await new.write(of(b"new", MODEL + b"new", b"other"))
     await old.write(of(b"late", b"late", at=1))  # names a part that is gone
     log.compact()
     found = await load(log)
     assert found.snapshot == Snapshot(b"new", {0: MODEL + b"new", 1: b"other"})
-    await writer(log, 3, found.litter).write(of(b"newest"))
+    await writer(log, 3, found.garbage).write(of(b"newest"))
     log.compact()
     assert keys(log) == [root_key(3)]
 
@@ -199,7 +199,7 @@ async def test_a_newer_layout_asks_for_the_version_that_wrote_it() -> None:
 async def test_an_earlier_version_finds_a_layout_that_it_refuses() -> None:
     log = MemoryLog()
     for epoch in range(1, 4):
-        own = writer(log, epoch, (await load(log)).litter)
+        own = writer(log, epoch, (await load(log)).garbage)
         await own.write(of(b"state", b"part"))
         if epoch == 1:  # which dies before the note
             log.records, log.end = log.records[:2], 2
