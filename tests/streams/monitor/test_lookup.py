@@ -5,13 +5,15 @@ import json
 import msgspec
 import pytest
 
-from tests.streams.monitor.logs import frame, row
+from tests.streams.monitor.driver import Driver, by_monitor
+from tests.streams.monitor.logs import NOON_MS, frame, row
 from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, WindowSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.control import Choice, control_digest
 from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.control.lookup import Lookup
-from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
+from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog, learn_reference
+from tidegauge.streams.runtime.control import ControlTables
 
 SPEC = MonitorSpec(model="m", windows=WindowSpec(rows=10))
 WRONG = MonitorSpec(
@@ -105,3 +107,19 @@ def test_a_log_that_is_read_offline_is_compared_with_the_reference_of_its_versio
             log.append("predictions", b"m", value)
     alerts = [json.loads(o.value or b"") for o in log.outputs if o.topic == "alerts"]
     assert {alert["version"] for alert in alerts} == {"2"}
+
+
+def test_a_worker_that_read_the_topics_finds_the_same() -> None:
+    references = learned(0), learned(99, "2")
+    values = [value for version in ("1", "2") for value in rows(0, version, 3)]
+    log, tables, worker = OfflineLog(Lookup([SPEC, *references])), ControlTables(), Driver()
+    for value in values:
+        log.append("predictions", b"m", value)
+    tables.read_monitors([LoggedRecord(0, NOON_MS, b"m", msgspec.json.encode(SPEC))])
+    for key, reference in zip((b"m", b"m@2"), references, strict=True):
+        tables.read_references([LoggedRecord(0, NOON_MS, key, msgspec.json.encode(reference))])
+    for version in ("1", "2"):
+        choice = tables.lookup.find("m", version)
+        worker.change("m", version, choice.spec, choice.reference)
+    worker.fold("predictions", [LoggedRecord(n, NOON_MS, b"m", v) for n, v in enumerate(values)])
+    assert by_monitor(worker.outputs) == by_monitor(log.outputs)
