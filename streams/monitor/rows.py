@@ -5,14 +5,16 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tidegauge.streams.monitor.control.columns import watched_columns
+from tidegauge.streams.monitor.control.columns import other_features, watched_columns
 from tidegauge.streams.monitor.control.control import Control
+from tidegauge.streams.monitor.intake.awaited import Shown
 from tidegauge.streams.monitor.intake.block import Block
-from tidegauge.streams.monitor.intake.columns import Columns, RowSource
+from tidegauge.streams.monitor.intake.columns import SCORE, Columns, RowSource
 from tidegauge.streams.monitor.intake.decoding import Batch, BatchReader, Intake, Key
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
 from tidegauge.streams.monitor.verdict.incidents import Origin
+from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.monitor import MonitorState
 
@@ -38,6 +40,7 @@ class VersionRows(msgspec.Struct):
     intake: Intake | None
     past: list[tuple[int, Columns]]
     monitor: MonitorState | None
+    awaited: dict[str, Shown] = {}
 
 
 @dataclass(slots=True)
@@ -102,9 +105,11 @@ class RowMonitors:
             folded.blocks += batch.blocks
             folded.released |= batch.released
             self.moved |= batch.touched
+            for grown in batch.grown:
+                self._outgrow(grown.key, grown.offset, grown.columns)
             for key, block in batch.blocks:
                 self.moved.add(key)
-                folded.outputs += self._monitor(key).fold(block)
+                folded.outputs += self._monitor(key, block.names, block.categorical).fold(block)
             if batch.unknown is not None and len(self.controls) < MAX_MODELS:
                 folded.unknown = batch.unknown
                 return folded
@@ -136,25 +141,50 @@ class RowMonitors:
             if (spec.windows, spec.features) == (was.windows, was.features):  # it still holds
                 control = msgspec.structs.replace(control, reference=learned, learned=True)
         columns = self.reader.columns.get(key)
-        self.controls[key] = control
-        self.reader.declared[key] = spec.features
+        self._hold(key, control)
         if control.reference is not None:
             self.reader.columns[key] = watched_columns(control.reference, spec.features)
+            rest = other_features(control.reference, spec.features)
+            if control.learned and columns is not None:
+                rest += [*columns.numeric, *columns.categorical, *self.reader.awaited.get(key, ())]
+            self.reader.awaited[key] = {}
+            self.reader.wait_for(key, rest)
         elif before is not None and before.spec.features != spec.features:
             self.reader.columns.pop(key, None)
-        is_read_again = self.source == "predictions"  # by a restore, for the join
-        if is_read_again and columns is not None and columns != self.reader.columns.get(key):
-            self.past.setdefault(key, []).append((offset, columns))
+            self.reader.awaited.pop(key, None)
+        if columns is not None and columns != self.reader.columns.get(key):
+            self._outgrow(key, offset, columns)
         return old.supersede() if old is not None else []
 
-    def _monitor(self, key: Key) -> InputMonitor:
+    def _hold(self, key: Key, control: Control) -> None:
+        self.controls[key] = control
+        self.reader.declared[key] = control.spec.features
+        is_published = control.reference is not None and not control.learned
+        (self.reader.fixed.add if is_published else self.reader.fixed.discard)(key)
+
+    def _outgrow(self, key: Key, offset: int, columns: Columns) -> None:
+        """Remember columns that hold no longer: a restore reads predictions again, for the join."""
+        if self.source == "predictions":
+            self.past.setdefault(key, []).append((offset, columns))
+
+    def _monitor(
+        self, key: Key, numeric: Sequence[str], categorical: Sequence[str]
+    ) -> InputMonitor:
+        """Return the monitor of a model version; a new one begins with what a reference describes.
+
+        Or with these columns, where there is no reference.
+        """
         if key not in self.monitors:
             control = self.controls[key]
+            features = tuple(name for name in numeric if name != SCORE)
+            columns = Columns(features, tuple(categorical))
+            if control.reference is not None:
+                columns = watched_columns(control.reference, control.spec.features)
             origin = Origin(
                 key[0], key[1], self.source, self.topic, self.partition, control.spec.retraining, 0
             )
             share = 1 / self.partitions if self.reader.spread[key] else 1.0
-            self.monitors[key] = InputMonitor(origin, control, self.reader.columns[key], share)
+            self.monitors[key] = InputMonitor(origin, control, columns, share)
         return self.monitors[key]
 
     def again(self, records: Sequence[Record]) -> Iterator[Batch]:
@@ -209,6 +239,7 @@ class RowMonitors:
             reader.intakes.get(key),
             self.past.get(key, []),
             monitor.state() if monitor is not None else None,
+            reader.awaited.get(key, {}),
         )
 
     def load(self, key: Key, state: VersionRows, table: Sequence[Control]) -> None:
@@ -217,8 +248,7 @@ class RowMonitors:
         for offset, place in state.changes:
             self.schedule(offset, key, table[place])
         if state.control is not None:
-            self.controls[key] = table[state.control]
-            reader.declared[key] = self.controls[key].spec.features
+            self._hold(key, table[state.control])
         if state.spread is not None:
             reader.spread[key] = state.spread
         if state.columns is not None:
@@ -227,5 +257,9 @@ class RowMonitors:
             reader.intakes[key] = state.intake
         if state.past:
             self.past[key] = state.past
+        if state.awaited:
+            reader.awaited[key] = state.awaited
         if state.monitor is not None:
-            self._monitor(key).load(state.monitor)
+            first = state.monitor.cohorts[0]
+            assert isinstance(first, InputsState)
+            self._monitor(key, first.numeric, first.categorical).load(state.monitor)

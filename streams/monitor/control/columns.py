@@ -4,25 +4,44 @@ from collections.abc import Mapping
 
 from tidegauge.schemas.monitors import FeatureSpec
 from tidegauge.schemas.references import Reference
-from tidegauge.streams.monitor.intake.columns import MAX_WATCHED, SCORE, Columns, is_readable
+from tidegauge.streams.monitor.intake.awaited import Kind
+from tidegauge.streams.monitor.intake.columns import MAX_WATCHED, Columns, eligible
 from tidegauge.streams.monitor.series.registry import parse
-from tidegauge.streams.monitor.series.view import Categories
 
 
 def watched_columns(reference: Reference, declared: Mapping[str, FeatureSpec]) -> Columns:
     """Return the columns that a reference describes, 200 at most and none that the spec ignores.
 
-    A number without a value in the reference has no profile, and is not watched: taken for a
-    category, it would have every row rejected that brings one.
+    A feature of which it has no value is none of them, nor is one that is declared to be of another
+    type: what the reference says cannot be compared with it.
     """
-    ignored = {name for name, spec in declared.items() if spec.type == "ignore"} | {SCORE}
-    numbers = {n for n, spec in declared.items() if spec.type in ("numeric", "boolean")}
-    named = map(parse, reference.series)
-    told = dict.fromkeys(column for series, column in named if Categories in series.reads)
-    texts = [name for name in told if name not in numbers | reference.numeric.keys()]
-    numeric, categorical = (
-        [name for name in names if name not in ignored and is_readable(name)]
-        for names in (reference.numeric, texts)
-    )
-    rest = MAX_WATCHED - min(len(numeric), MAX_WATCHED)
-    return Columns(tuple(numeric[:MAX_WATCHED]), tuple(categorical[:rest]))
+    kinds: dict[str, Kind] = {}
+    for name in eligible([*reference.numeric, *_features(reference)], declared):
+        kind: Kind = "numeric" if name in reference.numeric else "categorical"
+        if _has_values(reference, name) and _agree(kind, declared.get(name)):
+            kinds[name] = kind
+    return Columns((), ()).plus(dict(list(kinds.items())[:MAX_WATCHED]), declared)
+
+
+def other_features(reference: Reference, declared: Mapping[str, FeatureSpec]) -> list[str]:
+    """Return features that are to be watched when they come, whatever the reference says of them.
+
+    They are those that are declared, and those of which the reference has no value; some of them
+    may be among the watched columns.
+    """
+    empty = [name for name in _features(reference) if not _has_values(reference, name)]
+    return [*declared, *empty]
+
+
+def _features(reference: Reference) -> list[str]:
+    """Return the features that the rows of a reference had."""
+    return [column for _, column in map(parse, reference.series) if column]
+
+
+def _has_values(reference: Reference, name: str) -> bool:
+    missing = reference.series.get(f"missing({name})")
+    return name in reference.numeric or missing is None or any(v != 1 for v in missing.values)
+
+
+def _agree(kind: Kind, declared: FeatureSpec | None) -> bool:
+    return declared is None or (declared.type == "categorical") == (kind == "categorical")

@@ -1,6 +1,6 @@
 """Rows of one model version as arrays: what monitors fold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.streams.monitor.intake.columns import Decoders
-from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
+from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary, as_text
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -75,26 +75,33 @@ class Block:
 class Waiting(msgspec.Struct, frozen=True):
     """Rows of a monitor that it cannot fold yet, as a snapshot holds them.
 
-    Categories are values, not codes: the same bytes whatever the dictionaries hold.
+    Categories are values, not codes: the same bytes whatever the dictionaries hold. A later block
+    may have columns that these rows have not.
     """
 
     offsets: list[int] = []
     ts_ms: list[int] = []
     numbers: bytes = b""
     categories: list[list[str | None]] = []
+    names: tuple[str, ...] = ()
+    categorical: tuple[str, ...] = ()
 
     def before(self, block: Block) -> Block:
         """Return a block with these rows before its own."""
         if not self.offsets:
             return block
-        waiting = np.frombuffer(self.numbers).reshape(len(self.offsets), -1)
-        codes = encode(self.categories, block.dictionaries, len(self.offsets))
+        rows = len(self.offsets)
+        numbers = np.full((rows, len(block.names)), np.nan)
+        own = np.frombuffer(self.numbers).reshape(rows, len(self.names))
+        numbers[:, [block.names.index(name) for name in self.names]] = own
+        texts = dict(zip(self.categorical, self.categories, strict=True))
+        codes = encode(map(texts.get, block.categorical), block.dictionaries, rows)
         return replace(
             block,
             offsets=np.concatenate([np.array(self.offsets, np.int64), block.offsets]),
             ts_ms=np.concatenate([np.array(self.ts_ms, np.int64), block.ts_ms]),
             ids=(),
-            numbers=np.concatenate([waiting, block.numbers]),
+            numbers=np.concatenate([numbers, block.numbers]),
             codes=np.concatenate([codes, block.codes]),
         )
 
@@ -107,6 +114,8 @@ def waiting(block: Block) -> Waiting:
         block.ts_ms.tolist(),
         block.numbers.tobytes(),
         [list(map(dictionary.value, codes)) for dictionary, codes in columns],
+        block.names,
+        block.categorical,
     )
 
 
@@ -134,7 +143,7 @@ def from_rows(
     numbers = np.array(list(map(read.numbers, features)), np.float64).reshape(len(rows), -1)
     if "prediction" in fields:
         numbers = np.column_stack([numbers, np.array(fields["prediction"], np.float64)])
-    texts = zip(*map(read.categories, features), strict=True)
+    texts = _texts(zip(*map(read.categories, features), strict=True), read)
     return Block(
         np.array(offsets, np.int64),
         np.array(fields["ts_ms"], np.int64),
@@ -142,7 +151,7 @@ def from_rows(
         np.ascontiguousarray(numbers),
         read.names,
         encode(texts, dictionaries, len(rows)),
-        read.categorical,
+        read.columns.categorical,
         dictionaries,
     )
 
@@ -164,7 +173,13 @@ def from_frame(
         frame.ids,
         table,
         read.names,
-        encode(read.categories(frame.features), dictionaries, rows),
-        read.categorical,
+        encode(_texts(read.categories(frame.features), read), dictionaries, rows),
+        read.columns.categorical,
         dictionaries,
     )
+
+
+def _texts(columns: Iterable[Any], read: Decoders) -> Iterator[Sequence[str | None] | None]:
+    """Yield columns of categorical values as text, which what is declared so need not be."""
+    for name, values in zip(read.columns.categorical, columns, strict=True):
+        yield as_text(values) if name in read.columns.coded and values is not None else values

@@ -1,7 +1,7 @@
 """Which features of a model are watched, and as what; typed decoders generated from that."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from operator import attrgetter
@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 import msgspec
 
-from tidegauge.schemas.events import Id, Millis, Name, Number, Value, Version
+from tidegauge.schemas.events import Finite, Id, Millis, Name, Number, Value, Version
 from tidegauge.schemas.monitors import FeatureSpec
+from tidegauge.streams.monitor.intake.awaited import NULL, Kind
 
 MAX_WATCHED = 200  # features of one model; the rest is counted as not watched
 SCORE = "score"  # the number that is the model's own
 MAX_NAME = 200  # characters of a feature's name; one with a longer name is not watched
+Code = Finite | int | bool | str  # of a category
 RowSource = Literal["predictions", "features"]
 
 
@@ -24,34 +26,49 @@ class Columns:
 
     numeric: tuple[str, ...]
     categorical: tuple[str, ...]
+    coded: tuple[str, ...] = ()  # categorical ones that are declared so: numbers count as text
+
+    def plus(self, kinds: Mapping[str, Kind], declared: Container[str]) -> "Columns":
+        """Return these columns and further ones behind them."""
+        numeric, categorical = (
+            tuple(name for name, kind in kinds.items() if kind == own)
+            for own in ("numeric", "categorical")
+        )
+        coded = tuple(name for name in categorical if name in declared)
+        return Columns(self.numeric + numeric, self.categorical + categorical, self.coded + coded)
 
 
 def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpec]) -> Columns:
     """Return the columns that a model's first rows show, where the spec does not say.
 
-    A feature is what most of its values are; one without any value is left out, and so is one
-    whose name no typed decoder can have.
+    A feature is what it is declared to be, else what most of its values are. One without any value
+    is left out, and so is one whose name no typed decoder can have.
 
     >>> infer([{"amount": 1.5, "country": "DE"}, {"amount": None, "country": "FR"}], {})
     Columns(numeric=('amount',), categorical=('country',))
     """
-    kinds: dict[str, Counter[bool]] = {name: Counter() for name in declared if name != SCORE}
+    texts: dict[str, Counter[bool]] = {name: Counter() for name in declared}
     for row in rows:
         for name, value in row.items():
-            if value is not None and name != SCORE:
-                kinds.setdefault(name, Counter())[isinstance(value, str)] += 1
-    numeric: list[str] = []
-    categorical: list[str] = []
-    for name, seen in kinds.items():
+            if value is not None:
+                texts.setdefault(name, Counter())[isinstance(value, str)] += 1
+    seen = [name for name, values in texts.items() if values]
+    kinds: dict[str, Kind] = {}
+    for name in eligible(seen, declared)[:MAX_WATCHED]:
+        is_text = texts[name][True] > texts[name][False]
         if name in declared:
-            said = declared[name].type
-            is_text = None if said == "ignore" else said == "categorical"
-        else:
-            is_text = seen[True] > seen[False] if seen else None
-        full = len(numeric) + len(categorical) >= MAX_WATCHED
-        if is_text is not None and not full and is_readable(name):
-            (categorical if is_text else numeric).append(name)
-    return Columns(tuple(numeric), tuple(categorical))
+            is_text = declared[name].type == "categorical"
+        kinds[name] = "categorical" if is_text else "numeric"
+    return Columns((), ()).plus(kinds, declared)
+
+
+def eligible(names: Iterable[str], declared: Mapping[str, FeatureSpec]) -> list[str]:
+    """Return which names features can be watched by, each once.
+
+    Not the score, which is the model's own, nor what the spec ignores.
+    """
+    ignored = {name for name, spec in declared.items() if spec.type == "ignore"} | {SCORE}
+    return [name for name in dict.fromkeys(names) if name not in ignored and is_readable(name)]
 
 
 def is_readable(name: str) -> bool:
@@ -73,12 +90,18 @@ class Decoders:
     numbers: Callable[[Any], tuple[Any, ...]]  # of a row's or frame's features
     categories: Callable[[Any], tuple[Any, ...]]
     names: tuple[str, ...]  # of the numbers, with that of the score where there is one
-    categorical: tuple[str, ...]
+    columns: Columns
+    awaited: tuple[str, ...]  # features without a column
+    shown: Callable[[Any], tuple[msgspec.Raw, ...]]  # what a row's or frame's features say of them
+    nothing: tuple[msgspec.Raw, ...]  # what they say where there is no value
 
 
 @lru_cache(maxsize=4096)
-def decoders(source: RowSource, columns: Columns) -> Decoders:
+def decoders(source: RowSource, columns: Columns, awaited: tuple[str, ...] = ()) -> Decoders:
     """Return the decoders of a source for these columns.
+
+    Features that are ``awaited`` make no difference to what can be read: of them the bytes alone
+    are taken.
 
     >>> columns = Columns(("amount",), ("country",))
     >>> row = b'{"model": "m", "id": "1", "ts_ms": 0, "features": {"country": "DE", "amount": 2}}'
@@ -88,13 +111,20 @@ def decoders(source: RowSource, columns: Columns) -> Decoders:
     """
     names = {f"n{i}": name for i, name in enumerate(columns.numeric)}
     names |= {f"c{i}": name for i, name in enumerate(columns.categorical)}
+    raw = {f"a{i}": name for i, name in enumerate(awaited)}
 
-    def features(number: Any, text: Any) -> Any:
-        fields = [(f, number if f[0] == "n" else text, None) for f in names]
-        return msgspec.defstruct("Features", fields, rename=names, gc=False)
+    def features(number: Any, text: Any, code: Any) -> Any:
+        fields: list[Any] = [
+            (f, number if f[0] == "n" else code if name in columns.coded else text, None)
+            for f, name in names.items()
+        ]
+        fields += [(f, msgspec.Raw, NULL) for f in raw]
+        return msgspec.defstruct("Features", fields, rename=names | raw, gc=False)
 
-    row_features = features(Number | None, str | None)
-    frame_features = features(list[Number | None] | None, list[str | None] | None)
+    row_features = features(Number | None, str | None, Code | None)
+    frame_features = features(
+        list[Number | None] | None, list[str | None] | None, list[Code | None] | None
+    )
     head: list[Any] = [("model", Name), ("version", Version, "")]
     # A row has no ids: with them it is a frame, however short, whichever path reads it.
     no_ids = ("ids", msgspec.UnsetType, msgspec.UNSET)
@@ -117,7 +147,10 @@ def decoders(source: RowSource, columns: Columns) -> Decoders:
         _getter([f for f in names if f[0] == "n"]),
         _getter([f for f in names if f[0] == "c"]),
         columns.numeric + ((SCORE,) if source == "predictions" else ()),
-        columns.categorical,
+        columns,
+        awaited,
+        _getter([*raw]),
+        (NULL,) * len(awaited),
     )
 
 

@@ -5,8 +5,9 @@ frame, another model, a fault) takes the careful path, which also finds the reas
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any
 
 import msgspec
@@ -20,8 +21,24 @@ from tidegauge.schemas.events import (
     Version,
 )
 from tidegauge.schemas.monitors import FeatureSpec
+from tidegauge.streams.monitor.intake.awaited import (
+    LOOK_EVERY,
+    NULL,
+    Kind,
+    Shown,
+    names_in,
+    values_in,
+)
 from tidegauge.streams.monitor.intake.block import Block, from_frame, from_rows
-from tidegauge.streams.monitor.intake.columns import Columns, Decoders, RowSource, decoders, infer
+from tidegauge.streams.monitor.intake.columns import (
+    MAX_WATCHED,
+    Columns,
+    Decoders,
+    RowSource,
+    decoders,
+    eligible,
+    infer,
+)
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, present, rejection
 from tidegauge.streams.monitor.records import Record
@@ -120,6 +137,17 @@ class _Group:
     dictionaries: tuple[Dictionary, ...]
     rows: list[Any] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
+    looks: bool = False  # for features that were not there when the types were found
+    attended: int = -1  # the last record whose features without a column were looked at
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """Columns that held up to a record, from which on there are more."""
+
+    key: Key
+    offset: int
+    columns: Columns
 
 
 @dataclass(slots=True)
@@ -130,6 +158,7 @@ class Batch:
     rejections: list[Rejection] = field(default_factory=list)
     released: dict[Key, int] = field(default_factory=dict)  # offset that ended a version's intake
     touched: set[Key] = field(default_factory=set)  # versions of which more than blocks may change
+    grown: list[Grown] = field(default_factory=list)
     unknown: Key | None = None  # the version before whose record reading stopped
     stop: int = 0  # how many records were read
 
@@ -143,6 +172,8 @@ class BatchReader:
         self.intakes: dict[Key, Intake] = {}
         self.declared: dict[Key, dict[str, FeatureSpec]] = {}
         self.spread: dict[Key, bool] = {}  # whether a version's first record had another key
+        self.awaited: dict[Key, dict[str, Shown]] = {}  # features without a column
+        self.fixed: set[Key] = set()  # versions of which no others are looked for
         self._dictionaries: dict[Key, dict[str, Dictionary]] = {}
         self._groups: dict[Key, _Group] = {}
         self._batch = Batch()
@@ -173,7 +204,15 @@ class BatchReader:
                             other = self._group((row.model, row.version))
                             row = row if other is None else other.read.row(value)
                             group, model, version = other, row.model, row.version
-                        if group is not None and row.ts_ms <= record.timestamp + AHEAD_MS:
+                        if (
+                            group is not None
+                            and row.ts_ms <= record.timestamp + AHEAD_MS
+                            and (not group.looks or record.offset % LOOK_EVERY)
+                            and (
+                                not group.read.awaited
+                                or group.read.shown(row.features) == group.read.nothing
+                            )
+                        ):
                             group.rows.append(row)
                             group.offsets.append(record.offset)
                             continue
@@ -203,11 +242,34 @@ class BatchReader:
         if key in self.intakes:  # rows that came before wait to be read
             return None
         if key not in self._groups and key in self.columns and key in self.spread:
-            columns, held = self.columns[key], self._dictionaries.get(key, {})
-            own = {name: _with_room(held.get(name)) for name in columns.categorical}
-            self._dictionaries[key] = own
-            self._groups[key] = _Group(decoders(self.source, columns), tuple(own.values()))
+            self._groups[key] = _Group(*self._reading(key), looks=self._looks(key))
         return self._groups.get(key)
+
+    def _reading(self, key: Key) -> tuple[Decoders, tuple[Dictionary, ...]]:
+        columns, held = self.columns[key], self._dictionaries.get(key, {})
+        own = {name: _with_room(held.get(name)) for name in columns.categorical}
+        self._dictionaries[key] = own
+        read = decoders(self.source, columns, tuple(self.awaited.get(key, ())))
+        return read, tuple(own.values())
+
+    def _looks(self, key: Key) -> bool:
+        return self._gathers and key not in self.fixed and self._room(key) > 0
+
+    def _room(self, key: Key) -> int:
+        columns, awaited = self.columns[key], self.awaited.get(key, {})
+        return MAX_WATCHED - len(columns.numeric) - len(columns.categorical) - len(awaited)
+
+    def wait_for(self, key: Key, names: Iterable[str]) -> bool:
+        """Let features without a column have one when they show values, while there is room.
+
+        Return whether there are any that were not known before.
+        """
+        columns, awaited = self.columns[key], self.awaited.setdefault(key, {})
+        known = {*columns.numeric, *columns.categorical, *awaited}
+        further = [n for n in eligible(names, self.declared.get(key, {})) if n not in known]
+        further = further[: max(self._room(key), 0)]
+        awaited |= {name: Shown() for name in further}
+        return bool(further)
 
     def _flush(self, key: Key) -> None:
         group = self._groups[key]
@@ -218,9 +280,23 @@ class BatchReader:
 
     def _add_frame(self, key: Key, group: _Group, record: Record | Kept) -> bool:
         """Take a frame whole, or return False if it is another model version's."""
+        frame = self._frame(key, group, record)
+        if frame is None:
+            return False
+        shown = zip(group.read.awaited, group.read.shown(frame.features), strict=True)
+        values = {name: values_in(raw, as_frame=True) for name, raw in shown if raw != NULL}
+        if self._attend(key, group, record, values):
+            frame = self._frame(key, group, record)
+        block = from_frame(frame, record.offset, group.read, group.dictionaries)
+        self._flush(key)
+        self._batch.blocks.append((key, block))
+        return True
+
+    def _frame(self, key: Key, group: _Group, record: Record | Kept) -> Any:
+        """Return a frame that can be read as a whole; None if it is another model version's."""
         frame = group.read.frame(record.value or b"")
         if (frame.model, frame.version) != key:
-            return False
+            return None
         columns: dict[str, Any] = {"ts_ms": frame.ts_ms}
         columns["predictions"] = getattr(frame, "predictions", None)
         own = self.columns[key]
@@ -229,9 +305,35 @@ class BatchReader:
         columns |= {f"features.{k}": v for k, v in zip(own.categorical, texts, strict=True)}
         check_lengths(len(frame.ids), columns)
         check_ahead(max(frame.ts_ms), record.timestamp)
-        block = from_frame(frame, record.offset, group.read, group.dictionaries)
+        return frame
+
+    def _attend(
+        self, key: Key, group: _Group, record: Record | Kept, shown: Mapping[str, Sequence[Any]]
+    ) -> bool:
+        """Take note of what features without a column show, once a record.
+
+        Return whether the record is to be read anew: with it, some of them have one.
+        """
+        if group.attended == record.offset:
+            return False
+        group.attended = record.offset
+        awaited, declared = self.awaited.get(key, {}), self.declared.get(key, {})
+        found: dict[str, Kind] = {}
+        for name, values in shown.items():
+            awaited[name].add(values)
+            kind = awaited[name].kind(declared.get(name))
+            if kind is not None:
+                found[name] = kind
+                del awaited[name]
+        if found:
+            self._batch.grown.append(Grown(key, record.offset, self.columns[key]))
+            self.columns[key] = self.columns[key].plus(found, declared)
+        looks = group.looks and record.offset % LOOK_EVERY == 0
+        further = looks and self.wait_for(key, names_in(record.value or b""))
+        if not found and not further:
+            return False
         self._flush(key)
-        self._batch.blocks.append((key, block))
+        (group.read, group.dictionaries), group.looks = self._reading(key), self._looks(key)
         return True
 
     def _careful(self, record: Record, known: Collection[Key]) -> Key:
@@ -278,6 +380,10 @@ class BatchReader:
                 raise
         else:
             check_ahead(row.ts_ms, record.timestamp)
+            shown = zip(group.read.awaited, group.read.shown(row.features), strict=True)
+            values = {name: values_in(raw, as_frame=False) for name, raw in shown if raw != NULL}
+            if self._attend(key, group, record, values):
+                row = group.read.row(value)
             group.rows.append(row)
             group.offsets.append(record.offset)
             return
@@ -294,11 +400,14 @@ class BatchReader:
         check_lengths(
             len(frame.ids), columns | {f"features.{k}": v for k, v in frame.features.items()}
         )
+        awaited = {k: v for k, v in frame.features.items() if k in group.read.awaited}
+        self._attend(key, group, record, awaited)
+        features = {k: v for k, v in frame.features.items() if k not in group.read.awaited}
         good, bad, reason = [], [], ""
         for index in range(len(frame.ids)):
             loose = {"model": key[0], "version": key[1], "id": frame.ids[index]}
             loose |= {"ts_ms": frame.ts_ms[index]}
-            loose |= {"features": {k: v[index] for k, v in frame.features.items()}}
+            loose |= {"features": {k: v[index] for k, v in features.items()}}
             if frame.predictions is not None:
                 loose["prediction"] = frame.predictions[index]
             try:
@@ -329,7 +438,9 @@ class BatchReader:
         if not intake.full:
             return
         rows = [row for kept in intake.records for row in self._generic(kept)]
-        self.columns[key] = infer(rows, self.declared.get(key, {}))
+        declared = self.declared.get(key, {})
+        self.columns[key] = infer(rows, declared)
+        self.wait_for(key, [*declared, *(name for row in rows for name in row)])
         self._release(key, record)
 
     def _generic(self, record: Record | Kept) -> list[dict[str, Any]]:
@@ -350,7 +461,7 @@ class BatchReader:
             raise ValueError(f"expected at most {MAX_FEATURES} features - at `$.features`")
         columns = {f"features.{name}": values for name, values in frame.features.items()}
         check_lengths(len(frame.ids), columns | {"ts_ms": frame.ts_ms})
-        plain = (float, int, bool, str)
+        plain = (float, int, bool, str, NoneType)
         return [
             {k: v[i] for k, v in frame.features.items() if isinstance(v[i], plain)}
             for i in range(min(len(frame.ids), INTAKE_ROWS))

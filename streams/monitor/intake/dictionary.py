@@ -2,7 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final
+from types import NoneType
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 MAX_CATEGORY = 100  # characters of a categorical value
 MAX_VALUES = 2000  # of a dictionary that is kept for the next block
 MISSING: Final = -1
+EXACT = 2.0**53  # below it a float holds every whole number
 
 
 class Dictionary:
@@ -55,6 +57,25 @@ class _Codes(dict[str | None, int]):
             self[value] = len(self.values_by_code)
             self.values_by_code.append(value)
         return self[value]
+
+
+def as_text(values: Sequence[Any]) -> Sequence[str | None]:
+    """Return the values of a feature that is declared categorical as text, as files have it.
+
+    >>> as_text([7, 7.0, 7.5, True, "7", None])
+    ['7', '7', '7.5', 'true', '7', None]
+    """
+    return values if set(map(type, values)) <= {str, NoneType} else list(map(_text, values))
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT:
+        value = int(value)
+    return str(value)
 
 
 def category(value: str | None) -> str | None:
