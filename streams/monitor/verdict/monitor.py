@@ -140,8 +140,7 @@ class Monitor:
             verdicts.fired.extend(found.fired)
             verdicts.worse.extend(found.worse)
             verdicts.resolved.extend(found.resolved)
-        self.incidents.origin = replace(self.origin, reference_windows=self.reference_windows)
-        outputs = self.incidents.update(verdicts, bounds, self.context, self._place)
+        outputs = self._incidents().update(verdicts, bounds, self.context, self._place)
         outputs += self._report()
         for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
             cohort.learn(part, bounds)
@@ -173,7 +172,12 @@ class Monitor:
 
     def supersede(self) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""
-        return self.incidents.supersede(self.bounds, self.context, self._place)
+        return self._incidents().supersede(self.bounds, self.context, self._place)
+
+    def _incidents(self) -> Incidents:
+        """Return its incidents, which tell how long the reference is by now."""
+        self.incidents.origin = replace(self.origin, reference_windows=self.reference_windows)
+        return self.incidents
 
     def state(self) -> MonitorState:
         """Return what a snapshot needs."""

@@ -71,6 +71,8 @@ class OutcomeCohort(Cohort):
     ) -> None:
         super().__init__(spec, effect, budget, {Pairs: ("",)})
         outcomes = dict(reference.outcomes) if reference is not None else {}
+        if outcomes and outcomes.keys() < _columns("regression").keys():
+            raise ValueError(f"outcomes: expected {', '.join(_columns('regression'))}")
         self.task = spec.task or (reference.task if reference is not None and outcomes else "")
         self.tally = TaskTally()
         self.learned: dict[str, SeriesProfile] = {}  # once it is complete
@@ -216,6 +218,8 @@ def _windows(outcomes: Mapping[str, SeriesProfile], task: str) -> list[OutcomeWi
         for at, own in columns.items():
             value = own.values[window]
             if value is not None:
+                if not np.isfinite(value):
+                    raise ValueError(f"outcomes: expected finite values, got {value}")
                 variance = own.sd**2 if own.variance is None else own.variance
                 rows = own.rows[window] if own.rows else 1.0
                 parts[0][at], parts[1][at], parts[2][at] = rows, value, variance

@@ -143,7 +143,7 @@ def test_a_budget_beyond_reason_is_refused(field: str) -> None:
 
 def test_a_long_category_is_told_apart_from_others_that_begin_alike() -> None:
     rows = [{"c": "x" * 5000 + str(n % 2)} for n in range(200)]
-    driver = Driver()
+    driver = Driver({"m": MonitorSpec(model="m", windows=WindowSpec(rows=1000))})
     values = [
         json.dumps({"model": "m", "id": f"{n}", "ts_ms": n, "prediction": 1, "features": features})
         for n, features in enumerate(rows)
@@ -171,7 +171,7 @@ def test_an_empty_text_is_a_missing_value() -> None:
         )
         for n in range(1000)
     ]
-    driver = Driver()
+    driver = Driver({"m": MonitorSpec(model="m", windows=WindowSpec(rows=1000))})
     driver.fold(
         "predictions", [LoggedRecord(n, NOON_MS, b"m", v.encode()) for n, v in enumerate(values)]
     )

@@ -22,7 +22,7 @@ DAY_MS = 86_400_000
 def test_a_reference_is_complete_when_it_takes_its_share_of_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(learning, "MAX_BYTES", 20_000)
+    monkeypatch.setattr(learning, "MAX_BYTES", 4_000)
     spec = MonitorSpec(
         model="m", windows=WindowSpec(rows=10), reference=ReferenceSpec(windows=100_000)
     )

@@ -109,9 +109,7 @@ def test_the_poisonous_record_is_rejected_and_told_and_the_rest_is_as_without_it
     assert worker.partition.tallies["predictions"].rejected == 1
     reports = published(worker.outputs, "windows")
     told = {(r["source"], r["window"]): r["rows"] for r in reports}
-    assert told == {("predictions", 0): 1000, ("predictions", 1): 1000} | {
-        ("outcomes", 0): 1000, ("outcomes", 1): 1000
-    }  # fmt: skip
+    assert told == {(source, n): 500 for source in ("predictions", "outcomes") for n in range(4)}
 
 
 def test_it_is_poison_for_every_owner_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,14 +145,14 @@ def test_many_poisonous_records_in_a_batch_cost_a_few_restores(
 
 
 def test_a_pair_that_cannot_be_folded_is_poison_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    fold = OutcomeMonitor.fold
+    fold = OutcomeMonitor.fold_pairs
 
     def failing(self: OutcomeMonitor, pairs: Any) -> Any:
         if "r300" in pairs.ids:
             raise ZeroDivisionError("a bug in a metric")
         return fold(self, pairs)
 
-    monkeypatch.setattr(OutcomeMonitor, "fold", failing)
+    monkeypatch.setattr(OutcomeMonitor, "fold_pairs", failing)
     worker = Worker().work(logs(600, lambda n: False))
     (letter,) = {o.value for o in worker.outputs if o.topic == "rejected"}
     assert "r300" in json.loads(letter or b"")["ids"]

@@ -91,7 +91,7 @@ def test_pairs_are_a_stream_of_their_own() -> None:
     given = log()
     rows(given, range(300))
     labels(given, range(60))
-    assert stage(stream(given, "outcomes")) == ("typing", 60, 100)
+    assert stage(stream(given, "outcomes")) == ("learning", 0, 40)
     labels(given, range(60, 300))
     found = stream(given, "outcomes")
     assert stage(found) == ("learning", 3, 40)
