@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.streams.monitor.intake.columns import Decoders
+from tidegauge.streams.monitor.intake.columns import SCORE, Decoders
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary, as_text
 
 Floats = NDArray[np.float64]
@@ -137,18 +137,17 @@ def from_rows(
     dictionaries: tuple[Dictionary, ...],
 ) -> Block:
     """Return decoded rows, one at least, as a block."""
-    columns = zip(*map(msgspec.structs.astuple, rows), strict=True)
-    fields = dict(zip(read.row_type.__struct_fields__, columns, strict=True))
-    features = fields["features"]
+    features = [row.features for row in rows]
     numbers = np.array(list(map(read.numbers, features)), np.float64).reshape(len(rows), -1)
-    if "prediction" in fields:
-        numbers = np.column_stack([numbers, np.array(fields["prediction"], np.float64)])
+    if SCORE in read.names:
+        scores = np.array([row.prediction for row in rows], np.float64)
+        numbers = np.concatenate([numbers, scores[:, np.newaxis]], axis=1)
     texts = _texts(zip(*map(read.categories, features), strict=True), read)
     return Block(
         np.array(offsets, np.int64),
-        np.array(fields["ts_ms"], np.int64),
-        list(fields["id"]),
-        np.ascontiguousarray(numbers),
+        np.array([row.ts_ms for row in rows], np.int64),
+        [row.id for row in rows],
+        numbers,
         read.names,
         encode(texts, dictionaries, len(rows)),
         read.columns.categorical,
@@ -162,7 +161,7 @@ def from_frame(
     """Return a decoded frame, its columns of equal length, as a block."""
     rows = len(frame.ids)
     numbers = list(read.numbers(frame.features))
-    if hasattr(frame, "predictions"):
+    if SCORE in read.names:
         numbers.append(frame.predictions)
     table = np.empty((rows, len(numbers)))
     for column, values in enumerate(numbers):

@@ -45,7 +45,7 @@ def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpe
     is left out, and so is one whose name no typed decoder can have.
 
     >>> infer([{"amount": 1.5, "country": "DE"}, {"amount": None, "country": "FR"}], {})
-    Columns(numeric=('amount',), categorical=('country',))
+    Columns(numeric=('amount',), categorical=('country',), coded=())
     """
     texts: dict[str, Counter[bool]] = {name: Counter() for name in declared}
     for row in rows:

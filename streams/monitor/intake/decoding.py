@@ -137,8 +137,13 @@ class _Group:
     dictionaries: tuple[Dictionary, ...]
     rows: list[Any] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
+    awaits: bool = False  # whether there are features without a column
     looks: bool = False  # for features that were not there when the types were found
     attended: int = -1  # the last record whose features without a column were looked at
+
+    def shows(self, row: Any) -> bool:
+        """Return whether a row has values of features without a column."""
+        return self.read.shown(row.features) != self.read.nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +197,7 @@ class BatchReader:
         batch = self._batch = Batch(stop=len(records))
         model, version, group = "", "", None
         for index, record in enumerate(records):
-            value = record.value
+            value, offset = record.value, record.offset
             if group is not None and value is not None:
                 try:
                     if len(value) >= FRAME_HINT and b'"ids"' in value:
@@ -207,14 +212,11 @@ class BatchReader:
                         if (
                             group is not None
                             and row.ts_ms <= record.timestamp + AHEAD_MS
-                            and (not group.looks or record.offset % LOOK_EVERY)
-                            and (
-                                not group.read.awaited
-                                or group.read.shown(row.features) == group.read.nothing
-                            )
+                            and (offset % LOOK_EVERY or not group.looks)
+                            and not (group.awaits and group.shows(row))
                         ):
                             group.rows.append(row)
-                            group.offsets.append(record.offset)
+                            group.offsets.append(offset)
                             continue
                 except FAULTS:
                     pass  # the careful path finds the reason
@@ -242,18 +244,17 @@ class BatchReader:
         if key in self.intakes:  # rows that came before wait to be read
             return None
         if key not in self._groups and key in self.columns and key in self.spread:
-            self._groups[key] = _Group(*self._reading(key), looks=self._looks(key))
+            self._groups[key] = self._open(key)
         return self._groups.get(key)
 
-    def _reading(self, key: Key) -> tuple[Decoders, tuple[Dictionary, ...]]:
-        columns, held = self.columns[key], self._dictionaries.get(key, {})
+    def _open(self, key: Key) -> _Group:
+        columns, awaited = self.columns[key], tuple(self.awaited.get(key, ()))
+        held = self._dictionaries.get(key, {})
         own = {name: _with_room(held.get(name)) for name in columns.categorical}
         self._dictionaries[key] = own
-        read = decoders(self.source, columns, tuple(self.awaited.get(key, ())))
-        return read, tuple(own.values())
-
-    def _looks(self, key: Key) -> bool:
-        return self._gathers and key not in self.fixed and self._room(key) > 0
+        read = decoders(self.source, columns, awaited)
+        looks = self._gathers and key not in self.fixed and self._room(key) > 0
+        return _Group(read, tuple(own.values()), awaits=bool(awaited), looks=looks)
 
     def _room(self, key: Key) -> int:
         columns, awaited = self.columns[key], self.awaited.get(key, {})
@@ -266,7 +267,7 @@ class BatchReader:
         """
         columns, awaited = self.columns[key], self.awaited.setdefault(key, {})
         known = {*columns.numeric, *columns.categorical, *awaited}
-        further = [n for n in eligible(names, self.declared.get(key, {})) if n not in known]
+        further = eligible([n for n in names if n not in known], self.declared.get(key, {}))
         further = further[: max(self._room(key), 0)]
         awaited |= {name: Shown() for name in further}
         return bool(further)
@@ -333,7 +334,9 @@ class BatchReader:
         if not found and not further:
             return False
         self._flush(key)
-        (group.read, group.dictionaries), group.looks = self._reading(key), self._looks(key)
+        fresh = self._open(key)
+        group.read, group.dictionaries = fresh.read, fresh.dictionaries
+        group.awaits, group.looks = fresh.awaits, fresh.looks
         return True
 
     def _careful(self, record: Record, known: Collection[Key]) -> Key:

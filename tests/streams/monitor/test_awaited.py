@@ -161,7 +161,7 @@ def test_a_frame_with_a_bad_row_shows_features_like_any_other() -> None:
 
 def test_a_frame_that_is_read_again_is_counted_once() -> None:
     reader = Reader({"late": None}, {"credit": NUMERIC})
-    rows = [{"credit": "bad"}, *[{"late": n} for n in range(DECISIVE - 1)]]
+    rows: list[Said] = [{"credit": "bad"}, *[{"late": n} for n in range(DECISIVE - 1)]]
     reader.rows(rows, as_frame=True)
     assert reader.columns.numeric == ("credit",) and len(reader.rejections) == 1
     assert reader.reader.awaited[KEY]["late"] == Shown(numbers=DECISIVE - 1)
