@@ -30,7 +30,7 @@ class Watched:
     column: str
     sd: float  # standard deviation of the quantity over reference rows: the unit of the effect
     gate: float  # least shift of the mean worth telling, in the quantity's own unit
-    mean: float  # of the reference's windows
+    mean: float  # of the reference's windows, each with the weight that later ones get, too
     shown: float  # mean of what people are shown
     reference: Dependence | None  # None: too few windows to say anything
 
@@ -61,12 +61,13 @@ def watch(
     rows, variance = np.array(profile.rows, np.float64), profile.variance
     if variance is None or not len(rows):  # of an earlier version: its windows are taken for equal
         rows, variance = np.ones(len(values)), 0.0
-    known = ~np.isnan(values) & (rows > 0)
+    known = ~np.isnan(values) & (rows >= 1)
     floor = LEAST_SD if series.is_share else max(profile.sd / 100, 1e-12)
+    mean = float((rows * values)[known].sum() / rows[known].sum()) if known.any() else np.nan
     reference = None
     if np.count_nonzero(known) >= MIN_WINDOWS and series.is_watched:
         reference = _fitted(values.tobytes(), rows.tobytes(), variance, floor)
-    mean = float((rows * values)[known].sum() / rows[known].sum()) if known.any() else np.nan
+        mean = reference.mean
     return Watched(
         series,
         column or feature or series.statistic,
