@@ -107,9 +107,13 @@ class Dependence:
         """Return window values over so many rows as z within -3 to 3; without a row NaN.
 
         More rows than in the reference do not make the reference's own mean better known: where a
-        window varies less than a typical one, half of its variance counts as a typical one's.
+        window varies less than a typical one, half of its variance counts as a typical one's. (The
+        error of the mean is common to all later windows, so over N of them it weighs as much as all
+        else.) Without that, a model of 30 series had 1.5 to 12 false alarms in 90 windows, where 1
+        is promised, when traffic grew tenfold.
         """
-        sd = np.maximum(self.sd(rows), np.hypot(self.sd(rows), self.typical) / np.sqrt(2.0))
+        sd = self.sd(rows)
+        sd = np.maximum(sd, np.hypot(sd, self.typical) / np.sqrt(2.0))
         z = _clipped((values - self.mean) / sd) - self.centre
         return _clipped(z / np.maximum(self.scale, self.floor / sd))
 
