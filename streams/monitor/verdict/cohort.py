@@ -12,8 +12,9 @@ from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.series.view import View
 from tidegauge.streams.monitor.series.watched import watch
+from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.row_detectors import RowDetectors
-from tidegauge.streams.monitor.verdict.watch import Verdicts, Watch, WatchState
+from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, Watch, WatchState
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Views, places
 from tidegauge.streams.monitor.windows.window import Part
@@ -67,8 +68,16 @@ class Cohort(ABC):
         """Take further rows of a window."""
 
     @abstractmethod
-    def learn(self, part: Part, bounds: Bounds) -> None:
-        """Take a window that closed while the reference is learned; watch once it is complete."""
+    def learn(self, part: Part, bounds: Bounds) -> list[Inside]:
+        """Take a window that closed while the reference is learned; watch once it is complete.
+
+        Return what of the reference is not one thing, once it is complete.
+        """
+
+    @property
+    @abstractmethod
+    def starts(self) -> list[Place]:
+        """Where the windows of the reference began that have been learned so far."""
 
     @abstractmethod
     def means(self, part: Part) -> Mapping[str, float]:

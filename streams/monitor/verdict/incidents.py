@@ -52,6 +52,11 @@ class Origin:
     reference_windows: int
 
     @property
+    def uri(self) -> str:
+        """The source of its events."""
+        return f"/tidegauge/{self.source}/{self.partition}"
+
+    @property
     def name(self) -> str:
         """Return what to call it: the model version, or a topic's partition."""
         if self.model:
@@ -198,7 +203,7 @@ class Incidents:
             reference_windows=origin.reference_windows,
             cooldown_ms=None if over else self._cooldown(incident, severity),
         )
-        return alert_output(alert, f"/tidegauge/{origin.source}/{origin.partition}")
+        return alert_output(alert, origin.uri)
 
     def _cooldown(self, incident: Incident, severity: str) -> int | None:
         """Return the cool-down where the policy wants retraining.

@@ -12,8 +12,10 @@ from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.view import Categories, Numbers, Profiles, Vocabulary
+from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
 from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
+from tidegauge.streams.monitor.verdict.watch import Place
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures
 from tidegauge.streams.monitor.windows.sample import Sample
@@ -123,15 +125,23 @@ class InputCohort(Cohort):
         dictionaries = [block.dictionaries[at] for at in texts]
         return block.numbers[:, numbers], block.codes[:, texts], dictionaries
 
-    def learn(self, part: Part, bounds: Bounds) -> None:
+    @property
+    def starts(self) -> list[Place]:
+        """Where the windows of the reference began that have been learned so far."""
+        return [window.start for window in self.learner.windows] if self.learner else []
+
+    def learn(self, part: Part, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
         if self.learner is None or part.sample is None:
-            return
+            return []
         own = msgspec.structs.replace(bounds, rows=part.rows)
         self.learner.close(own, part.moments, part.sample, part.missing.tolist())
         if self.gathered >= self.spec.reference.windows or self.learner.is_full:
             self.learned = self.profile()
             self._follow(self.learned)
+            if self.watch is not None:
+                return changes_inside(self.watch.series, self.learned.series)
+        return []
 
     def profile(self) -> Profile:
         """Return what the windows so far say, while it is learned."""
@@ -140,7 +150,7 @@ class InputCohort(Cohort):
         windows = self.learner.windows
         return Profile(
             sum(window.rows for window in windows),
-            min(window.first_ts_ms for window in windows),
+            min(window.start.first_ts_ms for window in windows),
             max(window.last_ts_ms for window in windows),
             *self.learner.profiles(),
         )

@@ -21,6 +21,7 @@ from tidegauge.streams.monitor.series.view import (
     Vocabulary,
 )
 from tidegauge.streams.monitor.verdict.strays import others, usual
+from tidegauge.streams.monitor.verdict.watch import Place, start_of
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.sample import Sample, steps
 
@@ -34,7 +35,7 @@ class Learned(msgspec.Struct):
     """What is kept of one closed window of the reference; arrays as bytes."""
 
     rows: int
-    first_ts_ms: int
+    start: Place
     last_ts_ms: int
     steps: list[tuple[bytes, bytes]]  # points and weights, a pair a number
     moments: bytes  # count, mean, variance, low, high: five rows
@@ -97,7 +98,7 @@ class Learner:
         summed = [steps(sample.column(place, width)) for place in range(width)]
         learned = Learned(
             bounds.rows,
-            bounds.first_ts_ms,
+            start_of(bounds),
             bounds.last_ts_ms,
             [(points.tobytes(), weights.tobytes()) for points, weights in summed],
             np.stack([m.count, m.mean, m.sd**2, m.low, m.high]).tobytes(),

@@ -13,12 +13,13 @@ from tidegauge.schemas.windows import SeriesReport
 from tidegauge.streams.monitor.intake.block import Block, Waiting, waiting
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.registry import parse
+from tidegauge.streams.monitor.verdict.aa_check import reference_alert
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples
-from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Origin
+from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Origin, alert_output
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState
-from tidegauge.streams.monitor.verdict.watch import Place, Verdicts
+from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, start_of
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.cutting import Dated, choose, cut, dated
 from tidegauge.streams.monitor.windows.window import Window, WindowState
@@ -143,7 +144,10 @@ class Monitor:
         outputs = self._incidents().update(verdicts, bounds, self.context, self._place)
         outputs += self._report()
         for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
-            cohort.learn(part, bounds)
+            starts = [*cohort.starts, start_of(bounds)]
+            if inside := cohort.learn(part, bounds):
+                alert = reference_alert(self.origin, inside, starts, bounds)
+                outputs.append(alert_output(alert, self.origin.uri))
         self.window = self._open(bounds.following())
         return outputs
 

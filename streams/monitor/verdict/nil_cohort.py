@@ -13,8 +13,9 @@ from tidegauge.streams.monitor.intake.block import Block, Codes, Ints
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Labels, Records, View
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
+from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
-from tidegauge.streams.monitor.verdict.watch import HISTORY, Verdicts
+from tidegauge.streams.monitor.verdict.watch import HISTORY, Place, Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures
 from tidegauge.streams.monitor.windows.window import Part
@@ -73,8 +74,14 @@ class NilCohort(Cohort):
         if part.figures is not None:
             part.figures.add({self._reads: _view(self._reads, codes)}, times)
 
-    def learn(self, part: Part, bounds: Bounds) -> None:
+    def learn(self, part: Part, bounds: Bounds) -> list[Inside]:
         """Learn nothing: there should be nothing."""
+        return []
+
+    @property
+    def starts(self) -> list[Place]:
+        """Where the windows of the reference began: none was learned."""
+        return []
 
     def judge(self, part: Part, bounds: Bounds, examples: Examples) -> Verdicts:
         """Judge a window that closed."""

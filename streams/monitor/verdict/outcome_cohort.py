@@ -14,8 +14,10 @@ from tidegauge.streams.monitor.series.base import profile
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.task import TaskTally
 from tidegauge.streams.monitor.series.view import Pairs
+from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
 from tidegauge.streams.monitor.verdict.input_cohort import column_report
+from tidegauge.streams.monitor.verdict.watch import Place, start_of
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures
 from tidegauge.streams.monitor.windows.metrics import (
@@ -34,6 +36,7 @@ class OutcomeWindow(msgspec.Struct, array_like=True):
     rows: list[float]
     means: list[float]
     variances: list[float]
+    start: Place  # of published outcomes: when their first row was
 
 
 class OutcomesState(msgspec.Struct, tag="outcomes"):
@@ -76,7 +79,7 @@ class OutcomeCohort(Cohort):
         self.task = spec.task or (reference.task if reference is not None and outcomes else "")
         self.tally = TaskTally()
         self.learned: dict[str, SeriesProfile] = {}  # once it is complete
-        self.windows = _windows(outcomes, self.task) if self.task else []
+        self.windows = _windows(reference, self.task) if reference is not None and self.task else []
         self._adwin = ADWIN(1, clock=1)
         self._adwin_alarms = 0
         if outcomes and len(self.windows) >= spec.reference.windows:
@@ -113,18 +116,24 @@ class OutcomeCohort(Cohort):
         elif not self.task:
             self.tally.add(labels, scores)
 
-    def learn(self, part: Part, bounds: Bounds) -> None:
+    @property
+    def starts(self) -> list[Place]:
+        """Where the windows of the reference began that have been learned so far."""
+        return [window.start for window in self.windows]
+
+    def learn(self, part: Part, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
         if self.watch is not None:
-            return
+            return []
         m = part.moments
         moments = (m.count.tolist(), m.mean.tolist(), (m.sd**2).tolist())
-        self.windows.append(OutcomeWindow(*moments))
+        self.windows.append(OutcomeWindow(*moments, start_of(bounds)))
         if self.gathered < self.spec.reference.windows:
-            return
+            return []
         learned, task = self.profiles(), self.seems
         if self.compare(learned):  # else nothing can be decided yet
             self.learned, self.task, self.windows = learned, task, []
+        return changes_inside(self.watch.series, learned) if self.watch is not None else []
 
     def profiles(self) -> dict[str, SeriesProfile]:
         """Return what the windows so far say, while it is learned."""
@@ -132,7 +141,7 @@ class OutcomeCohort(Cohort):
             raise ValueError("expected at least one closed window of a monitor that is learning")
         rows, means, variances = (
             np.array([getattr(window, name) for window in self.windows])
-            for name in OutcomeWindow.__struct_fields__
+            for name in ("rows", "means", "variances")
         )
         columns = _columns(self.seems)
         return {
@@ -209,20 +218,22 @@ def _columns(task: str) -> dict[str, int]:
     return {series: OUTCOME_COLUMNS.index(name) for series, name in names.items()}
 
 
-def _windows(outcomes: Mapping[str, SeriesProfile], task: str) -> list[OutcomeWindow]:
+def _windows(reference: Reference, task: str) -> list[OutcomeWindow]:
     """Return the windows of published outcomes that have pairs, to go on from."""
+    outcomes, start = reference.outcomes, Place(0, reference.first_ts_ms, 0)
     columns = {at: outcomes[name] for name, at in _columns(task).items() if name in outcomes}
     found = []
     for window in range(min((len(own.values) for own in columns.values()), default=0)):
-        parts = [np.zeros(len(OUTCOME_COLUMNS)), *np.full((2, len(OUTCOME_COLUMNS)), np.nan)]
+        width = len(OUTCOME_COLUMNS)
+        rows, means, variances = [0.0] * width, [np.nan] * width, [np.nan] * width
         for at, own in columns.items():
             value = own.values[window]
-            if value is not None:
-                if not np.isfinite(value):
-                    raise ValueError(f"outcomes: expected finite values, got {value}")
-                variance = own.sd**2 if own.variance is None else own.variance
-                rows = own.rows[window] if own.rows else 1.0
-                parts[0][at], parts[1][at], parts[2][at] = rows, value, variance
-        if parts[0].any():
-            found.append(OutcomeWindow(*(part.tolist() for part in parts)))
+            if value is None:
+                continue
+            if not np.isfinite(value):
+                raise ValueError(f"outcomes: expected finite values, got {value}")
+            rows[at], means[at] = own.rows[window] if own.rows else 1.0, value
+            variances[at] = own.sd**2 if own.variance is None else own.variance
+        if any(rows):
+            found.append(OutcomeWindow(rows, means, variances, start))
     return found

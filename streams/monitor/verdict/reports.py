@@ -56,11 +56,10 @@ def window_report(
         adwin=dict(adwin or {}),
         labels=labels,
     )
-    source = f"/tidegauge/{origin.source}/{origin.partition}"
     head = headers(
-        id=stable_id(origin.model, origin.version, source, bounds.index, bounds.last_offset),
+        id=stable_id(origin.model, origin.version, origin.uri, bounds.index, bounds.last_offset),
         type=WINDOW_TYPE,
-        source=source,
+        source=origin.uri,
         subject=origin.model,
         time_ms=bounds.last_ts_ms,
     )

@@ -40,6 +40,11 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     first_offset: int
 
 
+def start_of(bounds: Bounds) -> Place:
+    """Return where a window began."""
+    return Place(bounds.index, bounds.first_ts_ms, bounds.first_offset)
+
+
 @dataclass(frozen=True, slots=True)
 class Verdicts:
     """What one window changed."""
@@ -218,8 +223,7 @@ class Watch:
         for history, newest in zip(histories, (values, rows, firm, shown), strict=True):
             history[:-1] = history[1:]
             history[-1] = newest
-        place = Place(bounds.index, bounds.first_ts_ms, bounds.first_offset)
-        self._places = [*self._places, place][-HISTORY:]
+        self._places = [*self._places, start_of(bounds)][-HISTORY:]
 
     def _decide(
         self, values: Floats, rows: Floats, bounds: Bounds, row_alarms: Mapping[int, str]

@@ -1,0 +1,117 @@
+"""Is what was learned one thing? An A/A check: its windows are compared with one another."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from tidegauge.detectors.statistics.change import change_inside
+from tidegauge.schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
+from tidegauge.schemas.cloudevents import stable_id
+from tidegauge.schemas.references import SeriesProfile
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS, Watched
+from tidegauge.streams.monitor.verdict.incidents import Origin, by_size
+from tidegauge.streams.monitor.verdict.watch import Place
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.words import moment, span
+
+FALSE_FINDINGS = 0.01  # of models whose reference is one thing, all their series together
+DETECTOR = "self_normalised"
+
+
+class Inside(NamedTuple):
+    """A series whose level changed while it was learned."""
+
+    watched: Watched
+    window: int  # the first after the change, among those that were learned
+    shift: float
+
+
+def changes_inside(
+    series: Sequence[Watched], profiles: Mapping[str, SeriesProfile]
+) -> list[Inside]:
+    """Return the series that are not one thing in their own reference, by more than their gates."""
+    judged = [one for one in series if one.reference is not None]
+    found = []
+    for one in judged:
+        profile = profiles[one.name]
+        values = np.array([np.nan if v is None else v for v in profile.values])
+        assert one.reference is not None
+        change = change_inside(values, np.array(profile.rows), one.reference)
+        if change is None or change.p_value > FALSE_FINDINGS / len(judged):
+            continue
+        if abs(change.shift) >= one.gate:
+            found.append(Inside(one, change.index, change.shift))
+    return found
+
+
+def reference_alert(
+    origin: Origin, found: Sequence[Inside], starts: Sequence[Place], bounds: Bounds
+) -> Alert:
+    """Return the alert that a reference is not one thing.
+
+    Parameters
+    ----------
+    origin
+        Whose reference it is.
+    found
+        The series that say so, at least one.
+    starts
+        Where each window of the reference began.
+    bounds
+        The last of them.
+    """
+    alarms = by_size([_alarm(inside, starts, bounds) for inside in found])
+    first, since_ms = alarms[0], min(alarm.since_ms for alarm in alarms)
+    what = SERIES[first.statistic].subject(first)
+    more = f" and {len(alarms) - 1} more" if len(alarms) > 1 else ""
+    learned = span(starts[0].first_ts_ms, bounds.last_ts_ms)
+    return Alert(
+        incident=stable_id(
+            origin.model, origin.version, origin.source, origin.partition, "reference", bounds.index
+        ),
+        revision=1,
+        status="firing",
+        kind=SERIES[first.statistic].kind,
+        severity="warning",
+        provisional=len(starts) < PROVISIONAL_WINDOWS,
+        model=origin.model,
+        version=origin.version,
+        title=f"{origin.name}: the rows of {learned}, taken for normal, are not one thing: "
+        f"{what} moved {first.direction} on {moment(first.since_ms)}{more}",
+        advice="What comes is compared with both parts. Publish a reference of rows from when all "
+        "was well; or, if the change is the new normal, apply the spec with other windows or "
+        "features, and it is learned anew.",
+        since_ms=since_ms,
+        told_ms=bounds.last_ts_ms,
+        series=alarms,
+        evidence=Evidence(
+            topic=origin.topic,
+            partition=origin.partition,
+            first_offset=starts[0].first_offset,
+            last_offset=bounds.last_offset,
+            windows=len(starts),
+            rows=bounds.rows,
+        ),
+        reference_windows=len(starts),
+    )
+
+
+def _alarm(inside: Inside, starts: Sequence[Place], bounds: Bounds) -> SeriesAlarm:
+    watched, shift = inside.watched, inside.shift
+    part = inside.window / len(starts)  # of the windows, before the change
+    return SeriesAlarm(
+        series=watched.name,
+        feature=watched.feature,
+        statistic=watched.series.statistic,
+        detector=DETECTOR,
+        direction="up" if shift > 0 else "down",
+        effect=shift / watched.sd if watched.sd else 0.0,
+        gate=watched.gate / watched.sd if watched.sd else 0.0,
+        value=Figure(
+            reference=watched.mean - (1 - part) * shift, current=watched.mean + part * shift
+        ),
+        since_ms=starts[inside.window].first_ts_ms,
+        told_ms=bounds.last_ts_ms,
+    )
