@@ -163,15 +163,17 @@ def profile(
     total = float(rows[known].sum())
     shares = rows[known] / total
     overall = float((shares * means[known]).sum())
-    within = float((shares * variances[known]).sum())
+    spread = float((rows * variances)[known].sum())
+    within, freedom = spread / total, float((rows[known] - 1.0).clip(0.0).sum())
     between = float((shares * (means[known] - overall) ** 2).sum())
     told = means if shown is None else shown
     sd = max(float(np.sqrt(within + between)), series.least_sd)
+    variance = spread / freedom if freedom else sd**2
     return SeriesProfile(
         values=[None if np.isnan(mean) else float(mean) for mean in means],
         rows=rows.tolist(),
         sd=sd if series.fixed_sd is None else series.fixed_sd,
-        variance=row_variance(overall * total, total) if series.is_share else within,
+        variance=row_variance(overall * total, total) if series.is_share else variance,
         shown=float((shares * told[known]).sum()),
     )
 

@@ -55,6 +55,7 @@ class Cohort(ABC):
         columns: Mapping[type[View], Sequence[str]],
     ) -> None:
         self.spec, self.effect, self.budget, self.columns = spec, effect, budget, columns
+        self.places = places(columns)
         self.watch: Watch | None = None  # None while the reference is learned
         self._rows: RowDetectors | None = None
         self._found: list[int] = []  # places of the watched series among all
@@ -102,7 +103,7 @@ class Cohort(ABC):
 
     def compare(self, profiles: Mapping[str, SeriesProfile]) -> bool:
         """Go from learning to watching by these; return whether anything can be decided so."""
-        found = {at: p for at, p in enumerate(places(self.columns)) if p.name in profiles}
+        found = {at: p for at, p in enumerate(self.places) if p.name in profiles}
         series = [
             watch(p.series, p.column, profiles[p.name], self.effect, self.feature)
             for p in found.values()

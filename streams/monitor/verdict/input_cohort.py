@@ -96,7 +96,7 @@ class InputCohort(Cohort):
             len(self.numeric),
             len(self.categorical),
             sample=Sample(rows=[]) if self.learner is not None else None,
-            figures=Figures(self.columns) if self.watch is not None else None,
+            figures=Figures(self.places) if self.watch is not None else None,
         )
 
     def add(self, part: Part, block: Block) -> None:

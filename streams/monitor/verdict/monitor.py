@@ -100,7 +100,9 @@ class Monitor:
         if any(cohort.watch is None for cohort in self.cohorts):
             return []  # it is not known yet
         named = [name for detector in self.spec.detectors for name in detector.series]
-        own = self.series()
+        if not named:
+            return []
+        own = {s.name for c in self.cohorts if c.watch is not None for s in c.watch.series}
         reads = {view for cohort in self.cohorts for view in cohort.columns}
         meant = [name for name in dict.fromkeys(named) if reads & {*parse(name)[0].reads}]
         return [name for name in meant if name not in own]

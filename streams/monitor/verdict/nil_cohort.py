@@ -58,7 +58,7 @@ class NilCohort(Cohort):
 
     def begin(self) -> Part:
         """Return what a new window accumulates."""
-        return Part(0, figures=Figures(self.columns))
+        return Part(0, figures=Figures(self.places))
 
     def add(self, part: Part, block: Block) -> None:
         """Take further rows; what is wrong with each stands in their only category."""

@@ -100,7 +100,7 @@ class OutcomeCohort(Cohort):
         """Return what a new window accumulates."""
         return Part(
             len(OUTCOME_COLUMNS),
-            figures=Figures(self.columns) if self.watch is not None else None,
+            figures=Figures(self.places) if self.watch is not None else None,
             outcomes=Classification(self.spec.threshold),
         )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite, isnan
 
 import msgspec
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from tidegauge.detectors.base import Bank
 from tidegauge.detectors.drift.mixture import WINDOW, MixtureEDetector
 from tidegauge.detectors.registry import DETECTORS
+from tidegauge.detectors.statistics.dependence import Dependence
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.schemas.monitors import DetectorSpec
 from tidegauge.schemas.windows import SeriesReport
@@ -110,6 +112,7 @@ class Watch:
         self._mean = np.array([s.mean for s in self.series], np.float64)
         self._gate = np.array([s.gate for s in self.series], np.float64)
         self._shares = np.array([s.series.is_share for s in self.series], np.bool_)
+        self._worth = [_worth(s.reference) for s in self.series]
         self._mixture = MixtureEDetector(known, np.full(len(known), false_alarms), float(horizon))
         width = len(self.series)
         self._values = np.full((HISTORY, width), np.nan)
@@ -201,19 +204,30 @@ class Watch:
 
     def report(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth, series by series."""
-        log_e = dict(zip(self._judged, self._mixture.log_e.tolist(), strict=True))
-        levels = dict(zip(self._judged, self._mixture.threshold.tolist(), strict=True))
-        last = self._values[-1].tolist()
+        evidence: list[float | None] = [None] * len(self.series)
+        threshold = evidence.copy()
+        found = zip(
+            self._judged,
+            self._mixture.log_e.tolist(),
+            self._mixture.threshold.tolist(),
+            strict=True,
+        )
+        for index, log_e, level in found:
+            evidence[index], threshold[index] = log_e if isfinite(log_e) else None, level
+        columns = zip(
+            self.series, self._values[-1].tolist(), evidence, threshold, self._worth, self._status,
+            strict=True,
+        )  # fmt: skip
         return {
-            series.name: SeriesReport(
-                value=None if np.isnan(last[i]) else last[i],
-                evidence=log_e[i] if i in log_e and np.isfinite(log_e[i]) else None,
-                threshold=levels.get(i),
-                worth=_worth(series),
-                state=STATES[self._status[i]],
+            watched.name: SeriesReport(
+                value=None if isnan(value) else value,
+                evidence=log_e,
+                threshold=level,
+                worth=worth,
+                state=STATES[status],
             )
-            for i, series in enumerate(self.series)
-            if series.series.is_watched
+            for watched, value, log_e, level, worth, status in columns
+            if watched.series.is_watched
         }
 
     def _remember(
@@ -362,7 +376,6 @@ class Watch:
         self._told, self._effects, self._latched = state.told, state.effects, state.latched
 
 
-def _worth(watched: Watched) -> float | None:
+def _worth(reference: Dependence | None) -> float | None:
     """Return to how many independent windows a reference amounts."""
-    reference = watched.reference
     return None if reference is None else round(float(reference.effective_windows), 1)

@@ -23,11 +23,7 @@ class Place(NamedTuple):
     series: Series
     reads: type[View]
     column: str
-
-    @property
-    def name(self) -> str:
-        """What the series is called."""
-        return self.series.name(self.column)
+    name: str
 
     def rows(self, views: Views) -> Floats:
         """Return what a detector on rows sees of it."""
@@ -39,7 +35,7 @@ class Place(NamedTuple):
 def places(columns: Mapping[type[View], Sequence[str]]) -> list[Place]:
     """Return all series of these columns: the shares first, each in the order of the registry."""
     found = [
-        Place(series, reads, column)
+        Place(series, reads, column, series.name(column))
         for series in SERIES.values()
         for reads in series.reads
         for column in columns.get(reads, ())
@@ -57,10 +53,16 @@ class FiguresState(msgspec.Struct, array_like=True):
 
 
 class Figures:
-    """Counts of shares and moments of means, value by value: cuts never change a bit."""
+    """Counts of shares and moments of means, value by value: cuts never change a bit.
 
-    def __init__(self, columns: Mapping[type[View], Sequence[str]]) -> None:
-        self.places = places(columns)
+    Parameters
+    ----------
+    places
+        All series of some columns, as ``places`` returns them.
+    """
+
+    def __init__(self, places: Sequence[Place]) -> None:
+        self.places = places
         pairs = [(p.series, p.reads) for p in self.places]
         kinds = dict.fromkeys(pairs)
         self._shares = [(s, reads) for s, reads in kinds if isinstance(s, Share)]
