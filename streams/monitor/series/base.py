@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,39 +19,24 @@ Flags = NDArray[np.bool_]
 Rowwise = Literal["numbers", "errors"]  # what a detector on rows sees of a series
 
 
-class Reading(NamedTuple):
-    """A window's value of a series, and on how much it stands.
+VALUE, ROWS, LOW, HIGH, SHOWN = range(5)  # fields of a reading
 
-    ``low`` and ``high`` are the least and the greatest the value would be without one of its rows:
-    a shift that lies between them is one row's doing, and no single row makes an incident.
+
+def readings(rows: Floats, means: Floats, least: Floats, most: Floats) -> Floats:
+    """Return readings of means over so many rows, from the least to the most, a row each.
+
+    A reading is a window's value of a series, on how many rows it stands, the least and the
+    greatest it would be without one of them, and what people are shown for it. A shift that lies
+    between the two is one row's doing, and no single row makes an incident.
+
+    >>> readings(np.array([4.0]), np.array([1.0]), np.array([0.0]), np.array([4.0])).round(2)
+    array([[1.  , 4.  , 0.  , 1.33, 1.  ]])
     """
-
-    value: float
-    rows: float
-    low: float
-    high: float
-    shown: float  # what people are shown for it
-
-    @classmethod
-    def of_mean(cls, rows: float, mean: float, least: float, most: float) -> "Reading":
-        """Return the reading of a mean over ``rows`` rows from ``least`` to ``most``.
-
-        >>> Reading.of_mean(4, 1.0, 0.0, 4.0)
-        Reading(value=1.0, rows=4, low=0.0, high=1.3333333333333333, shown=1.0)
-        """
-        if rows <= 1:  # without its row there is nothing
-            return cls(mean, rows, -np.inf, np.inf, mean)
-        low, high = (rows * mean - most) / (rows - 1), (rows * mean - least) / (rows - 1)
-        return cls(mean, rows, low, high, mean)
-
-    @classmethod
-    def of_share(cls, rows: float, hits: float) -> "Reading":
-        """Return the reading of the share of ``rows`` rows that ``hits`` of them have."""
-        share = hits / rows if rows else np.nan
-        return cls.of_mean(rows, share, 0.0 if hits < rows else 1.0, 1.0 if hits else 0.0)
-
-
-NOTHING = Reading(np.nan, 0.0, np.nan, np.nan, np.nan)  # of a window without a value
+    alone = rows <= 1  # without its row there is nothing
+    with np.errstate(divide="ignore", invalid="ignore"):
+        low = np.where(alone, -np.inf, (rows * means - most) / (rows - 1))
+        high = np.where(alone, np.inf, (rows * means - least) / (rows - 1))
+    return np.stack([means, rows, low, high, means], axis=1)
 
 
 @dataclass(frozen=True, slots=True)

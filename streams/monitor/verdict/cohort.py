@@ -16,7 +16,7 @@ from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.row_detectors import RowDetectors
 from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, Watch, WatchState
 from tidegauge.streams.monitor.windows.bounds import Bounds
-from tidegauge.streams.monitor.windows.figures import Views, places
+from tidegauge.streams.monitor.windows.figures import Places, Views
 from tidegauge.streams.monitor.windows.window import Part
 
 Examples = Mapping[str, list[str]]  # what alerts are to name, by series
@@ -55,7 +55,7 @@ class Cohort(ABC):
         columns: Mapping[type[View], Sequence[str]],
     ) -> None:
         self.spec, self.effect, self.budget, self.columns = spec, effect, budget, columns
-        self.places = places(columns)
+        self.places = Places(columns)
         self.watch: Watch | None = None  # None while the reference is learned
         self._rows: RowDetectors | None = None
         self._found: list[int] = []  # places of the watched series among all
@@ -126,11 +126,9 @@ class Cohort(ABC):
         """Judge a window that closed; ``examples`` are for alerts of series without a column."""
         if self.watch is None or self._rows is None or part.figures is None:
             return Verdicts()
-        readings = list(part.figures.readings(self.means(part)))
-        chosen = [readings[at] for at in self._found]
-        return self.watch.update(
-            chosen, bounds, self._rows.take(), {**part.figures.examples, **examples}
-        )
+        readings = part.figures.readings(self.means(part))[self._found]
+        named = {**part.figures.examples, **examples}
+        return self.watch.update(readings, bounds, self._rows.take(), named)
 
     @abstractmethod
     def state(self) -> Any:

@@ -1,6 +1,7 @@
 """Features and scores of a model version: what is learned of them, and what is watched."""
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import msgspec
@@ -201,7 +202,7 @@ def column_report(
     rows: int, count: float, mean: float, sd: float, low: float, high: float
 ) -> ColumnReport:
     """Return the figures of a number in a window; None for those that there are not."""
-    mean_, sd_, low_, high_ = (None if np.isnan(v) else v for v in (mean, sd, low, high))
+    mean_, sd_, low_, high_ = (None if isnan(v) else v for v in (mean, sd, low, high))
     return ColumnReport(
         count=int(count), missing=rows - int(count), mean=mean_, sd=sd_, low=low_, high=high_
     )

@@ -15,7 +15,7 @@ from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.schemas.monitors import DetectorSpec
 from tidegauge.schemas.windows import SeriesReport
 from tidegauge.streams.monitor.intake.block import Floats
-from tidegauge.streams.monitor.series.base import NOTHING, Flags, Reading
+from tidegauge.streams.monitor.series.base import Flags
 from tidegauge.streams.monitor.series.watched import (
     BLATANT,
     LEAST_ROWS,
@@ -127,18 +127,17 @@ class Watch:
 
     def update(
         self,
-        readings: Sequence[Reading],
+        readings: Floats,
         bounds: Bounds,
         row_alarms: Mapping[int, str] | None = None,
         examples: Mapping[str, list[str]] | None = None,
     ) -> Verdicts:
-        """Take the readings of a closed window, one a series.
+        """Take the readings of a closed window, one a series (``series.base.readings``).
 
         ``row_alarms`` names the detector that alarmed on rows of the window, by series;
         ``examples`` the values an alert is to name, by series name.
         """
-        table = np.array(readings, np.float64).reshape(-1, len(NOTHING))
-        values, rows, low, high, shown = table.T
+        values, rows, low, high, shown = readings.T
         firm = np.clip(self._mean, low, high)  # nearest to the reference with one row less
         self._remember(values, rows, firm, shown, bounds)
         alarms = self._decide(values, rows, bounds, row_alarms or {})

@@ -1,6 +1,6 @@
 """What an open window accumulates for the series of some columns, and their readings."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -8,7 +8,7 @@ import numpy as np
 
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.streams.monitor.intake.block import Floats, Ints
-from tidegauge.streams.monitor.series.base import Flags, Reading, Series, Share
+from tidegauge.streams.monitor.series.base import SHOWN, Flags, Series, Share, readings
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Categories, View
 
@@ -32,15 +32,25 @@ class Place(NamedTuple):
         return column
 
 
-def places(columns: Mapping[type[View], Sequence[str]]) -> list[Place]:
-    """Return all series of these columns: the shares first, each in the order of the registry."""
-    found = [
-        Place(series, reads, column, series.name(column))
-        for series in SERIES.values()
-        for reads in series.reads
-        for column in columns.get(reads, ())
-    ]
-    return sorted(found, key=lambda place: not place.series.is_share)
+class Places(tuple[Place, ...]):
+    """All series of some columns: the shares first, each in the order of the registry."""
+
+    def __new__(cls, columns: Mapping[type[View], Sequence[str]]) -> "Places":
+        """Return those of the columns that each view has."""
+        found = [
+            Place(series, reads, column, series.name(column))
+            for series in SERIES.values()
+            for reads in series.reads
+            for column in columns.get(reads, ())
+        ]
+        return super().__new__(cls, sorted(found, key=lambda place: not place.series.is_share))
+
+    def __init__(self, columns: Mapping[type[View], Sequence[str]]) -> None:
+        kinds = dict.fromkeys((place.series, place.reads) for place in self)
+        self.shares = [(s, reads) for s, reads in kinds if isinstance(s, Share)]
+        self.means = [(s, reads) for s, reads in kinds if not isinstance(s, Share)]
+        self.width = sum(place.series.is_share for place in self)  # of the shares
+        self.shows_mean = [at for at, place in enumerate(self) if place.series.shows_mean]
 
 
 class FiguresState(msgspec.Struct, array_like=True):
@@ -58,35 +68,31 @@ class Figures:
     Parameters
     ----------
     places
-        All series of some columns, as ``places`` returns them.
+        All series of some columns.
     """
 
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Places) -> None:
         self.places = places
-        pairs = [(p.series, p.reads) for p in self.places]
-        kinds = dict.fromkeys(pairs)
-        self._shares = [(s, reads) for s, reads in kinds if isinstance(s, Share)]
-        self._means = [(s, reads) for s, reads in kinds if not isinstance(s, Share)]
-        width = sum(isinstance(series, Share) for series, _ in pairs)
-        self._hits, self._among = np.zeros(width, np.int64), np.zeros(width, np.int64)
-        self._moments = Moments(len(pairs) - width)
+        self._hits = np.zeros(places.width, np.int64)
+        self._among = np.zeros(places.width, np.int64)
+        self._moments = Moments(len(places) - places.width)
         self.examples: dict[str, list[str]] = {}  # by series: values that were hit
 
     def add(self, views: Views, times: Ints | None = None) -> None:
         """Take further rows; of shares alone, each may come several ``times``."""
-        if self._shares:
-            hits = [share.hits(views[reads]) for share, reads in self._shares]
-            among = [share.among(views[reads]) for share, reads in self._shares]
+        if self.places.shares:
+            hits = [share.hits(views[reads]) for share, reads in self.places.shares]
+            among = [share.among(views[reads]) for share, reads in self.places.shares]
             self._hits += _count(hits, times)
             self._among += _count(among, times)
             self._name(views, hits)
-        if self._means:
-            tables = [series.quantity(views[reads]) for series, reads in self._means]
+        if self.places.means:
+            tables = [series.quantity(views[reads]) for series, reads in self.places.means]
             self._moments.update(np.concatenate(tables, axis=1))
 
     def _name(self, views: Views, hits: Sequence[Flags]) -> None:
         """Remember the first values that were hit, where alerts name them."""
-        for (share, reads), flags in zip(self._shares, hits, strict=True):
+        for (share, reads), flags in zip(self.places.shares, hits, strict=True):
             view = views[reads]
             if not (share.names_values and isinstance(view, Categories) and flags.any()):
                 continue
@@ -96,16 +102,23 @@ class Figures:
                     if value not in found and len(found) < EXAMPLES:
                         found.append(value)
 
-    def readings(self, means: Mapping[str, float]) -> Iterable[Reading]:
-        """Return what the window says of each series; ``means`` are those of the columns."""
-        yield from map(Reading.of_share, self._among.tolist(), self._hits.tolist())
-        m, start = self._moments, len(self._hits)
-        table = np.stack([m.count, m.mean, m.low, m.high]).T.tolist()
-        for place, row in zip(self.places[start:], table, strict=True):
-            reading = Reading.of_mean(*row)
-            if place.series.shows_mean:
-                reading = reading._replace(shown=means[place.column])
-            yield reading
+    def readings(self, means: Mapping[str, float]) -> Floats:
+        """Return what the window says of each series, shape (series, fields of a reading).
+
+        ``means`` are those of the columns, which people are shown for some series.
+        """
+        m, rows, hits = self._moments, self._among, self._hits
+        with np.errstate(divide="ignore", invalid="ignore"):  # of no row there is no share
+            share = hits / rows
+        table = readings(
+            np.concatenate([rows, m.count]),
+            np.concatenate([share, m.mean]),
+            np.concatenate([(hits == rows).astype(np.float64), m.low]),
+            np.concatenate([(hits > 0).astype(np.float64), m.high]),
+        )
+        for at in self.places.shows_mean:
+            table[at, SHOWN] = means[self.places[at].column]
+        return table
 
     def state(self) -> FiguresState:
         """Return what a snapshot needs."""
