@@ -13,6 +13,7 @@ from tidegauge.schemas.retraining import RETRAIN_TYPE, RetrainingRequest
 from tidegauge.schemas.windows import WINDOW_TYPE, WindowReport
 from tidegauge.streams.monitor import words
 from tidegauge.streams.monitor.records import Record
+from tidegauge.streams.monitor.series.registry import parse
 from tidegauge.streams.monitor.verdict import wording
 
 OutputTopic = Literal["alerts", "retraining", "windows", "rejected"]
@@ -162,18 +163,13 @@ def _window(report: WindowReport) -> str:
 
 
 def _series(name: str) -> str:
-    """Return a series in words.
+    """Return a series in words; its name, if it is one of another version.
 
-    >>> [_series(name) for name in ("rank(age)", "missing(age)", "loss", "error")]
-    ['level of age', 'missing age', 'loss', 'label - score']
+    >>> [_series(name) for name in ("rank(age)", "missing(age)", "error", "brand_new(age)")]
+    ['age', 'share of rows without age', 'label - score', 'brand_new(age)']
     """
-    statistic, _, feature = name.removesuffix(")").partition("(")
-    words = {"rank": "level of", "range": "range of", "missing": "missing", "unseen": "unseen"}
-    return (
-        f"{words.get(statistic, statistic)} {feature}"
-        if feature
-        else name.replace("error", "label - score")
-    )
+    found = parse(name)
+    return name if found is None else found[0].subject(found[1])
 
 
 def one_line(text: str) -> str:

@@ -35,7 +35,7 @@ def other_features(reference: Reference, declared: Mapping[str, FeatureSpec]) ->
 
 def _features(reference: Reference) -> list[str]:
     """Return the features that the rows of a reference had."""
-    return [column for _, column in map(parse, reference.series) if column]
+    return [found[1] for found in map(parse, reference.series) if found and found[1]]
 
 
 def _has_values(reference: Reference, name: str) -> bool:

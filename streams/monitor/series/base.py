@@ -73,6 +73,11 @@ class Series(ABC):
         """Whether there is one for each column of a kind, named after it."""
         return any(reads.has_names for reads in self.reads)
 
+    @property
+    def has_spec(self) -> bool:
+        """Whether the detectors of a spec may name it."""
+        return self.is_watched and all(reads.of_model for reads in self.reads)
+
     @abstractmethod
     def quantity(self, view: View) -> Floats:
         """Return it for each row and column, NaN where a row has none."""
@@ -96,7 +101,7 @@ class Series(ABC):
         """Return what it did, as part of a sentence."""
 
     @abstractmethod
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
 
     @abstractmethod

@@ -19,7 +19,7 @@ class Shown(Series):
         """Return its name: it never alarms."""
         return self.statistic
 
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return its name: it never alarms."""
         return self.statistic
 

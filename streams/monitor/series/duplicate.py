@@ -27,7 +27,7 @@ class Duplicate(Share):
         _, now = percents(alarm.value.reference, alarm.value.current)
         return f"{now} of the labels name an id that has a label already"
 
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
         return "share of labels for an id that has one"
 

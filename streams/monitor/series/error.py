@@ -36,7 +36,7 @@ class Error(Series):
             f"(reference {labels[0]} and {scores[0]})"
         )
 
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
         return "label - score"
 

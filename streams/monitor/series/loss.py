@@ -28,7 +28,7 @@ class Loss(Series):
         before, now = numbers(alarm.value.reference, alarm.value.current)
         return f"the model's loss went from {before} to {now}"
 
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
         return "loss"
 

@@ -28,9 +28,9 @@ class Missing(Share):
         before, now = percents(alarm.value.reference, alarm.value.current)
         return f"{cut(alarm.feature)} is missing in {now} of rows (reference {before})"
 
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
-        return f"share of rows without {cut(alarm.feature)}"
+        return f"share of rows without {cut(feature)}"
 
     def advice(self, alarm: SeriesAlarm) -> str:
         """Return what to do about it, as a sentence."""

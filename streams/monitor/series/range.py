@@ -33,9 +33,9 @@ class Range(Share):
         _, now = percents(alarm.value.reference, alarm.value.current)
         return f"{now} of {cut(alarm.feature)} lies far outside the range of the reference"
 
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
-        return f"share of {cut(alarm.feature)} out of range"
+        return f"share of {cut(feature)} out of range"
 
     def advice(self, alarm: SeriesAlarm) -> str:
         """Return what to do about it, as a sentence."""

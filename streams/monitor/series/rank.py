@@ -40,9 +40,9 @@ class Rank(Series):
         moved = f"{cut(alarm.feature)} moved {alarm.direction}"
         return f"{moved}, from {before} to {now} on average"
 
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
-        return cut(alarm.feature)
+        return cut(feature)
 
     def advice(self, alarm: SeriesAlarm) -> str:
         """Return what to do about it, as a sentence."""

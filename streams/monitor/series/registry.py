@@ -36,32 +36,17 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
 )
 
 
-def parse(name: str) -> tuple[Series, str]:
+def parse(name: str) -> tuple[Series, str] | None:
     """Return the series that a name such as ``rank(amount)`` or ``loss`` means, and its column.
 
-    Raises
-    ------
-    ValueError
-        If there is no such series, or none that is watched.
+    None if there is no such series; it may be one of another version.
 
     >>> series, column = parse("rank(amount)")
     >>> series.statistic, column
     ('rank', 'amount')
     """
     statistic, _, rest = name.partition("(")
-    column = rest.removesuffix(")")
-    series = SERIES.get(statistic)
-    if series is None or not series.is_watched or series.has_column != bool(column):
-        raise ValueError(f"expected one of {', '.join(names())}, got {name!r}")
-    if series.name(column) != name:
-        raise ValueError(f"expected {series.name(column)!r}, got {name!r}")
+    series, column = SERIES.get(statistic), rest.removesuffix(")")
+    if series is None or series.has_column != bool(column) or series.name(column) != name:
+        return None
     return series, column
-
-
-def names() -> list[str]:
-    """Return the names of all that is watched, with ``x`` for a column."""
-    return [
-        series.name("x" if series.has_column else "")
-        for series in SERIES.values()
-        if series.is_watched
-    ]

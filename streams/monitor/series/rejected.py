@@ -28,7 +28,7 @@ class Rejected(Share):
         mostly = f", mostly: {alarm.examples[0]}" if alarm.examples else ""
         return f"{now} of rows in {cut(alarm.feature)} could not be read{mostly}"
 
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
         return "share of rows that could not be read"
 

@@ -28,7 +28,7 @@ class Unpaired(Share):
         why = f": {alarm.examples[0]}" if alarm.examples else ""
         return f"{now} of the labels find no prediction{why}"
 
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
         return "share of labels without a prediction"
 

@@ -33,9 +33,9 @@ class Unseen(Share):
         named = f" ({', '.join(map(cut, alarm.examples))})" if alarm.examples else ""
         return f"{now} of {cut(alarm.feature)} are values the reference does not have{named}"
 
-    def subject(self, alarm: SeriesAlarm) -> str:
+    def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
-        return f"share of {cut(alarm.feature)} not in the reference"
+        return f"share of {cut(feature)} not in the reference"
 
     def advice(self, alarm: SeriesAlarm) -> str:
         """Return what to do about it, as a sentence."""

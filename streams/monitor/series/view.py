@@ -23,6 +23,7 @@ class View:
     """Rows of some columns; of one without a name, where the rows themselves are what is read."""
 
     has_names: ClassVar[bool] = False
+    of_model: ClassVar[bool] = True  # else of a topic, which no spec says anything about
 
     def __init__(self, columns: Sequence[str], rows: int) -> None:
         self.columns, self._rows = columns, rows
@@ -155,7 +156,9 @@ class Pairs(View):
 
 
 class Records(View):
-    """Rows of a topic, and why some of them could not be read."""
+    """Rows of a topic, and which of them could not be read."""
+
+    of_model = False
 
     def __init__(self, refused: Flags) -> None:
         super().__init__(("",), len(refused))
@@ -164,6 +167,8 @@ class Records(View):
 
 class Labels(View):
     """What became of labels."""
+
+    of_model = False
 
     def __init__(self, unpaired: Flags, duplicate: Flags) -> None:
         super().__init__(("",), len(unpaired))

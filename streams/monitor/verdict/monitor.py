@@ -99,13 +99,11 @@ class Monitor:
         """Return the series that the spec's detectors name and the model does not have."""
         if any(cohort.watch is None for cohort in self.cohorts):
             return []  # it is not known yet
-        named = [name for detector in self.spec.detectors for name in detector.series]
-        if not named:
-            return []
+        named = dict.fromkeys(name for one in self.spec.detectors for name in one.series)
         own = {s.name for c in self.cohorts if c.watch is not None for s in c.watch.series}
         reads = {view for cohort in self.cohorts for view in cohort.columns}
-        meant = [name for name in dict.fromkeys(named) if reads & {*parse(name)[0].reads}]
-        return [name for name in meant if name not in own]
+        absent = {name: parse(name) for name in named if name not in own}
+        return [name for name, read in absent.items() if read is None or reads & {*read[0].reads}]
 
     def fold(self, block: Block) -> list[Output]:
         """Fold a block of rows; return what the windows it closed give rise to."""

@@ -26,7 +26,7 @@ def title(
 
 def resolution(model: str, alarms: list[SeriesAlarm], resolved_ms: int) -> str:
     """Return the sentence that ends an incident."""
-    names = ", ".join(SERIES[alarm.statistic].subject(alarm) for alarm in alarms[:SEVERAL])
+    names = ", ".join(SERIES[a.statistic].subject(a.feature) for a in alarms[:SEVERAL])
     back = f"back within tolerance of the reference on {moment(resolved_ms)}"
     return f"{model}: {names}{_and_more(alarms)} {back}"
 

@@ -122,8 +122,8 @@ def test_a_window_is_a_line_with_its_rows_what_stands_out_and_its_metrics() -> N
     line = read_event("windows", read(WINDOW, WINDOW_TYPE)).text()
     assert line == (
         "2 Jan 2013 01:00 UTC  fraud@3 outcomes window 47 (provisional): 1,000 labelled rows since "
-        "1 Jan 2013; 2 of them late; firing: loss; pending: label - score, range of amount; "
-        "roc_auc 0.812"
+        "1 Jan 2013; 2 of them late; firing: loss; pending: label - score, share of amount "
+        "out of range; roc_auc 0.812"
     )
 
 
