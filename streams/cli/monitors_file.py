@@ -1,6 +1,5 @@
 """Reads a monitors file; whatever is wrong in it is told, each with its path."""
 
-import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,8 +9,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import msgspec
 import yaml
 
-from tidegauge.detectors.registry import DETECTORS
-from tidegauge.schemas.monitors import DetectorSpec, Duration, MonitorsFile, MonitorSpec
+from tidegauge.schemas.monitors import Duration, MonitorsFile, MonitorSpec
+from tidegauge.streams.monitor.control import detectors
 from tidegauge.streams.runtime.errors import ConfigurationError
 
 AT = re.compile(r" - at `\$(.*)`$")
@@ -152,28 +151,11 @@ def _told(message: str, data: Any, kind: Any, path: str) -> str:
 
 
 def _faults_between(specs: list[MonitorSpec]) -> Iterator[str]:
-    """Yield what no type says: a model twice, parameters that a detector refuses."""
+    """Yield what no type says: a model twice, detectors that cannot be had."""
     models: set[str] = set()
     for i, spec in enumerate(specs):
         if spec.model in models:
             yield f"$.monitors[{i}].model: expected each model once, got {spec.model!r} again"
         models.add(spec.model)
-        for j, detector in enumerate(spec.detectors):
-            if fault := _refusal(detector):
-                yield f"$.monitors[{i}].detectors[{j}].parameters{fault}"
-
-
-def _refusal(spec: DetectorSpec) -> str:
-    """Return what a detector has against its parameters, empty if it takes them."""
-    detector = DETECTORS[spec.kind]
-    known = [name for name in inspect.signature(detector).parameters if name != "width"]
-    for name in spec.parameters:
-        if name not in known:
-            return f".{name}: expected one of {', '.join(known)}; got {name!r}"
-    try:
-        detector(1, **spec.parameters)
-    except ValueError as error:
-        return f": {error}"
-    except TypeError:  # text where it compares numbers
-        return f": expected numbers where {spec.kind} wants them, got {spec.parameters}"
-    return ""
+        for path, fault in detectors.faults(spec):
+            yield f"$.monitors[{i}]{path.removeprefix('$')}: {fault}"

@@ -2,17 +2,15 @@
 
 import msgspec
 
-from tidegauge.detectors.registry import DETECTORS
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.columns import watched_columns
 from tidegauge.streams.monitor.control.control import Choice, Control, control, control_digest
+from tidegauge.streams.monitor.control.detectors import faults
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
 
-LARGEST = 1_000_000  # of a detector's parameters: counts must fit
-MAX_STATE = 64 * 1_048_576  # bytes that the detectors of one spec may take, all series together
 MAX_BYTES = 900_000  # of a spec, and of a reference, as the journal writes them: it holds both
 
 
@@ -22,8 +20,8 @@ def choose(spec: MonitorSpec | None, reference: Reference | None) -> Choice:
     Raises
     ------
     ValueError
-        If they cannot, with what is wrong that a schema cannot say: a detector's own parameters,
-        or parts of a reference that do not fit. In the journal it would stop every owner.
+        If they cannot, with what is wrong that a schema cannot say: detectors that the model cannot
+        have, or parts of a reference that do not fit. In the journal it would stop every owner.
     """
     _check_bytes(spec, reference)
     _check_detectors(spec)
@@ -43,17 +41,8 @@ def _check_bytes(spec: MonitorSpec | None, reference: Reference | None) -> None:
 
 
 def _check_detectors(spec: MonitorSpec | None) -> None:
-    taken = 0
-    for place, chosen in enumerate(spec.detectors if spec is not None else ()):
-        try:
-            numbers = [v for v in chosen.parameters.values() if not isinstance(v, str)]
-            if any(abs(number) > LARGEST for number in numbers):
-                raise ValueError(f"expected parameters of at most {LARGEST:,}")
-            taken += DETECTORS[chosen.kind](1, **chosen.parameters).nbytes * len(chosen.series)
-            if taken > MAX_STATE:
-                raise ValueError(f"expected detectors of {MAX_STATE} bytes at most, got {taken}")
-        except (ValueError, TypeError) as fault:
-            raise ValueError(f"{fault} - at `$.detectors[{place}].parameters`") from None
+    for path, fault in faults(spec or MonitorSpec(model="any")):
+        raise ValueError(f"{fault} - at `{path}`")
 
 
 def _check_monitors(held: Control, reference: Reference) -> None:

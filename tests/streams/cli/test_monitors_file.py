@@ -93,6 +93,21 @@ def test_a_name_stays_text_where_yaml_1_1_sees_something_else(name: str, tmp_pat
             ".detectors[0].parameters: expected numbers where adwin wants them, got "
             "{'delta': 'low'}",
         ),
+        (
+            "detectors: [{kind: adwin, series: [unheard_of(x)]}]",
+            ".detectors[0].series[0]: expected one of rank(x), range(x), missing(x), unseen(x), "
+            "loss, error; got 'unheard_of(x)'",
+        ),
+        (
+            "features: {x: {type: ignore}}\n"
+            "    detectors: [{kind: adwin, series: [loss, rank(x)]}]",
+            ".detectors[0].series[1]: expected one of loss, error, as x is declared ignore; got "
+            "'rank(x)'",
+        ),
+        (
+            "detectors: [{kind: adwin, series: [loss], parameters: {clock: 2000000}}]",
+            ".detectors[0].parameters.clock: expected at most 1,000,000, got 2000000",
+        ),
     ],
 )
 def test_a_fault_names_its_path_and_what_was_expected(line: str, told: str, tmp_path: Path) -> None:
@@ -106,6 +121,12 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
         "$.monitors[0].threshold: expected float <= 1.0, got 2",
         "$.monitors[1]: expected the field model, which is missing",
         "$.monitors[1].effect.features: expected float > 0.0, got 0",
+    ]
+    lines = "  - {model: b, detectors: [{kind: adwin, series: [los, erro], parameters: {x: 1}}]}"
+    told = faults(f"monitors:\n  - {{model: a}}\n{lines}", tmp_path)
+    places = [".series[0]", ".series[1]", ".parameters.x"]
+    assert [line.partition(":")[0] for line in told] == [
+        f"$.monitors[1].detectors[0]{place}" for place in places
     ]
 
 

@@ -207,7 +207,7 @@ def test_a_detector_that_cannot_be_made_is_refused_before_it_is_journaled(
 ) -> None:
     chosen = DetectorSpec(kind="adwin", series=["rank(amount)"], parameters=parameters)
     partition = Partition(0, SETTINGS)
-    with pytest.raises(ValueError, match=r"at `\$.detectors\[0\].parameters`"):
+    with pytest.raises(ValueError, match=r"at `\$.detectors\[0\].parameters"):
         partition.control_change("m", "", choose(changed(detectors=[chosen]), None))
 
 
