@@ -1,0 +1,158 @@
+"""Rows of each kind that series read, and monitors of the cohorts that fold them."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
+from tidegauge.schemas.references import NumericProfile, SeriesProfile
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.dictionary import Dictionary
+from tidegauge.streams.monitor.series.view import (
+    Categories,
+    Labels,
+    Numbers,
+    Pairs,
+    Profiles,
+    Records,
+    View,
+    Vocabulary,
+)
+from tidegauge.streams.monitor.verdict.cohort import Cohort
+from tidegauge.streams.monitor.verdict.incidents import Origin
+from tidegauge.streams.monitor.verdict.input_cohort import InputCohort
+from tidegauge.streams.monitor.verdict.monitor import Monitor
+from tidegauge.streams.monitor.verdict.nil_cohort import FIRST, SECOND, NilCohort
+from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
+
+HOUR_MS = 3_600_000  # a window
+LEARNED = 35  # windows of the reference: enough for any decision
+SPEC = MonitorSpec(
+    model="m", windows=WindowSpec(every="1h"), reference=ReferenceSpec(windows=LEARNED)
+)
+COLUMN = "x"
+USUAL, FAULTY, EMPTY = range(3)  # what a row may be
+
+Hows = NDArray[np.int64]
+Columns = Mapping[str, NDArray[np.float64]]
+Texts = list[str | None]
+
+
+def _numbers(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
+    values = rng.normal(np.where(how == FAULTY, 40.0, 0.0))
+    values[rng.random(len(how)) < _gaps(how)] = np.nan
+    return {COLUMN: values}, []
+
+
+def _categories(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
+    known, new = rng.choice(["a", "b", "c"], len(how)), rng.integers(1 << 40, size=len(how))
+    gone = rng.random(len(how)) < _gaps(how)
+    rows = zip(how.tolist(), known.tolist(), new.tolist(), gone.tolist(), strict=True)
+    return {}, [None if lost else f"new-{n}" if h == FAULTY else v for h, v, n, lost in rows]
+
+
+def _pairs(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
+    scores = rng.beta(2, 5, len(how))
+    labels = rng.random(len(how)) < np.where(how == FAULTY, 1 - scores / 8, scores)
+    pair = {"label": labels.astype(np.float64), "score": scores}
+    return {name: np.where(how == EMPTY, np.nan, own) for name, own in pair.items()}, []
+
+
+def _wrongs(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
+    wrong = rng.random(len(how)) < np.array([0.01, 0.6, 0.0])[how]
+    what = rng.choice(["first", "second"], len(how)).tolist()
+    return {}, [one if hit else None for one, hit in zip(what, wrong.tolist(), strict=True)]
+
+
+def _gaps(how: Hows) -> NDArray[np.float64]:
+    return np.array([0.1, 0.4, 1.0])[how]
+
+
+PROFILE = NumericProfile(
+    points=[-1.0, 0.0, 1.0], ranks=[-0.4, 0.0, 0.4], mean=0.0, sd=1.0, low=-2.0, high=2.0
+)
+
+
+def _see_numbers(block: Block) -> View:
+    return Numbers((COLUMN, "y"), block.numbers.repeat(2, axis=1), Profiles([PROFILE, None]))
+
+
+def _see_categories(block: Block) -> View:
+    known = [Vocabulary(["a", "b"]), Vocabulary(None)]
+    return Categories((COLUMN, "y"), block.codes.repeat(2, axis=1), block.dictionaries * 2, known)
+
+
+def _see_pairs(block: Block) -> View:
+    return Pairs(block.number("label"), block.number("score"), "classification")
+
+
+def _see_records(block: Block) -> View:
+    return Records(block.codes[:, 0] == FIRST)
+
+
+def _see_labels(block: Block) -> View:
+    return Labels(block.codes[:, 0] == FIRST, block.codes[:, 0] == SECOND)
+
+
+class Kind(NamedTuple):
+    """How rows of one kind are made, seen by series, and folded."""
+
+    rows: Callable[[np.random.Generator, Hows], tuple[Columns, Texts]]
+    view: Callable[[Block], View]
+    cohort: Callable[[], Cohort]
+    column: str
+
+
+KINDS: Mapping[type[View], Kind] = MappingProxyType(
+    {
+        Numbers: Kind(
+            _numbers, _see_numbers, lambda: InputCohort(SPEC, 0.2, 1.0, [COLUMN], [], None), COLUMN
+        ),
+        Categories: Kind(
+            _categories,
+            _see_categories,
+            lambda: InputCohort(SPEC, 0.2, 1.0, [], [COLUMN], None),
+            COLUMN,
+        ),
+        Pairs: Kind(_pairs, _see_pairs, lambda: OutcomeCohort(SPEC, 0.1, 1.0, None), ""),
+        Records: Kind(_wrongs, _see_records, lambda: NilCohort("m", "topic", Records), ""),
+        Labels: Kind(_wrongs, _see_labels, lambda: NilCohort("m", "topic", Labels), ""),
+    }
+)
+
+
+def monitor(kind: Kind) -> Monitor:
+    """Return a monitor of one cohort, which has seen nothing yet."""
+    origin = Origin("m", "", "predictions", "predictions", 0, RetrainingSpec(), 0)
+    return Monitor(origin, SPEC, SPEC.windows, [kind.cohort()])
+
+
+def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
+    """Return windows of an hour from the first on, each of so many rows that are such."""
+    counts, hows = np.array(windows).T
+    how = hows.repeat(counts)
+    columns, texts = kind.rows(np.random.default_rng(7 + first), how)
+    numbers = np.array(list(columns.values())).T if columns else np.empty((len(how), 0))
+    dictionary = Dictionary()
+    dictionary.encode(["first", "second"])  # as FIRST and SECOND
+    codes = dictionary.encode(texts).reshape(len(how), -1)
+    return Block(
+        np.arange(len(how)) + 1000 * first,
+        (first + np.arange(len(counts)).repeat(counts)) * HOUR_MS,
+        (),
+        numbers,
+        tuple(columns),
+        codes,
+        (COLUMN,) if texts else (),
+        (dictionary,) if texts else (),
+    )
+
+
+def learned(cohort: Cohort) -> Mapping[str, SeriesProfile]:
+    """Return the profiles that a cohort has learned; of what should be nil there are none."""
+    if isinstance(cohort, InputCohort):
+        return cohort.learned.series if cohort.learned is not None else {}
+    return cohort.learned if isinstance(cohort, OutcomeCohort) else {}

@@ -1,0 +1,63 @@
+"""What every series must keep; one that is incomplete is told what it lacks."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.streams.monitor.series.contract import CHECKS, registered
+from tidegauge.schemas.references import SeriesProfile
+from tidegauge.streams.monitor.series.base import Series
+from tidegauge.streams.monitor.series.rank import Rank
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.view import View
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("statistic", SERIES)
+def test_every_series_keeps_the_contract(statistic: str, check: Callable[[Series], None]) -> None:
+    assert SERIES[statistic].statistic == statistic
+    check(SERIES[statistic])
+
+
+def increasing(self: Series, view: Any) -> Any:
+    """Write into what belongs to others."""
+    view.values[:] += 1.0
+    return view.values
+
+
+UNIT = SeriesProfile(values=[0.5] * 35, rows=[1.0] * 35, sd=0.0, variance=0.0, shown=0.5)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "told"),
+    [
+        ({"about": ""}, "say `about`"),
+        ({"kind": "weather"}, "kind: got 'weather'"),
+        ({"reads": (View,)}, r"say in KINDS how rows of \['View'\] are made"),
+        ({"name": lambda self, feature: f"broken:{feature}"}, "'broken:x' is read as None"),
+        ({"quantity": lambda self, view: view.values[:, 0]}, r"expected \(21, 2\), got \(21,\)"),
+        ({"quantity": increasing}, "it changes its input"),
+        ({"rows": lambda self, view: view.values / 0.0}, "expected finite numbers, or NaN"),
+        (
+            {"quantity": lambda self, view: view.values - np.nanmax(view.values, initial=-9.0)},
+            "cuts: other bits",
+        ),
+        ({"learn": lambda self, windows: UNIT}, "expected an sd above 0, got 0.0"),
+        ({"phrase": lambda self, alarm, context: ""}, "phrase: expected words, got ''"),
+        ({"subject": lambda self, feature: f"broken({feature})"}, "has an internal name"),
+        ({"advice": lambda self, alarm: "Look."}, "advice: expected the feature's name in 'Look.'"),
+        ({"advice": lambda self, alarm: alarm.feature}, "advice: expected a sentence"),
+        ({"advice": lambda self, alarm: f"{alarm.feature * 6}."}, "361 characters"),
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:divide by zero")  # one of the broken ones does
+def test_a_series_that_is_incomplete_is_told_what_it_lacks(
+    lacks: dict[str, Any], told: str
+) -> None:
+    broken = type("Broken", (Rank,), {"statistic": "broken", **lacks})()
+    with registered(broken), pytest.raises(AssertionError, match=told):
+        for check in CHECKS:
+            check(broken)
