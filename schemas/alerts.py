@@ -24,7 +24,7 @@ class SeriesAlarm(msgspec.Struct, frozen=True, kw_only=True):
 
     series: str  # "rank(temp)", "missing(temp)", "loss"
     feature: str  # "temp", "score", "loss"
-    statistic: str  # rank, missing, range, unseen, loss, error; see docs/messages.md for the others
+    statistic: str  # rank, missing, loss, ...: see docs/messages.md
     detector: str  # mixture, adwin, page_hinkley, blatant; offsets of a gap, fold of poison
     direction: Literal["up", "down"]
     effect: float  # in standard deviations of reference rows, signed

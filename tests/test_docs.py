@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import click
 import msgspec
@@ -35,6 +35,9 @@ from tidegauge.streams.cli.monitors_file import read_monitors
 from tidegauge.streams.monitor.offline import OfflineLog
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES
+from tidegauge.streams.monitor.series.base import Kind, Series
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.view import Numbers, Pairs
 from tidegauge.streams.monitor.state import PartitionSettings
 
 ROOT = Path(__file__).parent.parent
@@ -141,6 +144,54 @@ def test_every_topic_is_described_and_no_other_is_named() -> None:
     for page in PAGES:
         named = set(re.findall(r"`(tidegauge\.[a-z]+)`", read(page)))
         assert named <= names | {"tidegauge.truncated"} | {f"tidegauge.{m}" for m in modules}
+
+
+# --- series ---------------------------------------------------------------------------------------
+
+WATCHED = [series for series in SERIES.values() if series.is_watched]
+OF_A_LOG = {"gap", "poison"}  # told of a log, and no series
+
+
+def series_row(series: Series) -> str:
+    """Return the row of docs/monitors.md that the registry wants."""
+    reads = [view.__name__.lower() for view in series.reads]
+    if Numbers in series.reads and series.of_score:
+        reads.append("the score")
+    name, of = series.name("x" if series.has_column else ""), ", ".join(sorted(reads))
+    return f"| `{name}` | {of} | {series.kind} | {series.about} | {least_shift(series)} |"
+
+
+def least_shift(series: Series) -> str:
+    """Return which shift of a window's figure is worth an alert by default."""
+    effects = MonitorSpec(model="any").effect
+    effect = effects.outcomes if Pairs in series.reads else effects.features
+    unit = (lambda x: f"{100 * x:g} points of share") if series.is_share else "{:g}".format
+    if series.fixed_sd is not None:
+        return unit(effect * series.fixed_sd)
+    least = effect * series.least_sd
+    return f"{effect:g} sd of rows" + (f", at least {unit(least)}" if least > 1e-9 else "")
+
+
+def test_the_table_of_series_is_what_the_registry_says() -> None:
+    (table,) = re.findall(r"<!-- series -->\n((?:\|.*\n)+)", read(ROOT / "docs/monitors.md"))
+    assert table.splitlines()[2:] == [series_row(series) for series in WATCHED]
+
+
+def test_every_statistic_has_a_paragraph_on_what_to_do() -> None:
+    _, _, rest = read(ROOT / "docs/alerts.md").partition("## What the statistics mean")
+    told = re.findall(r"^### (\w+)$", rest.partition("\n## ")[0], re.MULTILINE)
+    assert sorted(told) == sorted({series.statistic for series in WATCHED} | OF_A_LOG)
+
+
+def test_kinds_and_statistics_of_alerts_are_what_the_registry_says() -> None:
+    tables = dict(FIELDS.findall(read(ROOT / "docs/messages.md")))
+    (row,) = re.findall(r"^\| `statistic` \|(.*)$", tables["SeriesAlarm"], re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", row)) == {series.statistic for series in WATCHED} | OF_A_LOG
+    (row,) = re.findall(r"^\| `kind` \|(.*)$", tables["Alert"], re.MULTILINE)
+    told = {kind: set(own.split(", ")) for kind, own in re.findall(r"`(\w+)` \(([^)]*)\)", row)}
+    by_kind = {kind: {s.statistic for s in WATCHED if s.kind == kind} for kind in get_args(Kind)}
+    by_kind["quality"] |= OF_A_LOG
+    assert told == by_kind
 
 
 # --- the story of docs/alerts.md ------------------------------------------------------------------
@@ -408,7 +459,8 @@ def test_every_file_named_exists() -> None:
         (page.name, name)
         for page in PAGES
         for name in place.findall(read(page))
-        if "cusum" not in name and not (ROOT / name).exists()  # what CONTRIBUTING tells to write
+        if not re.search("cusum|/spread", name)  # what CONTRIBUTING tells to write
+        and not (ROOT / name).exists()
     ]
     assert gone == []
 
