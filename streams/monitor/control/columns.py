@@ -6,7 +6,7 @@ from tidegauge.schemas.monitors import FeatureSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.intake.awaited import Kind
 from tidegauge.streams.monitor.intake.columns import MAX_WATCHED, Columns, eligible
-from tidegauge.streams.monitor.series.registry import parse
+from tidegauge.streams.monitor.series.registry import SERIES, parse
 
 
 def watched_columns(reference: Reference, declared: Mapping[str, FeatureSpec]) -> Columns:
@@ -39,7 +39,7 @@ def _features(reference: Reference) -> list[str]:
 
 
 def _has_values(reference: Reference, name: str) -> bool:
-    missing = reference.series.get(f"missing({name})")
+    missing = reference.series.get(SERIES["missing"].name(name))
     return name in reference.numeric or missing is None or any(v != 1 for v in missing.values)
 
 

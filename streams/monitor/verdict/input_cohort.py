@@ -12,6 +12,7 @@ from tidegauge.schemas.references import CategoryProfile, NumericProfile, Series
 from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import SCORE
+from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Categories, Numbers, Profiles, Vocabulary
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
@@ -173,7 +174,7 @@ class InputCohort(Cohort):
             columns[name] = ColumnReport(
                 count=part.rows - missing,
                 missing=missing,
-                unseen=hits.get(f"unseen({name})", 0),
+                unseen=hits.get(SERIES["unseen"].name(name), 0),
             )
         return columns
 
