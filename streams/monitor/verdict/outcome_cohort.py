@@ -9,8 +9,8 @@ from tidegauge.detectors.drift.adwin import ADWIN
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
-from tidegauge.streams.monitor.intake.block import Block
-from tidegauge.streams.monitor.series.base import profile
+from tidegauge.streams.monitor.intake.block import Block, Floats
+from tidegauge.streams.monitor.series.base import Series, profile
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.task import TaskTally
 from tidegauge.streams.monitor.series.view import Pairs
@@ -28,6 +28,8 @@ from tidegauge.streams.monitor.windows.metrics import (
     outcome_table,
 )
 from tidegauge.streams.monitor.windows.window import Part
+
+KNOWN = {"error": "error", "label": "label", "score": "score"}  # series that River's metrics need
 
 
 class OutcomeWindow(msgspec.Struct, array_like=True):
@@ -99,7 +101,7 @@ class OutcomeCohort(Cohort):
     def begin(self) -> Part:
         """Return what a new window accumulates."""
         return Part(
-            len(OUTCOME_COLUMNS),
+            _width(),
             figures=Figures(self.places) if self.watch is not None else None,
             outcomes=Classification(self.spec.threshold),
         )
@@ -108,7 +110,7 @@ class OutcomeCohort(Cohort):
         """Take further rows of a window."""
         labels, scores = block.number("label"), block.number("score")
         part.rows += len(block)
-        part.moments.update(outcome_table(labels, scores))
+        part.moments.update(_table(labels, scores))
         if part.outcomes is not None:
             part.outcomes.update(labels, scores)
         if self.watch is not None:
@@ -212,10 +214,30 @@ class OutcomeCohort(Cohort):
             self.compare(learned)
 
 
+def _further() -> list[Series]:
+    """Return the series of pairs that have no column among those of River's metrics."""
+    own = ("loss", *KNOWN)
+    return [s for s in SERIES.values() if Pairs in s.reads and s.statistic not in own]
+
+
+def _width() -> int:
+    return len(OUTCOME_COLUMNS) + len(LOSSES) * len(_further())
+
+
+def _table(labels: Floats, scores: Floats) -> Floats:
+    """Return the columns of the metrics, and those of further series for each task."""
+    views = [Pairs(labels, scores, task) for task in LOSSES]
+    further = [series.quantity(view) for view in views for series in _further()]
+    return np.concatenate([outcome_table(labels, scores), *further], axis=1)
+
+
 def _columns(task: str) -> dict[str, int]:
-    """Return where the outcome series have their column, for a task."""
-    names = {"loss": LOSSES[task], "error": "error", "label": "label", "score": "score"}
-    return {series: OUTCOME_COLUMNS.index(name) for series, name in names.items()}
+    """Return where the series of pairs have their column, for a task."""
+    names = {"loss": LOSSES[task], **KNOWN}
+    places = {series: OUTCOME_COLUMNS.index(name) for series, name in names.items()}
+    further = [series.statistic for series in _further()]
+    first = len(OUTCOME_COLUMNS) + [*LOSSES].index(task) * len(further)
+    return places | {name: first + at for at, name in enumerate(further)}
 
 
 def _windows(reference: Reference, task: str) -> list[OutcomeWindow]:
@@ -224,7 +246,7 @@ def _windows(reference: Reference, task: str) -> list[OutcomeWindow]:
     columns = {at: outcomes[name] for name, at in _columns(task).items() if name in outcomes}
     found = []
     for window in range(min((len(own.values) for own in columns.values()), default=0)):
-        width = len(OUTCOME_COLUMNS)
+        width = _width()
         rows, means, variances = [0.0] * width, [np.nan] * width, [np.nan] * width
         for at, own in columns.items():
             value = own.values[window]

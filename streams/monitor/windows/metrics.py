@@ -112,10 +112,13 @@ def evaluate(
     moments: Moments,
     classification: Classification,
 ) -> dict[str, float | None]:
-    """Return the chosen metrics of the task, or all of them, for one window."""
+    """Return the chosen metrics of the task, or all of them, for one window.
+
+    ``moments`` begin with those of ``outcome_table``; what comes behind them is not looked at.
+    """
     names = CLASSIFICATION if task == "classification" else REGRESSION
-    mean = dict(zip(OUTCOME_COLUMNS, moments.mean.tolist(), strict=True))
-    variance = dict(zip(OUTCOME_COLUMNS, (moments.sd**2).tolist(), strict=True))
+    mean = dict(zip(OUTCOME_COLUMNS, moments.mean.tolist(), strict=False))
+    variance = dict(zip(OUTCOME_COLUMNS, (moments.sd**2).tolist(), strict=False))
     square = variance["error"] + mean["error"] ** 2
     total = variance["label"]
     of_moments = {

@@ -8,10 +8,13 @@ import pytest
 
 from tests.streams.monitor.series.contract import CHECKS, registered
 from tidegauge.schemas.references import SeriesProfile
-from tidegauge.streams.monitor.series.base import Series
+from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.series.base import Flags, Series
+from tidegauge.streams.monitor.series.error import Error
+from tidegauge.streams.monitor.series.range import Range
 from tidegauge.streams.monitor.series.rank import Rank
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.view import View
+from tidegauge.streams.monitor.series.view import Numbers, Pairs, View
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -19,6 +22,37 @@ from tidegauge.streams.monitor.series.view import View
 def test_every_series_keeps_the_contract(statistic: str, check: Callable[[Series], None]) -> None:
     assert SERIES[statistic].statistic == statistic
     check(SERIES[statistic])
+
+
+class Brier(Error):
+    """A further series of pairs: nothing but the registry knows it."""
+
+    statistic = "brier"
+
+    def quantity(self, view: View) -> Floats:
+        """Return the squared error of each pair."""
+        assert isinstance(view, Pairs)
+        return (view.labels[:, None] - view.scores[:, None]) ** 2
+
+
+class Positive(Range):
+    """A further share of numbers."""
+
+    statistic = "positive"
+
+    def hits(self, view: View) -> Flags:
+        """Return which values are positive."""
+        assert isinstance(view, Numbers)
+        return view.values > 0
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("further", [Brier(), Positive()], ids=lambda one: one.statistic)
+def test_a_further_series_needs_nothing_but_its_file_and_its_line(
+    further: Series, check: Callable[[Series], None]
+) -> None:
+    with registered(further):
+        check(further)
 
 
 def increasing(self: Series, view: Any) -> Any:
