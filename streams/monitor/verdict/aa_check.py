@@ -64,7 +64,7 @@ def reference_alert(
     """
     alarms = by_size([_alarm(inside, starts, bounds) for inside in found])
     first, since_ms = alarms[0], min(alarm.since_ms for alarm in alarms)
-    what = SERIES[first.statistic].subject(first)
+    what = SERIES[first.statistic].subject(first.feature)
     more = f" and {len(alarms) - 1} more" if len(alarms) > 1 else ""
     learned = span(starts[0].first_ts_ms, bounds.last_ts_ms)
     return Alert(

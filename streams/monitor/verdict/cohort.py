@@ -16,7 +16,7 @@ from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.row_detectors import RowDetectors
 from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, Watch, WatchState
 from tidegauge.streams.monitor.windows.bounds import Bounds
-from tidegauge.streams.monitor.windows.figures import Places, Views
+from tidegauge.streams.monitor.windows.figures import Figures, Places, Views
 from tidegauge.streams.monitor.windows.window import Part
 
 Examples = Mapping[str, list[str]]  # what alerts are to name, by series
@@ -55,14 +55,17 @@ class Cohort(ABC):
         columns: Mapping[type[View], Sequence[str]],
     ) -> None:
         self.spec, self.effect, self.budget, self.columns = spec, effect, budget, columns
-        self.places = Places(columns)
         self.watch: Watch | None = None  # None while the reference is learned
         self._rows: RowDetectors | None = None
-        self._found: list[int] = []  # places of the watched series among all
+        self.places = Places({})  # of the series that the reference knows
 
     @abstractmethod
     def begin(self) -> Part:
         """Return what a new window accumulates."""
+
+    def figures(self) -> Figures | None:
+        """Return what a new window accumulates for the series that are watched."""
+        return Figures(self.places) if self.watch is not None else None
 
     @abstractmethod
     def add(self, part: Part, block: Block) -> None:
@@ -103,17 +106,16 @@ class Cohort(ABC):
 
     def compare(self, profiles: Mapping[str, SeriesProfile]) -> bool:
         """Go from learning to watching by these; return whether anything can be decided so."""
-        found = {at: p for at, p in enumerate(self.places) if p.name in profiles}
+        found = Places(self.columns, profiles)
         series = [
-            watch(p.series, p.column, profiles[p.name], self.effect, self.feature)
-            for p in found.values()
+            watch(p.series, p.column, profiles[p.name], self.effect, self.feature) for p in found
         ]
         if not any(one.reference is not None for one in series):
             return False
         watched = sum(one.series.is_watched for one in series)
         spec = self.spec
         self.watch = Watch(series, self.budget / watched, spec.false_alarms.windows, spec.detectors)
-        self._rows, self._found = RowDetectors(spec.detectors, list(found.values())), list(found)
+        self._rows, self.places = RowDetectors(spec.detectors, found), found
         return True
 
     def see(self, part: Part, views: Views) -> None:
@@ -126,7 +128,7 @@ class Cohort(ABC):
         """Judge a window that closed; ``examples`` are for alerts of series without a column."""
         if self.watch is None or self._rows is None or part.figures is None:
             return Verdicts()
-        readings = part.figures.readings(self.means(part))[self._found]
+        readings = part.figures.readings(self.means(part))
         named = {**part.figures.examples, **examples}
         return self.watch.update(readings, bounds, self._rows.take(), named)
 

@@ -19,7 +19,6 @@ from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
 from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
 from tidegauge.streams.monitor.verdict.watch import Place
 from tidegauge.streams.monitor.windows.bounds import Bounds
-from tidegauge.streams.monitor.windows.figures import Figures
 from tidegauge.streams.monitor.windows.sample import Sample
 from tidegauge.streams.monitor.windows.window import Part
 
@@ -98,7 +97,7 @@ class InputCohort(Cohort):
             len(self.numeric),
             len(self.categorical),
             sample=Sample(rows=[]) if self.learner is not None else None,
-            figures=Figures(self.places) if self.watch is not None else None,
+            figures=self.figures(),
         )
 
     def add(self, part: Part, block: Block) -> None:

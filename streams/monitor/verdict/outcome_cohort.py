@@ -19,7 +19,6 @@ from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
 from tidegauge.streams.monitor.verdict.input_cohort import column_report
 from tidegauge.streams.monitor.verdict.watch import Place, start_of
 from tidegauge.streams.monitor.windows.bounds import Bounds
-from tidegauge.streams.monitor.windows.figures import Figures
 from tidegauge.streams.monitor.windows.metrics import (
     LOSSES,
     OUTCOME_COLUMNS,
@@ -102,7 +101,7 @@ class OutcomeCohort(Cohort):
         """Return what a new window accumulates."""
         return Part(
             _width(),
-            figures=Figures(self.places) if self.watch is not None else None,
+            figures=self.figures(),
             outcomes=Classification(self.spec.threshold),
         )
 

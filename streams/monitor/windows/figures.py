@@ -1,6 +1,6 @@
 """What an open window accumulates for the series of some columns, and their readings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -33,22 +33,39 @@ class Place(NamedTuple):
 
 
 class Places(tuple[Place, ...]):
-    """All series of some columns: the shares first, each in the order of the registry."""
+    """Series of some columns: the shares first, each in the order of the registry.
 
-    def __new__(cls, columns: Mapping[type[View], Sequence[str]]) -> "Places":
-        """Return those of the columns that each view has."""
+    Parameters
+    ----------
+    columns
+        By the view that has them.
+    known
+        Names of the series that a reference knows; None: all. So a series that is new to the
+        registry leaves alone what began without it.
+    """
+
+    def __new__(
+        cls, columns: Mapping[type[View], Sequence[str]], known: Container[str] | None = None
+    ) -> "Places":
+        """Return those that are known."""
         found = [
             Place(series, reads, column, series.name(column))
             for series in SERIES.values()
             for reads in series.reads
             for column in columns.get(reads, ())
         ]
-        return super().__new__(cls, sorted(found, key=lambda place: not place.series.is_share))
+        kept = [place for place in found if known is None or place.name in known]
+        return super().__new__(cls, sorted(kept, key=lambda place: not place.series.is_share))
 
-    def __init__(self, columns: Mapping[type[View], Sequence[str]]) -> None:
-        kinds = dict.fromkeys((place.series, place.reads) for place in self)
-        self.shares = [(s, reads) for s, reads in kinds if isinstance(s, Share)]
-        self.means = [(s, reads) for s, reads in kinds if not isinstance(s, Share)]
+    def __init__(
+        self, columns: Mapping[type[View], Sequence[str]], known: Container[str] | None = None
+    ) -> None:
+        own: dict[tuple[Series, type[View]], list[int]] = {}
+        for place in self:
+            at = columns[place.reads].index(place.column)
+            own.setdefault((place.series, place.reads), []).append(at)
+        self.shares = [(s, reads, at) for (s, reads), at in own.items() if isinstance(s, Share)]
+        self.means = [(s, reads, at) for (s, reads), at in own.items() if not isinstance(s, Share)]
         self.width = sum(place.series.is_share for place in self)  # of the shares
         self.shows_mean = [at for at, place in enumerate(self) if place.series.shows_mean]
 
@@ -80,27 +97,27 @@ class Figures:
 
     def add(self, views: Views, times: Ints | None = None) -> None:
         """Take further rows; of shares alone, each may come several ``times``."""
-        if self.places.shares:
-            hits = [share.hits(views[reads]) for share, reads in self.places.shares]
-            among = [share.among(views[reads]) for share, reads in self.places.shares]
+        shares, means = self.places.shares, self.places.means
+        if shares:
+            hits = [share.hits(views[reads])[:, at] for share, reads, at in shares]
+            among = [share.among(views[reads])[:, at] for share, reads, at in shares]
             self._hits += _count(hits, times)
             self._among += _count(among, times)
-            self._name(views, hits)
-        if self.places.means:
-            tables = [series.quantity(views[reads]) for series, reads in self.places.means]
+            for (share, reads, at), flags in zip(shares, hits, strict=True):
+                if share.names_values and flags.any():
+                    self._name(share, views[reads], at, flags)
+        if means:
+            tables = [series.quantity(views[reads])[:, at] for series, reads, at in means]
             self._moments.update(np.concatenate(tables, axis=1))
 
-    def _name(self, views: Views, hits: Sequence[Flags]) -> None:
-        """Remember the first values that were hit, where alerts name them."""
-        for (share, reads), flags in zip(self.places.shares, hits, strict=True):
-            view = views[reads]
-            if not (share.names_values and isinstance(view, Categories) and flags.any()):
-                continue
-            for column in np.flatnonzero(flags.any(axis=0)).tolist():
-                found = self.examples.setdefault(share.name(view.columns[column]), [])
-                for value in view.named(column, flags[:, column]):
-                    if value not in found and len(found) < EXAMPLES:
-                        found.append(value)
+    def _name(self, share: Share, view: View, at: Sequence[int], flags: Flags) -> None:
+        """Remember the first values that were hit, which alerts name."""
+        assert isinstance(view, Categories)  # others have no values to name
+        for place in np.flatnonzero(flags.any(axis=0)).tolist():
+            found = self.examples.setdefault(share.name(view.columns[at[place]]), [])
+            for value in view.named(at[place], flags[:, place]):
+                if value not in found and len(found) < EXAMPLES:
+                    found.append(value)
 
     def readings(self, means: Mapping[str, float]) -> Floats:
         """Return what the window says of each series, shape (series, fields of a reading).

@@ -28,7 +28,7 @@ from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series import base, registry
-from tidegauge.streams.monitor.series.base import Series
+from tidegauge.streams.monitor.series.base import Series, Share
 from tidegauge.streams.monitor.verdict import wording
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.watch import HISTORY
@@ -67,6 +67,9 @@ def it_says_what_it_is(series: Series) -> None:
     assert series.statistic.isidentifier(), f"statistic: expected a word, got {series.statistic!r}"
     assert series.kind in get_args(base.Kind), f"kind: got {series.kind!r}"
     assert series.rowwise in get_args(base.Rowwise), f"rowwise: got {series.rowwise!r}"
+    assert series.is_share == isinstance(series, Share), "a share is a subclass of Share"
+    of_model = all(view.of_model for view in series.reads)
+    assert of_model or series.is_share, "of what is judged against noughts only shares are counted"
     about = series.about
     one_line = about == about.strip(" .\n") and "\n" not in about and "|" not in about
     assert one_line and len(about) <= 100, "about: expected one line of a table, without full stop"
