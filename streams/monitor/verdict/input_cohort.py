@@ -133,8 +133,8 @@ class InputCohort(Cohort):
 
     def learn(self, part: Part, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
-        if self.learner is None or part.sample is None:
-            return []
+        if self.learner is None or part.sample is None or not part.rows:
+            return []  # a window in which it has no row says nothing
         own = msgspec.structs.replace(bounds, rows=part.rows)
         self.learner.close(own, part.moments, part.sample, part.missing.tolist())
         if self.gathered >= self.spec.reference.windows or self.learner.is_full:

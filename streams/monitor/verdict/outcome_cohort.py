@@ -124,7 +124,7 @@ class OutcomeCohort(Cohort):
 
     def learn(self, part: Part, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
-        if self.watch is not None:
+        if self.watch is not None or not part.rows:
             return []
         m = part.moments
         moments = (m.count.tolist(), m.mean.tolist(), (m.sd**2).tolist())

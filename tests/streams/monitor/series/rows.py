@@ -33,6 +33,7 @@ LEARNED = 35  # windows of the reference: enough for any decision
 SPEC = MonitorSpec(
     model="m", windows=WindowSpec(every="1h"), reference=ReferenceSpec(windows=LEARNED)
 )
+ROWS_OF_MODEL = Origin("m", "", "predictions", "predictions", 0, RetrainingSpec(), 0)
 COLUMN = "x"
 USUAL, FAULTY, EMPTY = range(3)  # what a row may be
 
@@ -126,8 +127,7 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
 
 def monitor(kind: Kind) -> Monitor:
     """Return a monitor of one cohort, which has seen nothing yet."""
-    origin = Origin("m", "", "predictions", "predictions", 0, RetrainingSpec(), 0)
-    return Monitor(origin, SPEC, SPEC.windows, [kind.cohort()])
+    return Monitor(ROWS_OF_MODEL, SPEC, SPEC.windows, [kind.cohort()])
 
 
 def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
