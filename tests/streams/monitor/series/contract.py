@@ -131,6 +131,11 @@ def its_memory_is_bounded(series: Series) -> None:
         assert grown < 2 * HISTORY, f"state: {grown} bytes more after {2 * HISTORY} windows"
 
 
+def watching(series: Series, kind: Kind) -> Monitor:
+    """Return a monitor in which a detector looks at the rows of a series, if one may."""
+    return monitor(kind, *([series.name(kind.column)] if series.has_spec else []))
+
+
 def fold(own: Monitor, rows: Block, cuts: list[int]) -> list[Output]:
     """Fold rows in pieces."""
     edges = [0, *sorted(cut % len(rows) for cut in cuts), len(rows)]
@@ -142,7 +147,7 @@ def fold(own: Monitor, rows: Block, cuts: list[int]) -> list[Output]:
 @given(cuts=st.lists(st.integers(0, 10_000), min_size=1, max_size=20))
 def where_rows_are_cut_changes_no_bit(series: Series, cuts: list[int]) -> None:
     for kind in kinds(series):
-        rows, whole, parts = block(kind, *STORY), monitor(kind), monitor(kind)
+        rows, whole, parts = block(kind, *STORY), watching(series, kind), watching(series, kind)
         told = fold(whole, rows, [])
         assert told, "the fault in these rows is told of no series"
         assert fold(parts, rows, cuts) == told, "cuts: other alerts"
@@ -156,7 +161,7 @@ def a_snapshot_in_mid_window_goes_on_bit_for_bit(series: Series, cut: int) -> No
     for kind in kinds(series):
         rows = block(kind, *STORY)
         place = cut % len(rows)
-        first, second = monitor(kind), monitor(kind)
+        first, second = watching(series, kind), watching(series, kind)
         first.fold(rows.cut(0, place))
         state = msgspec.msgpack.encode(first.state())
         second.load(msgspec.msgpack.decode(state, type=MonitorState))

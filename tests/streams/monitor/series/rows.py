@@ -4,10 +4,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, RetrainingSpec, WindowSpec
+from tidegauge.schemas.monitors import (
+    DetectorSpec,
+    MonitorSpec,
+    ReferenceSpec,
+    RetrainingSpec,
+    WindowSpec,
+)
 from tidegauge.schemas.references import NumericProfile, SeriesProfile
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
@@ -103,31 +110,37 @@ class Kind(NamedTuple):
 
     rows: Callable[[np.random.Generator, Hows], tuple[Columns, Texts]]
     view: Callable[[Block], View]
-    cohort: Callable[[], Cohort]
+    cohort: Callable[[MonitorSpec], Cohort]
     column: str
 
 
 KINDS: Mapping[type[View], Kind] = MappingProxyType(
     {
         Numbers: Kind(
-            _numbers, _see_numbers, lambda: InputCohort(SPEC, 0.2, 1.0, [COLUMN], [], None), COLUMN
+            _numbers,
+            _see_numbers,
+            lambda spec: InputCohort(spec, 0.2, 1.0, [COLUMN], [], None),
+            COLUMN,
         ),
         Categories: Kind(
             _categories,
             _see_categories,
-            lambda: InputCohort(SPEC, 0.2, 1.0, [], [COLUMN], None),
+            lambda spec: InputCohort(spec, 0.2, 1.0, [], [COLUMN], None),
             COLUMN,
         ),
-        Pairs: Kind(_pairs, _see_pairs, lambda: OutcomeCohort(SPEC, 0.1, 1.0, None), ""),
-        Records: Kind(_wrongs, _see_records, lambda: NilCohort("m", "topic", Records), ""),
-        Labels: Kind(_wrongs, _see_labels, lambda: NilCohort("m", "topic", Labels), ""),
+        Pairs: Kind(_pairs, _see_pairs, lambda spec: OutcomeCohort(spec, 0.1, 1.0, None), ""),
+        Records: Kind(_wrongs, _see_records, lambda _: NilCohort("m", "topic", Records), ""),
+        Labels: Kind(_wrongs, _see_labels, lambda _: NilCohort("m", "topic", Labels), ""),
     }
 )
 
 
-def monitor(kind: Kind) -> Monitor:
-    """Return a monitor of one cohort, which has seen nothing yet."""
-    return Monitor(ROWS_OF_MODEL, SPEC, SPEC.windows, [kind.cohort()])
+def monitor(kind: Kind, *named: str) -> Monitor:
+    """Return a monitor that has seen nothing yet, with ADWIN on the rows of the named series."""
+    adwin = {"kind": "adwin", "on": "rows", "parameters": {"clock": 1}}
+    detectors = [msgspec.convert(adwin | {"series": named}, DetectorSpec)] if named else []
+    spec = msgspec.structs.replace(SPEC, detectors=detectors)
+    return Monitor(ROWS_OF_MODEL, spec, spec.windows, [kind.cohort(spec)])
 
 
 def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:

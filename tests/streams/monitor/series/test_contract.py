@@ -78,6 +78,10 @@ UNIT = SeriesProfile(values=[0.5] * 35, rows=[1.0] * 35, sd=0.0, variance=0.0, s
             {"quantity": lambda self, view: view.values - np.nanmax(view.values, initial=-9.0)},
             "cuts: other bits",
         ),
+        (
+            {"rows": lambda self, view: view.values - np.nanmax(view.values, initial=-9.0)},
+            "cuts: other bits",
+        ),
         ({"learn": lambda self, windows: UNIT}, "expected an sd above 0, got 0.0"),
         ({"phrase": lambda self, alarm, context: ""}, "phrase: expected words, got ''"),
         ({"subject": lambda self, feature: f"broken({feature})"}, "has an internal name"),
