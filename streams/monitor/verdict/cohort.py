@@ -16,7 +16,7 @@ from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.row_detectors import RowDetectors
 from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, Watch, WatchState
 from tidegauge.streams.monitor.windows.bounds import Bounds
-from tidegauge.streams.monitor.windows.figures import Figures, Places, Views
+from tidegauge.streams.monitor.windows.figures import Figures, Measures, Views
 from tidegauge.streams.monitor.windows.window import Part
 
 Examples = Mapping[str, list[str]]  # what alerts are to name, by series
@@ -57,7 +57,7 @@ class Cohort(ABC):
         self.spec, self.effect, self.budget, self.columns = spec, effect, budget, columns
         self.watch: Watch | None = None  # None while the reference is learned
         self._rows: RowDetectors | None = None
-        self.places = Places({})  # of the series that the reference knows
+        self.measures = Measures({})  # of the series that the reference knows
 
     @abstractmethod
     def begin(self) -> Part:
@@ -65,7 +65,7 @@ class Cohort(ABC):
 
     def figures(self) -> Figures | None:
         """Return what a new window accumulates for the series that are watched."""
-        return Figures(self.places) if self.watch is not None else None
+        return Figures(self.measures) if self.watch is not None else None
 
     @abstractmethod
     def add(self, part: Part, block: Block) -> None:
@@ -106,7 +106,7 @@ class Cohort(ABC):
 
     def compare(self, profiles: Mapping[str, SeriesProfile]) -> bool:
         """Go from learning to watching by these; return whether anything can be decided so."""
-        found = Places(self.columns, profiles)
+        found = Measures(self.columns, profiles)
         series = [
             watch(p.series, p.column, profiles[p.name], self.effect, self.feature) for p in found
         ]
@@ -115,7 +115,7 @@ class Cohort(ABC):
         watched = sum(one.series.is_watched for one in series)
         spec = self.spec
         self.watch = Watch(series, self.budget / watched, spec.false_alarms.windows, spec.detectors)
-        self._rows, self.places = RowDetectors(spec.detectors, found), found
+        self._rows, self.measures = RowDetectors(spec.detectors, found), found
         return True
 
     def see(self, part: Part, views: Views) -> None:

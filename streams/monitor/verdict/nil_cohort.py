@@ -17,7 +17,7 @@ from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.watch import HISTORY, Place, Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds
-from tidegauge.streams.monitor.windows.figures import Figures, Places
+from tidegauge.streams.monitor.windows.figures import Figures, Measures
 from tidegauge.streams.monitor.windows.window import Part
 
 BLOCK = 100  # rows of a window
@@ -49,7 +49,7 @@ class NilCohort(Cohort):
         spec = MonitorSpec(model=model)
         super().__init__(spec, EFFECT, spec.false_alarms.count, {reads: ("",)})
         self.feature, self._reads = topic, reads
-        self._all = Places(self.columns)  # counted whether anything is watched or not
+        self._all = Measures(self.columns)  # counted whether anything is watched or not
         self.calm = 0  # windows without a hit, since the last that had one
 
     @property

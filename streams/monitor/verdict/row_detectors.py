@@ -7,7 +7,7 @@ import numpy as np
 from tidegauge.detectors.base import Bank
 from tidegauge.detectors.registry import DETECTORS
 from tidegauge.schemas.monitors import DetectorSpec
-from tidegauge.streams.monitor.windows.figures import Place, Views
+from tidegauge.streams.monitor.windows.figures import Measure, Views
 
 
 class RowDetectors:
@@ -17,16 +17,18 @@ class RowDetectors:
     ----------
     detectors
         Those of the spec; others than on ``rows`` are not meant.
-    places
+    measures
         The series of the monitor.
     """
 
-    def __init__(self, detectors: Sequence[DetectorSpec], places: Sequence[Place]) -> None:
-        self.alarmed: dict[int, str] = {}  # detector, by place
+    def __init__(self, detectors: Sequence[DetectorSpec], measures: Sequence[Measure]) -> None:
+        self.alarmed: dict[int, str] = {}  # detector, by measure
         self._banks: list[tuple[str, list[int], Bank]] = []
-        self._places = places
+        self._measures = measures
         for spec in detectors:
-            chosen = [index for index, place in enumerate(places) if place.name in spec.series]
+            chosen = [
+                index for index, measure in enumerate(measures) if measure.name in spec.series
+            ]
             if spec.on == "rows" and chosen:
                 bank = DETECTORS[spec.kind](len(chosen), **spec.parameters)
                 self._banks.append((spec.kind, chosen, bank))
@@ -34,7 +36,7 @@ class RowDetectors:
     def update(self, views: Views) -> None:
         """Take further rows."""
         for kind, chosen, bank in self._banks:
-            columns = [self._places[index].rows(views) for index in chosen]
+            columns = [self._measures[index].rows(views) for index in chosen]
             alarms = bank.update(np.stack(columns, axis=1)).any(axis=0)
             self.alarmed |= {chosen[at]: kind for at in np.flatnonzero(alarms)}
 

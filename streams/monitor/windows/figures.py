@@ -17,7 +17,7 @@ EXAMPLES = 5  # values named in an alert
 Views = Mapping[type[View], View]
 
 
-class Place(NamedTuple):
+class Measure(NamedTuple):
     """A series of one column."""
 
     series: Series
@@ -32,7 +32,7 @@ class Place(NamedTuple):
         return column
 
 
-class Places(tuple[Place, ...]):
+class Measures(tuple[Measure, ...]):
     """Series of some columns: the shares first, each in the order of the registry.
 
     Parameters
@@ -46,28 +46,28 @@ class Places(tuple[Place, ...]):
 
     def __new__(
         cls, columns: Mapping[type[View], Sequence[str]], known: Container[str] | None = None
-    ) -> "Places":
+    ) -> "Measures":
         """Return those that are known."""
         found = [
-            Place(series, reads, column, series.name(column))
+            Measure(series, reads, column, series.name(column))
             for series in SERIES.values()
             for reads in series.reads
             for column in columns.get(reads, ())
         ]
-        kept = [place for place in found if known is None or place.name in known]
-        return super().__new__(cls, sorted(kept, key=lambda place: not place.series.is_share))
+        kept = [measure for measure in found if known is None or measure.name in known]
+        return super().__new__(cls, sorted(kept, key=lambda measure: not measure.series.is_share))
 
     def __init__(
         self, columns: Mapping[type[View], Sequence[str]], known: Container[str] | None = None
     ) -> None:
         own: dict[tuple[Series, type[View]], list[int]] = {}
-        for place in self:
-            at = columns[place.reads].index(place.column)
-            own.setdefault((place.series, place.reads), []).append(at)
+        for measure in self:
+            at = columns[measure.reads].index(measure.column)
+            own.setdefault((measure.series, measure.reads), []).append(at)
         self.shares = [(s, reads, at) for (s, reads), at in own.items() if isinstance(s, Share)]
         self.means = [(s, reads, at) for (s, reads), at in own.items() if not isinstance(s, Share)]
-        self.width = sum(place.series.is_share for place in self)  # of the shares
-        self.shows_mean = [at for at, place in enumerate(self) if place.series.shows_mean]
+        self.width = sum(measure.series.is_share for measure in self)  # of the shares
+        self.shows_mean = [at for at, measure in enumerate(self) if measure.series.shows_mean]
 
 
 class FiguresState(msgspec.Struct, array_like=True):
@@ -84,20 +84,20 @@ class Figures:
 
     Parameters
     ----------
-    places
+    measures
         All series of some columns.
     """
 
-    def __init__(self, places: Places) -> None:
-        self.places = places
-        self._hits = np.zeros(places.width, np.int64)
-        self._among = np.zeros(places.width, np.int64)
-        self._moments = Moments(len(places) - places.width)
+    def __init__(self, measures: Measures) -> None:
+        self.measures = measures
+        self._hits = np.zeros(measures.width, np.int64)
+        self._among = np.zeros(measures.width, np.int64)
+        self._moments = Moments(len(measures) - measures.width)
         self.examples: dict[str, list[str]] = {}  # by series: values that were hit
 
     def add(self, views: Views, times: Ints | None = None) -> None:
         """Take further rows; of shares alone, each may come several ``times``."""
-        shares, means = self.places.shares, self.places.means
+        shares, means = self.measures.shares, self.measures.means
         if shares:
             hits = [share.hits(views[reads])[:, at] for share, reads, at in shares]
             among = [share.among(views[reads])[:, at] for share, reads, at in shares]
@@ -113,9 +113,9 @@ class Figures:
     def _name(self, share: Share, view: View, at: Sequence[int], flags: Flags) -> None:
         """Remember the first values that were hit, which alerts name."""
         assert isinstance(view, Categories)  # others have no values to name
-        for place in np.flatnonzero(flags.any(axis=0)).tolist():
-            found = self.examples.setdefault(share.name(view.columns[at[place]]), [])
-            for value in view.named(at[place], flags[:, place]):
+        for measure in np.flatnonzero(flags.any(axis=0)).tolist():
+            found = self.examples.setdefault(share.name(view.columns[at[measure]]), [])
+            for value in view.named(at[measure], flags[:, measure]):
                 if value not in found and len(found) < EXAMPLES:
                     found.append(value)
 
@@ -133,8 +133,8 @@ class Figures:
             np.concatenate([(hits == rows).astype(np.float64), m.low]),
             np.concatenate([(hits > 0).astype(np.float64), m.high]),
         )
-        for at in self.places.shows_mean:
-            table[at, SHOWN] = means[self.places[at].column]
+        for at in self.measures.shows_mean:
+            table[at, SHOWN] = means[self.measures[at].column]
         return table
 
     def state(self) -> FiguresState:
@@ -151,7 +151,7 @@ class Figures:
 
     def hits(self) -> dict[str, int]:
         """Return how many rows each share has, by the name of its series."""
-        return {p.name: n for p, n in zip(self.places, self._hits.tolist(), strict=False)}
+        return {p.name: n for p, n in zip(self.measures, self._hits.tolist(), strict=False)}
 
 
 def _count(flags: Sequence[Flags], times: Ints | None) -> Ints:
