@@ -74,7 +74,7 @@ def test_where_first_rows_are_cut_does_not_change_the_windows_that_are_chosen() 
 def test_one_clock_a_day_ahead_does_not_make_a_busy_model_one_of_days() -> None:
     rows = [(n * 1000 + (2 * DAY_MS if n in (3, 70, 400) else 0)) for n in range(1100)]
     log = OfflineLog()
-    frame = {"model": "m", "ids": list(map(str, range(1100))), "ts_ms": rows}
+    frame: dict[str, Any] = {"model": "m", "ids": list(map(str, range(1100))), "ts_ms": rows}
     frame |= {"features": {"x": [1.0] * 1100}, "predictions": [0.5] * 1100}
     log.append("predictions", b"m", json.dumps(frame).encode(), timestamp=1 << 41)
     assert [report["rows"] for report in bodies(log, "windows")] == [500, 500]
