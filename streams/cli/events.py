@@ -13,8 +13,6 @@ from tidegauge.schemas.retraining import RETRAIN_TYPE, RetrainingRequest
 from tidegauge.schemas.windows import WINDOW_TYPE, WindowReport
 from tidegauge.streams.monitor import words
 from tidegauge.streams.monitor.records import Record
-from tidegauge.streams.monitor.series.registry import parse
-from tidegauge.streams.monitor.verdict import wording
 
 OutputTopic = Literal["alerts", "retraining", "windows", "rejected"]
 KINDS: dict[str, tuple[str, Any]] = {
@@ -77,9 +75,11 @@ class Event(msgspec.Struct, frozen=True):
         if isinstance(body, WindowReport):
             return f"{words.moment(body.last_ts_ms):21} {one_line(_window(body))}"
         if isinstance(body, RetrainingRequest):
-            span = f"{words.moment(body.train_from_ms)} to {words.moment(body.train_to_ms)}"
-            told = f"retrain {body.model} on rows from {span}, as {body.reason}"
+            rows = words.span(body.train_from_ms, body.train_to_ms)
+            told = f"retrain {body.model} on rows from {rows}, as {body.reason}"
             return f"{words.moment(body.requested_ms):21} {one_line(told)}"
+        from tidegauge.streams.monitor.verdict import wording
+
         colour = COLOURS["resolved" if body.status == "resolved" else body.severity]
         state = typer.style(f"{body.severity:8} {body.status:8}", fg=colour)
         return f"{words.moment(body.told_ms):21} {state} {one_line(wording.sentence(body))}"
@@ -168,6 +168,8 @@ def _series(name: str) -> str:
     >>> [_series(name) for name in ("rank(age)", "missing(age)", "error", "brand_new(age)")]
     ['age', 'share of rows without age', 'label - score', 'brand_new(age)']
     """
+    from tidegauge.streams.monitor.series.registry import parse
+
     found = parse(name)
     return name if found is None else found[0].subject(found[1])
 

@@ -1,12 +1,15 @@
 """Times, numbers, shares and names as people read them."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from math import isnan
+from math import floor, isfinite, log10
 
 DAY_MS = 86_400_000
-WHOLE = 1000  # from here on a number is told without decimals
-SMALL = 0.1  # below, a share is told with two digits
+TINY, HUGE = -5, 9  # powers of ten between which a number is written out
+ANY = 400  # no number is so large that this power of ten has to be told
+UNKNOWN = "unknown"
 LONGEST = 60  # characters of a name in a sentence
+SEVERAL = 5  # things that a sentence names at most
 
 
 def moment(ms: int) -> str:
@@ -21,45 +24,32 @@ def moment(ms: int) -> str:
 
 
 def span(from_ms: int, to_ms: int) -> str:
-    """Return the days from one event time to another, with what they share told once.
+    """Return what lies between two event times, so that neither date can be misread.
 
-    >>> span(1_365_503_640_000, 1_366_675_200_000), span(1_365_503_640_000, 1_371_686_400_000)
-    ('9 to 23 Apr 2013', '9 Apr to 20 Jun 2013')
-    >>> span(1_356_912_000_000, 1_357_084_800_000), span(1_365_503_640_000, 1_365_503_650_000)
-    ('31 Dec 2012 to 2 Jan 2013', '9 Apr 2013')
+    >>> span(1_365_503_640_000, 1_366_675_200_000)
+    '9 Apr 2013 10:34 to 23 Apr 2013 00:00 UTC'
     """
-    begin, end = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (from_ms, to_ms))
-    last = f"{end.day} {end:%b %Y}"
-    if begin.date() == end.date():
-        return last
-    if (begin.year, begin.month) == (end.year, end.month):
-        return f"{begin.day} to {last}"
-    return f"{begin.day} {begin:%b}{'' if begin.year == end.year else f' {begin.year}'} to {last}"
+    ends = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (from_ms, to_ms))
+    return f"{' to '.join(f'{at.day} {at:%b %Y %H:%M}' for at in ends)} UTC"
 
 
 def number(value: float | None) -> str:
     """Return a number with the digits that people read.
 
-    >>> number(37.8312), number(1016.63), number(0.0043), number(None)
-    ('37.8', '1017', '0.0043', 'unknown')
+    >>> number(37.8312), number(1016.63), number(0.0043), number(1.24e90), number(None)
+    ('37.8', '1017', '0.0043', '1.24e90', 'unknown')
     """
-    if value is None or isnan(value):
-        return "unknown"
-    return f"{value:.0f}" if abs(value) >= WHOLE else f"{value:.3g}"
+    return _without_noughts(_rounded(value, 3, ANY))
 
 
-def numbers(before: float | None, now: float | None) -> tuple[str, str]:
-    """Return two numbers with digits enough to tell one from the other.
+def numbers(before: float | None, now: float | None, *others: float | None) -> tuple[str, ...]:
+    """Return two numbers with digits enough to tell one from the other, and others like them.
 
     >>> numbers(1017.0, 1017.3), numbers(52.52, 52.5208), numbers(37.8312, 50.2)
     (('1017.0', '1017.3'), ('52.5200', '52.5208'), ('37.8', '50.2'))
     """
-    return number(before), number(now)
-
-
-def percents(before: float | None, now: float | None) -> tuple[str, str]:
-    """Return two shares as percentages."""
-    return percent(before), percent(now)
+    finest = _finest(before, now)
+    return tuple(_rounded(value, 3, finest) for value in (before, now, *others))
 
 
 def percent(value: float | None) -> str:
@@ -68,9 +58,44 @@ def percent(value: float | None) -> str:
     >>> percent(0.4412), percent(0.0004)
     ('44%', '0.04%')
     """
-    if value is None or isnan(value):
-        return "unknown"
-    return f"{100 * value:.2g}%" if 0 < value < SMALL else f"{100 * value:.0f}%"
+    return percents(None, value)[1]
+
+
+def percents(before: float | None, now: float | None, *others: float | None) -> tuple[str, ...]:
+    """Return two shares as percentages that are alike only if they are, and others like them.
+
+    >>> percents(0.003, 0.004), percents(0.9996, 1.0), percents(0.23, 0.4512)
+    (('0.3%', '0.4%'), ('99.96%', '100%'), ('23%', '45%'))
+    """
+    parts = [None if value is None else 100 * value for value in (before, now, *others)]
+    finest = _finest(*parts[:2])
+    told = (_without_noughts(_rounded(part, 2, finest)) for part in parts)
+    return tuple(text if text == UNKNOWN else f"{text}%" for text in told)
+
+
+def _finest(before: float | None, now: float | None) -> int:
+    """Return the power of ten down to which two numbers must be told to be told apart."""
+    if before is None or now is None or before == now or not isfinite(now - before):
+        return ANY
+    return floor(log10(abs(now - before)) - log10(2))  # two steps apart, no rounding hides it
+
+
+def _rounded(value: float | None, digits: int, finest: int) -> str:
+    """Return a number with so many digits at least, and down to a power of ten at least."""
+    if value is None or not isfinite(value):
+        return UNKNOWN
+    if not value:
+        return "0"
+    size = floor(log10(abs(value)))
+    last = min(finest, size - digits + 1)
+    if TINY <= size < HUGE:
+        return f"{value:.{max(-last, 0)}f}"
+    mantissa, power = f"{value:.{size - last}e}".split("e")
+    return f"{mantissa}e{int(power)}"
+
+
+def _without_noughts(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text
 
 
 def duration(ms: int) -> str:
@@ -89,10 +114,26 @@ def duration(ms: int) -> str:
     return f"{ms / units[told]:.0f} {told}" if told else f"{ms:,} ms"
 
 
-def cut(text: str) -> str:
+def cut(text: str, most: int = LONGEST) -> str:
     """Return a name as a sentence can hold it.
 
     >>> cut("amount"), len(cut("a" * 200))
     ('amount', 60)
     """
-    return text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def listed(items: Sequence[str], most: int, separator: str = ", ") -> str:
+    """Return the first items, as many as so many characters hold, and how many more there are.
+
+    >>> listed(["Rome", "Oslo", "Bern"], 16), listed(["Rome", "Oslo", "Bern"], 15)
+    ('Rome, Oslo, Bern', 'Rome and 2 more')
+    """
+    for named in range(min(len(items), SEVERAL), 0, -1):
+        more = len(items) - named
+        rest = f"{separator.strip(', ')} and {more} more" if more else ""
+        room = most - len(rest)
+        text = separator.join(items[:named])
+        if len(text) <= room or named == 1:
+            return cut(text, room) + rest
+    return ""

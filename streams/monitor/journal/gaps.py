@@ -5,6 +5,7 @@ from msgspec.structs import replace
 from tidegauge.schemas.outcomes import Gap
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.verdict.incidents import alert_output, log_alert
+from tidegauge.streams.monitor.words import cut
 
 ADVICE = (
     "These records are in no window and in no figure. Keep inputs for longer than workers may be "
@@ -28,8 +29,8 @@ def gap_alerts(gap: Gap, topic: str, partition: int, journaled_ms: int) -> list[
     firing = log_alert(
         statistic="gap",
         detector="offsets",
-        title=f"{topic}[{partition}]: up to {records:,} records, offsets {gap.first_offset} to "
-        f"{gap.last_offset}, were deleted before they were read",
+        title=f"{cut(topic)}[{partition}]: up to {records:,} records, offsets "
+        f"{gap.first_offset} to {gap.last_offset}, were deleted before they were read",
         advice=ADVICE,
         topic=topic,
         partition=partition,

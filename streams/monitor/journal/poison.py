@@ -11,6 +11,7 @@ from tidegauge.schemas.outcomes import Poison
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record, Source
 from tidegauge.streams.monitor.verdict.incidents import alert_output, log_alert
+from tidegauge.streams.monitor.words import cut
 
 MAX_ALONE = 3  # poisonous records of one batch that are looked for; then all the rest of it is
 ERROR_CHARS = 500
@@ -98,7 +99,7 @@ def poison_alert(entry: Poison, topic: str, partition: int, journaled_ms: int) -
     alert = log_alert(
         statistic="poison",
         detector="fold",
-        title=f"{topic}[{partition}]: {span} cannot be folded: {entry.error}",
+        title=f"{cut(topic)}[{partition}]: {span} cannot be folded: {cut(entry.error)}",
         advice=ADVICE,
         topic=topic,
         partition=partition,

@@ -78,7 +78,7 @@ def reference_alert(
         provisional=len(starts) < PROVISIONAL_WINDOWS,
         model=origin.model,
         version=origin.version,
-        title=f"{origin.name}: the rows of {learned}, taken for normal, are not one thing: "
+        title=f"{origin.name}: the rows from {learned}, taken for normal, are not one thing: "
         f"{what} moved {first.direction} on {moment(first.since_ms)}{more}",
         advice="What comes is compared with both parts. Publish a reference of rows from when all "
         "was well; or, if the change is the new normal, apply the spec with other windows or "

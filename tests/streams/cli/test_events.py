@@ -113,8 +113,8 @@ def test_an_alert_is_a_line_with_its_time_severity_and_status() -> None:
 def test_a_retraining_request_is_a_line_with_the_rows_to_train_on() -> None:
     line = read_event("retraining", read(REQUEST, RETRAIN_TYPE)).text()
     assert line == (
-        "2 Jan 2013            retrain fraud on rows from 1 Jan 2013 to 2 Jan 2013, as "
-        "fraud: since 1 Jan 2013 amount moved up"
+        "2 Jan 2013            retrain fraud on rows from 1 Jan 2013 00:00 to 2 Jan 2013 00:00 "
+        "UTC, as fraud: since 1 Jan 2013 amount moved up"
     )
 
 
