@@ -35,6 +35,7 @@ class SeriesAlarm(msgspec.Struct, frozen=True, kw_only=True):
     evidence: float | None = None  # log E of the mixture e-detector
     threshold: float | None = None  # what log E had to exceed
     resolved_ms: Millis | None = None
+    task: str = ""  # of loss and error: classification or regression
     examples: list[str] = []  # unseen categories, the main reason of rejections, why labels miss
 
 

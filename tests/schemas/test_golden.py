@@ -58,6 +58,7 @@ ALERT_JSON = {
             "evidence": 12.5,
             "threshold": 8.75,
             "resolved_ms": None,
+            "task": "",
             "examples": ["XX"],
         }
     ],

@@ -25,16 +25,18 @@ class Error(Series):
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""
-        label, score = context.get("label"), context.get("score")
-        if label is None or score is None or not (_is_share(label) and _is_share(score)):
-            before, now = numbers(alarm.value.reference, alarm.value.current)
+        error, label, score = alarm.value, context.get("label"), context.get("score")
+        if label is None or score is None:
+            before, now = numbers(error.reference, error.current)
             return f"label - score went from {before} to {now}"
-        labels = percents(label.reference, label.current)
-        scores = percents(score.reference, score.current)
-        return (
-            f"{labels[1]} of labels are positive where the model says {scores[1]} "
-            f"(reference {labels[0]} and {scores[0]})"
-        )
+        figures = label.current, score.current, label.reference, score.reference
+        if alarm.task == "classification":
+            _, _, *told = percents(error.reference, error.current, *figures)
+            labels = f"{told[0]} of labels are positive"
+        else:
+            _, _, *told = numbers(error.reference, error.current, *figures)
+            labels = f"labels are {told[0]} on average"
+        return f"{labels} where the model says {told[1]} (reference {told[2]} and {told[3]})"
 
     def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
@@ -43,7 +45,3 @@ class Error(Series):
     def advice(self, alarm: SeriesAlarm) -> str:
         """Return what to do about it, as a sentence."""
         return recalibrate(alarm)
-
-
-def _is_share(figure: Figure) -> bool:
-    return figure.current is not None and 0 <= figure.current <= 1

@@ -8,6 +8,8 @@ from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.view import Pairs, View
 from tidegauge.streams.monitor.words import moment, numbers
 
+LOSSES = {"classification": "log loss", "regression": "mean absolute error"}  # by task
+
 
 class Loss(Series):
     """The mean log loss of a classification, or absolute error of a regression."""
@@ -26,7 +28,7 @@ class Loss(Series):
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""
         before, now = numbers(alarm.value.reference, alarm.value.current)
-        return f"the model's loss went from {before} to {now}"
+        return f"the model's {LOSSES.get(alarm.task, 'loss')} went from {before} to {now}"
 
     def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""

@@ -34,7 +34,13 @@ class Missing(Share):
 
     def advice(self, alarm: SeriesAlarm) -> str:
         """Return what to do about it, as a sentence."""
+        name, since = cut(alarm.feature), moment(alarm.since_ms)
+        if alarm.direction == "down":
+            return (
+                f"Look at the pipeline that fills {name}: it comes more often since {since}, in "
+                "rows of which the model may not have seen the like."
+            )
         return (
-            f"Look at the pipeline that fills {cut(alarm.feature)}: it has been absent since "
-            f"{moment(alarm.since_ms)}. Scores made without it are suspect."
+            f"Look at the pipeline that fills {name}: it has been absent more often since {since}. "
+            "Scores made without it are suspect."
         )

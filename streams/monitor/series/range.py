@@ -30,8 +30,9 @@ class Range(Share):
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""
-        _, now = percents(alarm.value.reference, alarm.value.current)
-        return f"{now} of {cut(alarm.feature)} lies far outside the range of the reference"
+        before, now = percents(alarm.value.reference, alarm.value.current)
+        usual = f" (usually {before})" if alarm.value.reference else ""
+        return f"{now} of {cut(alarm.feature)} lies far outside the range of the reference{usual}"
 
     def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
@@ -39,6 +40,8 @@ class Range(Share):
 
     def advice(self, alarm: SeriesAlarm) -> str:
         """Return what to do about it, as a sentence."""
+        if alarm.direction == "down":
+            return f"Check the source of {cut(alarm.feature)}: usual values no longer come."
         return (
             f"Check the source and the unit of {cut(alarm.feature)}: such values were hardly seen "
             "in the reference, and scores made with them are suspect."

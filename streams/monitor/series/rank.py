@@ -36,9 +36,14 @@ class Rank(Series):
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""
+        name, went = cut(alarm.feature), _went(alarm.value)
         before, now = numbers(alarm.value.reference, alarm.value.current)
-        moved = f"{cut(alarm.feature)} moved {alarm.direction}"
-        return f"{moved}, from {before} to {now} on average"
+        if went in (alarm.direction, "unknown"):
+            return f"{name} moved {alarm.direction}, from {before} to {now} on average"
+        side = "higher" if alarm.direction == "up" else "lower"
+        verb = {"up": "rose", "down": "fell"}.get(went)
+        mean = f"{verb} from {before} to {now}" if verb else f"is still {now}"
+        return f"most values of {name} are {side} than in the reference, though the mean {mean}"
 
     def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
@@ -52,7 +57,22 @@ class Rank(Series):
                 "Look for what moved the inputs, and compare labels and scores as soon as labels "
                 f"come; if the model is wrong now, retrain on data from {since} on."
             )
+        name = cut(alarm.feature)
+        if alarm.value.current == 0:
+            return (
+                f"Check the source of {name}: it has been 0 on average since {since}, as if it had "
+                "stopped. Do not train on such rows before you know why."
+            )
         return (
-            f"Check the source and the unit of {cut(alarm.feature)}; if the change is real, watch "
-            f"the model's performance and retrain on data from {since} on."
+            f"Check the source and the unit of {name}, and whether its values still vary; if the "
+            f"change is real, watch the model's performance and retrain on data from {since} on."
         )
+
+
+def _went(mean: Figure) -> str:
+    """Return where a mean went: up, down, nowhere, or unknown."""
+    if mean.reference is None or mean.current is None:
+        return "unknown"
+    if mean.current == mean.reference:
+        return "nowhere"
+    return "up" if mean.current > mean.reference else "down"

@@ -25,7 +25,8 @@ class Rejected(Share):
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""
         _, now = percents(alarm.value.reference, alarm.value.current)
-        mostly = f", mostly: {alarm.examples[0]}" if alarm.examples else ""
+        words = [cut(word) for reason in alarm.examples[:1] for word in reason.split(" ")]
+        mostly = f", mostly: {' '.join(words)}" if words else ""
         return f"{now} of rows in {cut(alarm.feature)} could not be read{mostly}"
 
     def subject(self, feature: str) -> str:

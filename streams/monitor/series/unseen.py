@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.streams.monitor.series.base import Flags, Share
 from tidegauge.streams.monitor.series.view import Categories, View
-from tidegauge.streams.monitor.words import cut, percents
+from tidegauge.streams.monitor.words import cut, listed, percents
+
+EXAMPLES = 100  # characters of new values in a sentence
 
 
 class Unseen(Share):
@@ -29,9 +31,11 @@ class Unseen(Share):
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""
-        _, now = percents(alarm.value.reference, alarm.value.current)
-        named = f" ({', '.join(map(cut, alarm.examples))})" if alarm.examples else ""
-        return f"{now} of {cut(alarm.feature)} are values the reference does not have{named}"
+        before, now = percents(alarm.value.reference, alarm.value.current)
+        usual = f", usually {before}" if alarm.value.reference else ""
+        examples = listed([cut(one) for one in alarm.examples], EXAMPLES)
+        named = f" ({examples})" if examples else ""
+        return f"{now} of {cut(alarm.feature)} are values the reference does not have{usual}{named}"
 
     def subject(self, feature: str) -> str:
         """Return what is back within tolerance, once it is over."""
@@ -39,6 +43,8 @@ class Unseen(Share):
 
     def advice(self, alarm: SeriesAlarm) -> str:
         """Return what to do about it, as a sentence."""
+        if alarm.direction == "down":
+            return f"Check the source of {cut(alarm.feature)}: usually more of its values are new."
         return (
             f"Check whether the new values of {cut(alarm.feature)} are real; if so, train with "
             "them, as the model has never seen any."

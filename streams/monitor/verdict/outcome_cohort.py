@@ -15,9 +15,9 @@ from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.task import TaskTally
 from tidegauge.streams.monitor.series.view import Pairs
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
-from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
+from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.input_cohort import column_report
-from tidegauge.streams.monitor.verdict.watch import Place, start_of
+from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, start_of
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.metrics import (
     LOSSES,
@@ -135,6 +135,15 @@ class OutcomeCohort(Cohort):
         if self.compare(learned):  # else nothing can be decided yet
             self.learned, self.task, self.windows = learned, task, []
         return changes_inside(self.watch.series, learned) if self.watch is not None else []
+
+    def judge(self, part: Part, bounds: Bounds, examples: Examples) -> Verdicts:
+        """Judge a window that closed; what is said of it goes by the task."""
+        found = super().judge(part, bounds, examples)
+        fired, worse = (
+            [msgspec.structs.replace(alarm, task=self.task) for alarm in alarms]
+            for alarms in (found.fired, found.worse)
+        )
+        return Verdicts(fired, worse, found.resolved)
 
     def profiles(self) -> dict[str, SeriesProfile]:
         """Return what the windows so far say, while it is learned."""
