@@ -203,6 +203,7 @@ def story() -> list[tuple[str, dict[str, str], bytes]]:
     rng = np.random.default_rng(7)
     names = {source: TopicNames().by_topic()[source] for source in SOURCES}
     log = OfflineLog(partition=Partition(0, PartitionSettings(names, 1)))
+    due: list[bytes] = []
     for window in range(80):
         rows = range(1000 * window, 1000 * (window + 1))
         usual = rng.lognormal(3, 0.8, 1000)
@@ -221,7 +222,9 @@ def story() -> list[tuple[str, dict[str, str], bytes]]:
             "ts_ms": [at + 3_600_000 for at in ts_ms],
             "labels": (rng.random(1000) < truth).astype(int).tolist(),
         }
-        log.append("labels", b"fraud", json.dumps(labels).encode())
+        due.append(json.dumps(labels).encode())
+        if window >= 2:  # an hour is more than a frame, and less than two
+            log.append("labels", b"fraud", due[window - 2])
     return [
         (o.topic, {k: (v or b"").decode() for k, v in o.headers}, o.value or b"")
         for o in log.outputs

@@ -124,7 +124,7 @@ def block(found: Overview, status: ModelStatus, now_ms: int, silent_ms: int) -> 
     latest, silent = last_row_ms(found, status), silent_since(found, status, now_ms, silent_ms)
     told = moment(latest) if latest else "unknown"
     lines.append(f"  {'last row':13} {'silent since ' if silent else ''}{told}")
-    opened = [f"since {moment(one.since_ms)}: {one.title}" for one in status.open]
+    opened = [f"{one.severity} {one.title}" for one in status.open]
     lines += _listed("open", opened or ["no incident"])
     lines += _listed("labels", [", ".join(_fates(status.labels)) or "none read"])
     rejected = f"{status.rejected:,} of {status.read:,} rows"

@@ -30,7 +30,6 @@ from tidegauge.streams.demo.traffic import (
 )
 from tidegauge.streams.monitor import words
 from tidegauge.streams.monitor.offline import learn_reference
-from tidegauge.streams.monitor.verdict import wording
 from tidegauge.streams.runtime.errors import ConfigurationError
 
 VERSION = "1"
@@ -92,7 +91,7 @@ def _told_ms(told: Alert | RetrainingRequest) -> tuple[int, bool]:
 
 def _alert(told: Alert) -> tuple[str, str, str, str]:
     """Return the cells of an alert's line."""
-    text = escape(wording.news(told))
+    text = escape(told.title)
     if told.status == "firing":
         mark = " [black on yellow] injected by this demo [/]" if is_injected(told) else ""
         text = f"[bold]{text}[/]{mark}\n[italic]{escape(told.advice)}[/]"
@@ -101,9 +100,9 @@ def _alert(told: Alert) -> tuple[str, str, str, str]:
 
 
 def _request(told: RetrainingRequest) -> tuple[str, str, str, str]:
-    """Return the cells of a request's line; its alert, the line before, has its date."""
+    """Return the cells of a request's line."""
     rows = words.span(told.train_from_ms, told.train_to_ms)
-    return "", "[cyan]→[/]", "[cyan]retrain[/]", f"on rows of {rows}"
+    return day(told.requested_ms), "[cyan]→[/]", "[cyan]retrain[/]", f"on rows from {rows}"
 
 
 def is_injected(alert: Alert) -> bool:

@@ -25,6 +25,7 @@ class OpenIncident(msgspec.Struct, frozen=True, kw_only=True):
 
     id: str
     kind: str
+    severity: str
     since_ms: int
     title: str
 
@@ -250,6 +251,7 @@ def _open(monitor: Monitor) -> list[OpenIncident]:
         OpenIncident(
             id=incident.id,
             kind=incident.kind,
+            severity=incident.severity,
             since_ms=incident.since_ms,
             title=wording.title(
                 name,

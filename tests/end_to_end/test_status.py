@@ -66,7 +66,7 @@ def test_it_tells_how_models_stand_and_what_stands_still(
         assert block.exit_code == 6, block.output
         assert "7,000 rows: judging, provisionally: reference of 40 windows" in block.stdout
         assert "last window: 100 rows, 1 Jan 1970 01:55 UTC to 1 Jan 1970 01:56 UTC" in block.stdout
-        assert "open          since 1 Jan 1970 01:" in block.stdout
+        assert "open          critical fraud@3: since 1 Jan 1970 01:" in block.stdout
         assert "amount moved up" in block.stdout
 
         unknown = status(brokers, prefix, "--model", "froud")

@@ -11,13 +11,13 @@ from tidegauge.schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, Series
 from tidegauge.schemas.cloudevents import headers, stable_id
 from tidegauge.schemas.events import within_calendar
 from tidegauge.schemas.monitors import RetrainingSpec, milliseconds
-from tidegauge.schemas.references import version_name
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict import wording
 from tidegauge.streams.monitor.verdict.watch import Place, Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.words import cut
 
 JOIN = 7  # windows after its latest alarm in which a further series joins an incident
 LISTED = 50  # series of an incident in a message
@@ -25,6 +25,7 @@ CRITICAL = 4.0  # gates: an effect this large is critical
 
 MonitorSource = Literal["predictions", "features", "labels", "outcomes"]
 Kind = Literal["drift", "performance", "quality"]
+Severity = Literal["warning", "critical"]
 
 
 class Incident(msgspec.Struct):
@@ -37,6 +38,12 @@ class Incident(msgspec.Struct):
     alarms: dict[str, SeriesAlarm]
     revision: int = 0
     first_offset: int = 0
+
+    @property
+    def severity(self) -> Severity:
+        """How large the largest shift of it is."""
+        large = any(abs(a.effect) >= CRITICAL * a.gate for a in self.alarms.values())
+        return "critical" if large else "warning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +67,8 @@ class Origin:
     def name(self) -> str:
         """Return what to call it: the model version, or a topic's partition."""
         if self.model:
-            return version_name(self.model, self.version)
-        return f"{self.topic}[{self.partition}]"
+            return wording.model_name(self.model, self.version)
+        return f"{cut(self.topic)}[{self.partition}]"
 
 
 class Incidents:
@@ -93,7 +100,9 @@ class Incidents:
         for incident in self.open:
             grown = [alarm for alarm in verdicts.worse if alarm.series in incident.alarms]
             if grown:
-                incident.alarms |= {alarm.series: alarm for alarm in grown}
+                for alarm in grown:
+                    named = incident.alarms[alarm.series].examples
+                    incident.alarms[alarm.series] = replace(alarm, examples=named)
                 outputs.append(self._tell(incident, "ongoing", bounds, context, place))
         for incident in list(self.open):
             self._resolve(incident, verdicts.resolved, bounds.last_ts_ms)
@@ -147,7 +156,7 @@ class Incidents:
         for name in names:
             alarm = incident.alarms.get(name)
             if alarm is not None and alarm.resolved_ms is None:
-                incident.alarms[name] = msgspec.structs.replace(alarm, resolved_ms=at_ms)
+                incident.alarms[name] = replace(alarm, resolved_ms=at_ms)
 
     def _tell(
         self,
@@ -162,8 +171,7 @@ class Incidents:
         origin, alarms = self.origin, by_size(list(incident.alarms.values()))
         name = origin.name
         over, figures = status == "resolved", context(incident.since_ms)
-        critical = any(abs(a.effect) >= CRITICAL * a.gate for a in alarms)
-        severity: Literal["warning", "critical"] = "critical" if critical else "warning"
+        severity = incident.severity
         if ending == "superseded":
             title = f"{name}: closed, as a new spec or reference holds from here"
             todo = "Nothing: the model is watched anew."
@@ -171,10 +179,8 @@ class Incidents:
             title = wording.resolution(name, alarms, bounds.last_ts_ms)
             todo = "Nothing: the incident is over."
         else:
-            title = wording.title(name, alarms, figures, incident.since_ms)
-            todo = SERIES[alarms[0].statistic].advice(
-                replace(alarms[0], since_ms=incident.since_ms)
-            )
+            title = wording.title(name, alarms, figures, incident.since_ms, bounds.last_ts_ms)
+            todo = wording.advice(alarms, bounds.last_ts_ms)
         alert = Alert(
             incident=incident.id,
             revision=incident.revision,

@@ -1,49 +1,66 @@
 """Alerts in words: what moved, since when, from what to what, and what to do."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
 from tidegauge.schemas.alerts import Alert, Figure, SeriesAlarm
 from tidegauge.schemas.references import version_name
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.words import moment
+from tidegauge.streams.monitor.words import LONGEST, cut, listed, moment
 
-SEVERAL = 3  # series named in a sentence
+TITLE = 300  # characters of a title
+VERSION = 20  # characters of a version in a name
 OF_ROWS = ("unseen", "unpaired")  # statistics whose examples are values of rows
 
 
+def model_name(model: str, version: str) -> str:
+    """Return what to call a model version in a title."""
+    of = cut(version, VERSION)
+    return version_name(cut(model, LONGEST - len(of) - bool(of)), of)
+
+
 def title(
-    model: str, alarms: list[SeriesAlarm], context: Mapping[str, Figure], since_ms: int
+    name: str,
+    alarms: Sequence[SeriesAlarm],
+    context: Mapping[str, Figure],
+    since_ms: int,
+    told_ms: int | None = None,
 ) -> str:
-    """Return the sentence of an incident."""
-    phrases = "; ".join(
-        SERIES[alarm.statistic].phrase(alarm, context) for alarm in alarms[:SEVERAL]
-    )
-    tail = f";{more}" if (more := _and_more(alarms)) else ""
-    return f"{model}: since {moment(since_ms)} {phrases}{tail}"
+    """Return the sentence of an incident that began at ``since_ms``.
+
+    Of one that goes on it says what is new, that is what was told at ``told_ms``.
+    """
+    told = news(alarms, told_ms)
+    began_ms, others = _since(told), len(alarms) - len(told)
+    rest = f", {others} other series" if others else ""
+    tail = f" (incident of {moment(since_ms)}{rest})" if rest or began_ms != since_ms else ""
+    head = f"{name}: since {moment(began_ms)} "
+    phrases = [SERIES[alarm.statistic].phrase(alarm, context) for alarm in told]
+    return head + listed(phrases, TITLE - len(head + tail), "; ") + tail
 
 
-def resolution(model: str, alarms: list[SeriesAlarm], resolved_ms: int) -> str:
+def advice(alarms: Sequence[SeriesAlarm], told_ms: int) -> str:
+    """Return what to do about what is new in an incident, as a sentence."""
+    told = news(alarms, told_ms)
+    return SERIES[told[0].statistic].advice(replace(told[0], since_ms=_since(told)))
+
+
+def resolution(name: str, alarms: Sequence[SeriesAlarm], resolved_ms: int) -> str:
     """Return the sentence that ends an incident."""
-    names = ", ".join(SERIES[a.statistic].subject(a.feature) for a in alarms[:SEVERAL])
-    back = f"back within tolerance of the reference on {moment(resolved_ms)}"
-    return f"{model}: {names}{_and_more(alarms)} {back}"
+    subjects = [SERIES[alarm.statistic].subject(alarm.feature) for alarm in alarms]
+    back = f" back within tolerance of the reference on {moment(resolved_ms)}"
+    room = TITLE - len(f"{name}: {back}")
+    return f"{name}: {listed(subjects, room)}{back}"
 
 
-def _and_more(alarms: list[SeriesAlarm]) -> str:
-    more = len(alarms) - SEVERAL
-    return f" and {more} more" if more > 0 else ""
+def news(alarms: Sequence[SeriesAlarm], told_ms: int | None) -> Sequence[SeriesAlarm]:
+    """Return the alarms of an incident that are told for the first time; all if none is."""
+    return [alarm for alarm in alarms if alarm.told_ms == told_ms] or alarms
 
 
-def news(alert: Alert) -> str:
-    """Return what an alert says that those before it of its incident did not."""
-    new = [alarm for alarm in alert.series if alarm.told_ms == alert.told_ms]
-    if alert.status != "ongoing" or not new:
-        return alert.title
-    model = alert.title.partition(": since ")[0]  # of it may be no more than a topic
-    told = title(model, new, {}, min(alarm.since_ms for alarm in new))
-    return f"{told} (incident of {moment(alert.since_ms)})"
+def _since(alarms: Sequence[SeriesAlarm]) -> int:
+    return min(alarm.since_ms for alarm in alarms)
 
 
 def sentence(alert: Alert) -> str:
@@ -51,7 +68,7 @@ def sentence(alert: Alert) -> str:
     if alert.status == "resolved":
         return alert.title
     mark = " [provisional: short reference]" if alert.provisional else ""
-    return f"{news(alert)}.{mark} {alert.advice}"
+    return f"{alert.title}.{mark} {alert.advice}"
 
 
 def log_line(alert: Alert) -> str:
@@ -59,6 +76,6 @@ def log_line(alert: Alert) -> str:
     told = alert.title
     if alert.status != "resolved" and any(a.statistic in OF_ROWS for a in alert.series):
         series = [replace(a, examples=[]) if a.statistic in OF_ROWS else a for a in alert.series]
-        name = version_name(alert.model, alert.version)
-        told = title(name, series, alert.context, alert.since_ms)
+        name = model_name(alert.model, alert.version)
+        told = title(name, series, alert.context, alert.since_ms, alert.told_ms)
     return f"{alert.severity} {alert.status}: {told}"

@@ -14,7 +14,11 @@ from tidegauge.streams.runtime.overview import Heard, LastWindow, Overview, Part
 HOUR_MS = 3_600_000
 NOW_MS = 500_000 * HOUR_MS  # 15 January 2027, 08:00 UTC
 INCIDENT = OpenIncident(
-    id="i", kind="drift", since_ms=NOW_MS - HOUR_MS, title="fraud@3: since then amount moved up"
+    id="i",
+    kind="drift",
+    severity="critical",
+    since_ms=NOW_MS - HOUR_MS,
+    title="fraud@3: since then amount moved up",
 )
 STREAM = StreamStatus(
     source="predictions",
@@ -111,7 +115,7 @@ def test_one_model_is_told_with_all_there_is_to_say() -> None:
         "                last window: 1,000 rows, 15 Jan 2027 04:00 UTC to 15 Jan 2027 05:00 UTC",
         "                open window: 120 rows, up to 15 Jan 2027 06:00 UTC",
         "  last row      15 Jan 2027 08:00 UTC",
-        "  open          since 15 Jan 2027 07:00 UTC: fraud@3: since then amount moved up",
+        "  open          critical fraud@3: since then amount moved up",
         "  labels        2,000 read, 508 paired, 1,400 unpaired, 92 wait",
         "  rejected      5 of 500 rows: why",
         "  not watched   secret: the spec ignores it",

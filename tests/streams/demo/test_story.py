@@ -61,6 +61,7 @@ def test_the_drift_in_the_year_is_found_named_and_dated(flights: Flights) -> Non
         ("2013-10-08", "range(pressure)"),  # the injected fault
         ("2013-10-09", "loss"),  # and what it does to the scores
         ("2013-12-10", "error"),  # December's storms
+        ("2013-12-31", "missing(humid)"),  # the weather ends a day before the flights do
     ]
     injected = {a.incident for a in alerts if a.status == "firing" and is_injected(a)}
     assert len(injected) == 1
@@ -99,11 +100,11 @@ def test_people_read_severities_news_and_days_but_no_names_of_ours(
     assert max(map(len, text.splitlines())) <= width
     assert re.findall(r"(rank|range|missing|unseen)\(", story) == []
     begun = re.findall(r"● (\w+) ", story)
-    assert (begun.count("critical"), begun.count("warning")) == (7, 1)
-    assert "→ retrain on rows of 9 Apr to 20 Jun 2013 " in story
+    assert (begun.count("critical"), begun.count("warning")) == (8, 1)
+    assert "20 Jun 2013 → retrain on rows from 9 Apr 2013 10:34 to 20 Jun 2013 08:23 UTC " in story
     assert (
         "29 May 2013 ▲ critical flight-delay@1: since 7 Apr 2013 09:00 UTC temp moved up, from "
-        "37.7 to 59 on average (incident of 10 May 2013 09:00 UTC)" in story
+        "37.7 to 59.0 on average (incident of 10 May 2013 09:00 UTC, 1 other series)" in story
     )
     assert "✓ resolved flight-delay@1: share of temp out of range back within" in story
 

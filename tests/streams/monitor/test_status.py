@@ -104,10 +104,10 @@ def test_an_open_incident_has_the_words_of_its_alert() -> None:
     assert only(given).open == []
     rows(given, range(4000, 6000), factor=3.0)
     alerts = [json.loads(o.value or b"") for o in given.outputs if o.topic == "alerts"]
-    told = {(alert["incident"], alert["since_ms"]) for alert in alerts}
+    told = {(alert["incident"], alert["since_ms"], alert["severity"]) for alert in alerts}
     found = only(given).open
     assert found
-    assert {(one.id, one.since_ms) for one in found} == told
+    assert {(one.id, one.since_ms, one.severity) for one in found} == told
     assert all("amount" in one.title and one.title.startswith("fraud@3: since") for one in found)
 
 
