@@ -201,9 +201,10 @@ def test_specs_that_change_while_workers_are_killed_give_what_the_logs_say(
                 stage.worker = workers.start("only")
         workers.until_ready(stage.worker)
         workers.until_settled()
-        assert newest.windows is not None
+        windows = newest.windows
+        assert windows is not None
         # a worker that restarts may fold rows before it has heard of the last spec
-        stage.until_reported("fraud", lambda report: report.rows == newest.windows.rows, rows=100)
+        stage.until_reported("fraud", lambda report: report.rows == windows.rows, rows=100)
         workers.until_settled()
         stage.leave()
         found = by_id(everything(brokers, topics.windows))
@@ -224,7 +225,7 @@ def test_specs_that_change_while_workers_are_killed_give_what_the_logs_say(
         key=lambda report: report.first_offset,
     )
     assert all(one.last_offset < other.first_offset for one, other in pairwise(reports))
-    assert reports[-1].rows == newest.windows.rows
+    assert reports[-1].rows == windows.rows
 
 
 def own_log(brokers: str, topic: str) -> list[LoggedRecord]:
