@@ -107,6 +107,8 @@ WINDOW_JSON = {
     "source": "outcomes",
     "window": 7,
     "state": "watching",
+    "gathered": 0,
+    "needed": 0,
     "first_ts_ms": 1,
     "last_ts_ms": 2,
     "first_offset": 3,
@@ -135,6 +137,7 @@ WINDOW_JSON = {
             "state": "pending",
         }
     },
+    "not_watched": [],
     "metrics": {"accuracy": 0.75, "roc_auc": None},
     "shortened": False,
     "labels": None,
