@@ -19,7 +19,7 @@ from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Ori
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState
-from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, start_of
+from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, Watch, start_of
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.cutting import Dated, choose, cut, dated
 from tidegauge.streams.monitor.windows.window import Window, WindowState
@@ -164,15 +164,19 @@ class Monitor:
 
     def context(self, since_ms: int) -> Mapping[str, Figure]:
         """Return the figures that are shown and not watched, as they were and since then."""
-        watches = [cohort.watch for cohort in self.cohorts if cohort.watch is not None]
-        return {name: told for own in watches for name, told in own.context(since_ms).items()}
+        return {name: told for own in self._seeing for name, told in own.context(since_ms).items()}
 
     def _place(self, since_ms: int) -> Place:
         """Return the window that began then, of the cohort that remembers it best."""
-        watches = [cohort.watch for cohort in self.cohorts if cohort.watch is not None]
-        return min(
-            (own.place(since_ms) for own in watches), key=lambda at: abs(at.first_ts_ms - since_ms)
-        )
+        found = (own.place(since_ms) for own in self._seeing)
+        here = start_of(self.bounds)
+        return min(found, key=lambda at: abs(at.first_ts_ms - since_ms), default=here)
+
+    @property
+    def _seeing(self) -> list[Watch]:
+        """The watches that have seen a window."""
+        watches = (cohort.watch for cohort in self.cohorts)
+        return [own for own in watches if own is not None and not own.is_new]
 
     def supersede(self) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""

@@ -181,6 +181,11 @@ class Watch:
         right = shift > 0 or not watched.series.rises_only
         return bool(abs(shift) >= watched.gate and rows >= LEAST_ROWS and right)
 
+    @property
+    def is_new(self) -> bool:
+        """Whether it has not seen a window yet."""
+        return not self._places
+
     def place(self, since_ms: int) -> Place:
         """Return the remembered window that began at ``since_ms``, or the oldest after it.
 

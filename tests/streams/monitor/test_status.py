@@ -3,8 +3,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
+from tests.streams.monitor.traffic import REFERENCE, Rows, new_country, traffic
 from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
 from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
@@ -109,6 +111,19 @@ def test_an_open_incident_has_the_words_of_its_alert() -> None:
     assert found
     assert {(one.id, one.since_ms, one.severity) for one in found} == told
     assert all("amount" in one.title and one.title.startswith("fraud@3: since") for one in found)
+
+
+def test_an_incident_stays_open_while_a_late_feature_has_just_been_learned() -> None:
+    def no_age(frame: Rows, rng: np.random.Generator) -> None:
+        frame.age[:] = None
+
+    stream = traffic(3).send(REFERENCE, no_age).send(REFERENCE - 5).send(5, new_country)
+    monitor = stream.log.partition.rows["predictions"].monitors["m", ""]
+    (told,) = stream.alerts()
+    assert [cohort.gathered for cohort in monitor.inputs] == [REFERENCE, REFERENCE]
+    assert [one.id for one in only(stream.log).open] == [told["incident"]]
+    (closed,) = monitor.supersede()
+    assert json.loads(closed.value or b"")["incident"] == told["incident"]
 
 
 def test_features_that_are_not_watched_are_named_with_the_reason() -> None:
