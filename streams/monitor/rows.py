@@ -137,8 +137,8 @@ class RowMonitors:
         if old is None and before is not None and before.learned:
             learned = before.reference  # no row came between two changes
         if control.reference is None and learned is not None and before is not None:
-            was = before.spec
-            if (spec.windows, spec.features) == (was.windows, was.features):  # it still holds
+            fits = spec.windows in (None, learned.windows)
+            if fits and spec.features == before.spec.features:  # it still holds
                 control = msgspec.structs.replace(control, reference=learned, learned=True)
         columns = self.reader.columns.get(key)
         self._hold(key, control)

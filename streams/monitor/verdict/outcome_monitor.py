@@ -76,8 +76,8 @@ class OutcomeMonitor(Monitor):
         """Go on with what was learned under an earlier spec, where that still holds."""
         self.labels, self.waiting = old.labels, old.waiting
         published = self.control.reference is not None and self.control.reference.outcomes
-        was, spec = old.spec, self.spec
-        if published or (was.windows, was.task) != (spec.windows, spec.task):
+        fits = self.spec.windows in (None, old.windows)
+        if published or not fits or self.spec.task != old.spec.task:
             return
         self.windows = old.windows
         if old.outcomes.learned and self.outcomes.watch is None:

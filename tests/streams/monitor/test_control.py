@@ -77,6 +77,15 @@ def test_another_gate_keeps_what_was_learned_again_and_again() -> None:
     assert states(stream, "outcomes")[-6:] == ["provisional"] * 6
 
 
+def test_a_spec_that_says_nothing_of_windows_keeps_those_of_what_was_learned() -> None:
+    stream = traffic(1, labelled=True).send(REFERENCE + 5)
+    apply(stream, changed(windows=None))
+    stream.send(2)
+    for source in ("predictions", "outcomes"):
+        assert states(stream, source)[REFERENCE:] == ["provisional"] * 7
+        assert stream.reports(source)[-1]["rows"] == ROWS
+
+
 def test_what_was_kept_survives_a_snapshot_and_a_further_change() -> None:
     stream = traffic(1, labelled=True).send(REFERENCE + 5)
     apply(stream, changed(effect=EffectSpec(features=0.3)))
