@@ -21,7 +21,7 @@ from tidegauge.streams.monitor.join.released import join_predictions
 from tidegauge.streams.monitor.journal.gaps import gap_alerts
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.journal.poison import FoldError, poison_alert, refused
-from tidegauge.streams.monitor.layouts import read_snapshot
+from tidegauge.streams.monitor.layouts.layouts import read_snapshot
 from tidegauge.streams.monitor.records import Folded, Message, Output, Record, Returned, Source
 from tidegauge.streams.monitor.restore import Restore
 from tidegauge.streams.monitor.snapshot import RETRAINING, Snapshot

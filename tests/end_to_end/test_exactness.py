@@ -37,7 +37,7 @@ from tidegauge.schemas.monitors import (
 from tidegauge.schemas.outcomes import LabelCounts
 from tidegauge.schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
 from tidegauge.streams.monitor.join.label_tally import LabelTally
-from tidegauge.streams.monitor.layouts import read_snapshot
+from tidegauge.streams.monitor.layouts.layouts import read_snapshot
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.snapshot import RetrainingState, Snapshot

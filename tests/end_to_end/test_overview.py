@@ -62,7 +62,7 @@ def test_a_state_that_cannot_be_read_is_named(
         offset += 1
         return offset - 1
 
-    later = msgspec.msgpack.encode({"layout": 3})
+    later = msgspec.msgpack.encode({"layout": 99})
     asyncio.run(SnapshotWriter(append, 1, set()).write(Snapshot(later, {})))
     sender.flush()
     with pytest.raises(StateError, match="state of partition 2: snapshot: expected layout"):

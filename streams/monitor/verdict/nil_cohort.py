@@ -88,7 +88,7 @@ class NilCohort(Cohort):
         """Judge a window that closed."""
         hit = part.figures is not None and any(part.figures.hits().values())
         if self.watch is None and hit:
-            self._watch()
+            self.follow()
         verdicts = super().judge(part, bounds, examples)
         self.calm = 0 if hit else self.calm + 1
         return verdicts
@@ -98,7 +98,8 @@ class NilCohort(Cohort):
         if self.calm >= HISTORY:
             self.watch, self.calm = None, 0
 
-    def _watch(self) -> None:
+    def follow(self) -> None:
+        """Watch by noughts."""
         nought: list[float | None] = [0.0] * PROVISIONAL_WINDOWS
         rows = [float(BLOCK)] * PROVISIONAL_WINDOWS
         variance = row_variance(0, sum(rows))
@@ -121,7 +122,7 @@ class NilCohort(Cohort):
         """Take back the state of the same stream."""
         self.watch, self.calm = None, state.calm
         if state.watching is not None:
-            self._watch()
+            self.follow()
             self.load_watching(state.watching)
 
 

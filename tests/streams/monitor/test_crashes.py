@@ -295,7 +295,7 @@ def test_a_snapshot_that_cannot_be_read_is_refused(damage: bytes) -> None:
         with pytest.raises(ValueError):
             Partition.restore(0, SETTINGS, Snapshot(whole.root, {**whole.parts, key: damage}))
     other = msgspec.msgpack.encode(msgspec.msgpack.decode(whole.root) | {"layout": 99})
-    with pytest.raises(ValueError, match="snapshot: expected layout 1 or 2, got 99"):
+    with pytest.raises(ValueError, match="snapshot: expected layout 1 to 3, got 99"):
         Partition.restore(0, SETTINGS, Snapshot(other, whole.parts))
 
 

@@ -7,13 +7,14 @@ and a retraining cool-down.
 
 import hashlib
 import zlib
-from pathlib import Path
 
 import msgspec
 import pytest
 
 from tests.streams.monitor.driver import SETTINGS
+from tests.streams.runtime.goldens import golden
 from tests.streams.runtime.memory import MemoryLog, Row
+from tidegauge.streams.monitor.intake.columns import Columns
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.snapshot import Snapshot
 from tidegauge.streams.runtime.errors import StateError
@@ -30,7 +31,6 @@ from tidegauge.streams.runtime.state_log import (
     chunk_key,
 )
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "state-layout-1.bin"
 LARGE = bytes(range(256)) * (2 * CHUNK_BYTES // 256 + 1)  # three chunks
 
 
@@ -60,10 +60,7 @@ async def body_of(log: MemoryLog) -> bytes:
 
 
 async def test_a_snapshot_that_an_earlier_version_wrote_is_restored() -> None:
-    log = MemoryLog(records=[Row(0, SNAPSHOT_KEY, GOLDEN.read_bytes())], end=1)
-    loaded = await load(log)
-    assert loaded.snapshot is not None
-    partition = Partition.restore(0, SETTINGS, loaded.snapshot)
+    partition = Partition.restore(0, SETTINGS, await golden(1))
     at = {"predictions": 316, "features": 162, "labels": 181, "outcomes": 12, "alerts": 1}
     assert partition.next_offset == at
     tally = partition.tallies["predictions"]
@@ -74,15 +71,23 @@ async def test_a_snapshot_that_an_earlier_version_wrote_is_restored() -> None:
     predictions, features = partition.rows["predictions"], partition.rows["features"]
     assert predictions.waiting() == 53
     house = predictions.monitors["house", ""]
-    assert (house.observed, house.window.index) == (187, 12)
+    assert (house.observed, house.bounds.index) == (187, 12)
     assert features.monitors["fraud", "1"].observed == 153
     waiting = {(change.offset, change.key) for change in features.changes}
     assert waiting == {(162, ("fraud", "2")), (162, ("rare", ""))}
     assert partition.outcomes.monitors["fraud", "2"].observed == 101
-    assert partition.outcomes.monitors["house", ""].task == "regression"
+    assert partition.outcomes.monitors["house", ""].outcomes.task == "regression"
     assert partition.join.counts.pairs == 248
     assert partition.retraining.quiet_until_ms == {"house": 1700604810910}
     assert len(partition.moved) == 6  # everything is written again, in parts
+
+
+async def test_columns_that_held_before_an_offset_are_those_of_their_version() -> None:
+    root = msgspec.msgpack.decode((await golden(1)).root)
+    held = Columns(("amount",), ())
+    root["rows"]["predictions"]["past"] = [[["fraud", "2"], [[100, held]]]]
+    partition = Partition.restore(0, SETTINGS, Snapshot(msgspec.msgpack.encode(root), {}))
+    assert partition.rows["predictions"].past == {("fraud", "2"): [(100, held)]}
 
 
 async def test_it_is_followed_by_one_in_parts_and_then_removed() -> None:

@@ -8,25 +8,21 @@ cool-downs.
 """
 
 import json
-from pathlib import Path
 
-import msgspec
 import pytest
 
 from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.logs import NOON_MS, row
-from tests.streams.runtime.memory import MemoryLog, Row
+from tests.streams.runtime.goldens import golden
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.streams.monitor.control.dry_run import choose
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Output, Source
 from tidegauge.streams.monitor.status import model_statuses, unattributed
-from tidegauge.streams.runtime.loading import load
 
-GOLDEN = Path(__file__).parents[2] / "golden" / "state-layout-2.bin"
 # Of each model version: of each source rows, closed windows and windows of the reference (or rows
-# while types are unknown).
+# while types are unknown). What was half learned is learned anew.
 STANDS = {
     ("churn", "7"): {"predictions": (575, 23, 40), "outcomes": (575, 23, 40)},
     ("fraud", ""): {},
@@ -35,8 +31,8 @@ STANDS = {
     ("house", ""): {"predictions": (173, 13, 5), "outcomes": (127, 13, 5)},
     ("lost", ""): {},
     ("rare", ""): {"predictions": (37, 0, 37), "features": (12, 0, 12)},
-    ("slow", ""): {"predictions": (155, 15, 15), "outcomes": (130, 13, 13)},
-    ("visits", ""): {"predictions": (180, 0, 0), "outcomes": (30, 0, 30)},
+    ("slow", ""): {"predictions": (155, 15, 0), "outcomes": (130, 13, 0)},
+    ("visits", ""): {"predictions": (180, 0, 0), "outcomes": (30, 0, 0)},
 }
 INPUTS_INCIDENT = "1cc90d5e02a7cfc826d310b21b6ddf29"  # of churn
 OUTCOMES_INCIDENT = "fdca2d9d963e4c361c36adf5867a8e5d"
@@ -54,11 +50,7 @@ LABEL_INCIDENTS = {
 
 @pytest.fixture
 async def restored() -> Partition:
-    records = msgspec.msgpack.decode(GOLDEN.read_bytes(), type=list[tuple[int, bytes, bytes]])
-    rows = [Row(*record) for record in records]
-    found = (await load(MemoryLog(records=[*rows], end=rows[-1].offset + 1))).snapshot
-    assert found is not None
-    return Partition.restore(0, SETTINGS, found)
+    return Partition.restore(0, SETTINGS, await golden(2))
 
 
 def test_offsets_counts_and_versions_are_restored(restored: Partition) -> None:
@@ -89,6 +81,11 @@ def test_offsets_counts_and_versions_are_restored(restored: Partition) -> None:
     assert restored.retraining.quiet_until_ms == {"house": 1700604810980, "churn": 1700605300500}
     nobodys = unattributed(restored)
     assert (nobodys.rejected, nobodys.reason) == (26, "Input data was truncated")
+    assert restored.outcomes.monitors["slow", ""].labels.paired == 130  # since the last window
+    watch = restored.outcomes.label_watches["fraud"]
+    assert (watch.counts.labels, watch.last_offset) == (206, 183)
+    bounds = watch.monitor.bounds
+    assert (bounds.index, bounds.rows, bounds.first_offset, bounds.last_offset) == (1, 65, 86, 183)
     moved = restored.moved  # everything is written again, as the layout is now
     assert len(moved) == 11
     assert restored.snapshot(only_moved=True).parts.keys() == moved

@@ -1,0 +1,1 @@
+"""Snapshots of earlier layouts: what there was, as today's monitors know it."""
