@@ -170,11 +170,6 @@ class MixtureEDetector(Bank):
         """
         return np.where(self.log_e > self._threshold, self._state[CHANGE], 0.0)
 
-    def restore(self, snapshot: bytes) -> None:
-        """Go on from a snapshot of a detector that was built in the same way."""
-        # Version 0.1.0 wrote another name.
-        super().restore(snapshot.replace(b'"mixture_e_detector"', b'"mixture"', 1))
-
     def _fold(self, block: NDArray[np.float64], alarms: NDArray[np.bool_]) -> None:
         fold(self._state, block, alarms, self._terms, self._threshold)
 

@@ -278,14 +278,6 @@ def test_a_snapshot_built_otherwise_is_refused_and_the_state_kept() -> None:
     assert detector.snapshot() == before
 
 
-def test_a_snapshot_under_the_name_of_version_0_1_0_is_read() -> None:
-    detector, restored = new(), new()
-    detector.update(np.ones((5, 3)))
-    snapshot = detector.snapshot()
-    restored.restore(snapshot.replace(b'"mixture"', b'"mixture_e_detector"'))
-    assert restored.snapshot() == snapshot
-
-
 def test_a_snapshot_goes_on_where_a_references_last_bits_differ() -> None:
     detector = MixtureEDetector([WHITE], [1.0], HORIZON, WINDOW)
     detector.update(np.ones((5, 1)))
