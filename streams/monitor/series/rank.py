@@ -58,7 +58,7 @@ class Rank(Series):
                 f"come; if the model is wrong now, retrain on data from {since} on."
             )
         name = cut(alarm.feature)
-        if alarm.value.current == 0:
+        if alarm.value.current == 0 and alarm.value.reference:
             return (
                 f"Check the source of {name}: it has been 0 on average since {since}, as if it had "
                 "stopped. Do not train on such rows before you know why."
