@@ -91,8 +91,8 @@ def explain(report: LabelReport, added: LabelCounts) -> list[str]:
         return _explain_times(report.label_ts_ms, report.prediction_ts_ms)
     if not report.predictions and added.other_key:
         return [
-            f"their key is {cut(report.key)!r}, say, while predictions are keyed by the model, and "
-            "this partition has none of it",
+            f"their key is {cut(repr(report.key))}, say, while predictions are keyed by the model, "
+            "and this partition has none of it",
             f"Send the labels of {model} with the key {model}: a label meets its prediction only "
             "in the same partition.",
         ]
@@ -103,7 +103,7 @@ def explain(report: LabelReport, added: LabelCounts) -> list[str]:
             "to partitions alike.",
         ]
     return [
-        f"no prediction has an id such as {cut(report.id)!r}",
+        f"no prediction has an id such as {cut(repr(report.id))}",
         f"Send with each label of {model} the id that its prediction had.",
     ]
 

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal, by_monitor, published
@@ -11,6 +12,7 @@ from tidegauge.schemas.outcomes import LabelCounts, LabelReport
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.state import PartitionSettings
+from tidegauge.streams.monitor.verdict.label_watch import explain
 
 DAY_MS = 86_400_000
 
@@ -232,3 +234,21 @@ def test_one_record_whose_clock_is_ahead_ends_no_label_s_patience() -> None:
     counts = reports(found)[-1].counts
     assert (counts.unpaired, counts.late) == (0, 0)
     assert alerts(found) == []
+
+
+def test_an_id_or_a_key_is_no_longer_than_any_other_name_however_it_is_spelt() -> None:
+    counts, odd = LabelCounts(unpaired=100, other_key=100), "\x00" * 80
+    report = LabelReport(
+        epoch=0,
+        sequence=0,
+        model="m",
+        last_offset=0,
+        timestamp_ms=0,
+        counts=counts,
+        predictions=False,
+        id=odd,
+        key=odd,
+    )
+    for told in (report, msgspec.structs.replace(report, predictions=True)):
+        why = explain(told, counts)[0]
+        assert why.count("\\x00") == 14  # four characters each
