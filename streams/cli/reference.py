@@ -116,7 +116,7 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
 
 
 def _learn(file: Path, traffic: "Traffic", spec: MonitorSpec, version: str) -> Reference:
-    from tidegauge.streams.monitor.control.dry_run import choose
+    from tidegauge.streams.monitor.dry_run import choose
     from tidegauge.streams.monitor.offline import learn_reference
 
     rows = [(message.topic, message.value) for message in traffic.messages(FRAME_ROWS)]

@@ -8,7 +8,7 @@ import msgspec
 
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec
 from tidegauge.schemas.references import Reference
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Returned, Source
 from tidegauge.streams.monitor.state import PartitionSettings

@@ -13,10 +13,10 @@ from tidegauge.streams.monitor.bounds import bounded
 from tidegauge.streams.monitor.control.control import Choice, control
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.decoding import Key
-from tidegauge.streams.monitor.intake.labels import read_labels
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
 from tidegauge.streams.monitor.join.label_tally import LabelRecord, labels_by_model
+from tidegauge.streams.monitor.join.labels import read_labels
 from tidegauge.streams.monitor.join.released import join_predictions
 from tidegauge.streams.monitor.journal.gaps import gap_alerts
 from tidegauge.streams.monitor.journal.journal import read_entry

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tidegauge.schemas.outcomes import Fence, Gap, LabelReport, Outcomes, Poison
-from tidegauge.streams.monitor.intake.labels import read_labels
 from tidegauge.streams.monitor.intake.rejections import FAULTS
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
 from tidegauge.streams.monitor.join.label_tally import labels_by_model
+from tidegauge.streams.monitor.join.labels import read_labels
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
 from tidegauge.streams.monitor.records import Output, Record
 from tidegauge.streams.monitor.state import PartitionState

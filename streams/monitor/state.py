@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tidegauge.schemas.monitors import MonitorSpec, milliseconds
-from tidegauge.streams.monitor.control.versions import Versions
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.decoding import Key
 from tidegauge.streams.monitor.join.join import Join, Pair
@@ -16,6 +15,7 @@ from tidegauge.streams.monitor.records import SOURCES, Source, Tally
 from tidegauge.streams.monitor.rows import RowMonitors
 from tidegauge.streams.monitor.verdict.readability import Readability
 from tidegauge.streams.monitor.verdict.retraining import Retraining
+from tidegauge.streams.monitor.versions import Versions
 
 Input = Literal["predictions", "features", "labels"]
 ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")

@@ -10,8 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference, reference_key, version_name
-from tidegauge.streams.monitor.control.lookup import Lookup
 from tidegauge.streams.monitor.intake.rejections import FAULTS
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.records import Record
 from tidegauge.streams.runtime.clients import LogEnds
 

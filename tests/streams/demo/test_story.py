@@ -15,7 +15,7 @@ from tidegauge.streams.demo.flights import Flights, read_flights
 from tidegauge.streams.demo.show import Findings, is_injected, plan
 from tidegauge.streams.demo.stage import Received
 from tidegauge.streams.demo.traffic import shuffled, with_injected_fault
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 from tidegauge.streams.monitor.records import Output
 

@@ -11,7 +11,7 @@ from tests.streams.monitor.logs import NOON_MS, Logs
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.schemas.references import Reference
-from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition

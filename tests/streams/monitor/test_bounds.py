@@ -16,11 +16,11 @@ from tidegauge.schemas.references import Reference
 from tidegauge.schemas.topics import OUTPUT_BYTES
 from tidegauge.schemas.windows import WindowReport
 from tidegauge.streams.monitor.bounds import MAX_BYTES, bounded, size
-from tidegauge.streams.monitor.control.dry_run import MAX_BYTES as MAX_CONTROL
-from tidegauge.streams.monitor.control.dry_run import choose
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.dry_run import MAX_BYTES as MAX_CONTROL
+from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.intake.columns import MAX_NAME, MAX_WATCHED
 from tidegauge.streams.monitor.journal.journal import read_entry
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Output

@@ -9,7 +9,7 @@ import pytest
 from tests.streams.monitor.driver import published
 from tests.streams.monitor.logs import label, row
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 
 HOUR_MS = 3_600_000

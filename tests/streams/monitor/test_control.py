@@ -29,8 +29,8 @@ from tidegauge.schemas.monitors import (
 )
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.control import control_digest
-from tidegauge.streams.monitor.control.dry_run import choose
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.dry_run import choose
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog, learn_reference
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor

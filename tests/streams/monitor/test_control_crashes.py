@@ -19,7 +19,7 @@ from tidegauge.schemas.monitors import (
     WindowSpec,
 )
 from tidegauge.streams.monitor.control.control import control, control_digest
-from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Record, Source

@@ -24,7 +24,7 @@ from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal
 from tests.streams.monitor.logs import SPECS, Logs, busy_logs, label, row
 from tidegauge.schemas.monitors import EffectSpec, MonitorSpec, WindowSpec
 from tidegauge.schemas.outcomes import Outcomes
-from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition

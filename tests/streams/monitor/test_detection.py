@@ -27,7 +27,7 @@ from tests.streams.monitor.traffic import (
     wrong_unit,
 )
 from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.series.watched import LEAST_ROWS

@@ -8,7 +8,7 @@ import pytest
 
 from tests.streams.monitor.traffic import REFERENCE, Rows, Traffic, amounts_up, scores_up, traffic
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
 
 DAY_MS = 86_400_000

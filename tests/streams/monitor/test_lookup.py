@@ -10,8 +10,8 @@ from tests.streams.monitor.logs import NOON_MS, frame, row
 from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, WindowSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.control import Choice, control_digest
-from tidegauge.streams.monitor.control.dry_run import choose
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.dry_run import choose
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog, learn_reference
 from tidegauge.streams.runtime.control import ControlTables
 
@@ -67,7 +67,7 @@ def test_a_pair_is_tried_once_until_its_model_is_told_of_again(
         tried.append(reference)
         return choose(spec, reference)
 
-    monkeypatch.setattr("tidegauge.streams.monitor.control.lookup.choose", count)
+    monkeypatch.setattr("tidegauge.streams.monitor.lookup.choose", count)
     for version in ("", "1", "2", "3"):
         found.find("m", version)
     assert len(tried) == 1

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, WindowSpec
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
 from tidegauge.streams.monitor.records import Source
 

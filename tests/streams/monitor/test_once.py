@@ -9,7 +9,7 @@ import pytest
 from tests.streams.monitor.driver import Driver
 from tests.streams.monitor.logs import NOON_MS, label, row
 from tests.streams.monitor.traffic import SPEC, labels_turned, traffic
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog, learn_reference
 
 Count = Callable[[str], list[Any]]

@@ -9,7 +9,7 @@ import pytest
 from tests.streams.monitor.driver import SETTINGS, Driver, by_monitor, pairs, published
 from tests.streams.monitor.logs import NOON_MS, label, row
 from tidegauge.schemas.outcomes import Poison
-from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.journal.poison import MAX_ALONE, FoldError
 from tidegauge.streams.monitor.offline import LoggedRecord

@@ -15,9 +15,9 @@ from tests.streams.monitor.logs import Logs, frame, label, row
 from tidegauge.schemas.monitors import FeatureSpec, LabelSpec, MonitorSpec, WindowSpec
 from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.streams.monitor.control.control import control_digest
-from tidegauge.streams.monitor.control.dry_run import choose
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Source

@@ -8,7 +8,7 @@ import pytest
 
 from tests.streams.monitor.traffic import REFERENCE, SPEC, Fault, Traffic, traffic
 from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, ReferenceSpec, WindowSpec
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 
 HOUR_MS = 3_600_000

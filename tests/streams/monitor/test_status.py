@@ -8,7 +8,7 @@ import pytest
 
 from tests.streams.monitor.traffic import REFERENCE, Rows, new_country, traffic
 from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES

@@ -10,7 +10,7 @@ from tests.streams.monitor.traffic import REFERENCE, Rows, new_country, share, t
 from tidegauge.schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
 from tidegauge.schemas.monitors import MonitorSpec, WindowSpec
 from tidegauge.streams.monitor import words
-from tidegauge.streams.monitor.control.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.verdict import wording

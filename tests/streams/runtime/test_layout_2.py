@@ -15,7 +15,7 @@ from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.logs import NOON_MS, row
 from tests.streams.runtime.goldens import golden
 from tidegauge.schemas.monitors import MonitorSpec
-from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Output, Source

@@ -8,7 +8,7 @@ import pytest
 from tidegauge.detectors.drift.adwin import ADWIN
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.streams.monitor.control.detectors import faults
-from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.dry_run import choose
 
 
 def spec(features: dict[str, str], *detectors: dict[str, Any]) -> MonitorSpec:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.control import Choice
-from tidegauge.streams.monitor.control.dry_run import choose
+from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.intake.decoding import Key
 
 
