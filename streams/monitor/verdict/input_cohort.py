@@ -85,11 +85,19 @@ class InputCohort(Cohort):
 
     def _follow(self, profile: Profile) -> None:
         """Watch by what a reference says."""
-        self.learner = None
+        self.learner, self._series = None, profile.series
         self._profiles = Profiles([profile.numeric.get(name) for name in self.numeric])
         known = [profile.categorical.get(name) for name in self.categorical]
         self._vocabularies = [Vocabulary(None if own is None else own.shares) for own in known]
         self.compare(profile.series)
+
+    def spend(self, budget: float) -> None:
+        """Go on with another part of the budget, while it is watched."""
+        watching = self.watching()
+        if watching is not None and budget != self.budget:
+            self.budget = budget
+            self.compare(self._series)
+            self.load_watching(watching)
 
     def begin(self) -> Part:
         """Return what a new window accumulates."""

@@ -1,10 +1,13 @@
 """Watches the inputs and the score of one model version."""
 
+from types import MappingProxyType
+
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.control import SHARES, Control
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import Columns
 from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.verdict.cohort import Examples
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputCohort, InputsState, Profile
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
@@ -69,6 +72,19 @@ class InputMonitor(Monitor):
             self._take_up(numeric, texts)
         return super().fold(block)
 
+    def close(self, examples: Examples = MappingProxyType({})) -> list[Output]:
+        """Close the open window; return the alerts and the report that it gives rise to."""
+        outputs = super().close(examples)
+        self._share_budget()
+        return outputs
+
+    def _share_budget(self) -> None:
+        """Give each cohort that is watched its part, so that all series have the same."""
+        watched = [cohort for cohort in self.inputs if cohort.watch is not None]
+        series = sum(len(cohort.measures) for cohort in watched)
+        for cohort in watched if len(watched) > 1 else ():
+            cohort.spend(self._budget * len(cohort.measures) / series)
+
     def _report(self) -> list[Output]:
         columns = {
             name: told
@@ -112,3 +128,4 @@ class InputMonitor(Monitor):
             if isinstance(own, InputsState):
                 self._take_up(tuple(own.numeric), tuple(own.categorical))
         super().load(state)
+        self._share_budget()

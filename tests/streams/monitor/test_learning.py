@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.streams.monitor.driver import SETTINGS
 from tests.streams.monitor.traffic import REFERENCE, Rows, Traffic, amounts_up, scores_up, traffic
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
 from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
+from tidegauge.streams.monitor.partition import Partition
 
 DAY_MS = 86_400_000
 LEARNED = REFERENCE  # windows
@@ -132,3 +134,36 @@ def test_published_outcomes_of_few_windows_are_learned_on_until_they_can_decide(
     assert reports[LEARNED - 10 + 1]["needed"] == 0
     told = {a["series"] for alert in stream.alerts() for a in alert["series"]}
     assert "error" in told
+
+
+def test_a_feature_that_comes_late_learns_by_itself_and_shares_the_budget() -> None:
+    def no_age_yet(rows: Rows, rng: np.random.Generator) -> None:
+        rows.age[:] = None
+
+    def older(rows: Rows, rng: np.random.Generator) -> None:
+        rows.age = rows.age + 30
+
+    stream = traffic(11).send(10, no_age_yet).send(LEARNED + 10).send(10, older)
+    reports = stream.reports()
+    assert "age" not in reports[9]["columns"]
+    assert "age" in reports[12]["columns"]
+    before, after = reports[LEARNED + 2]["series"], reports[-1]["series"]
+    assert not [name for name in before if "(age)" in name]
+    known = {name: own["threshold"] for name, own in after.items()}
+    assert {*known} == {*before, "rank(age)", "range(age)", "missing(age)"}
+    assert len(set(known.values())) == 1  # all series have the same part
+    assert known["rank(amount)"] > before["rank(amount)"]["threshold"]
+    told = {alarm["series"] for alert in stream.alerts() for alarm in alert["series"]}
+    assert told & {"rank(age)", "range(age)"}
+    assert all("(age)" in name for name in told)
+
+
+def test_a_late_feature_is_remembered_over_a_restart() -> None:
+    def no_age_yet(rows: Rows, rng: np.random.Generator) -> None:
+        rows.age[:] = None
+
+    stream = traffic(12).send(10, no_age_yet).send(LEARNED + 5)
+    partition = stream.log.partition
+    stream.log.partition = Partition.restore(0, SETTINGS, partition.snapshot())
+    again = stream.log.partition.snapshot()
+    assert again == partition.snapshot()
