@@ -32,7 +32,7 @@ class SeriesProfile(msgspec.Struct, frozen=True, kw_only=True):
     values: list[float | None]
     sd: float  # of the quantity over rows: the unit of the effect
     shown: float  # mean of what people are shown for it
-    rows: list[float] = []  # on how many rows each value stands; empty: on equally many
+    rows: list[float] = []  # on how many each stands; one number: all; empty: it is not known
     variance: float | None = None  # of the quantity over the rows of a window; None: sd squared
 
 

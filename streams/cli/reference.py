@@ -78,6 +78,7 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     from tidegauge.streams.cli.monitors_file import spec_of
     from tidegauge.streams.cli.traffic import read_traffic
     from tidegauge.streams.monitor.series.watched import PROMISED_WINDOWS
+    from tidegauge.streams.monitor.verdict.aa_check import told_inside
     from tidegauge.streams.runtime.control import MAX_BYTES
 
     spec = spec_of(model, monitors)
@@ -106,6 +107,8 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     typer.echo(f"{name}: reference of {reference.rows:,} rows in {windows} windows published")
     if traffic.empty:
         note(f"not watched, as no row has a value: {', '.join(traffic.empty)}")
+    if inside := told_inside(reference, spec.effect):
+        note(f"taken for normal as a whole, though it is not one thing: {'; '.join(inside[:5])}")
     if unfinished := traffic.rows - reference.rows:
         note(f"{unfinished:,} rows after the last full window are not in the reference")
     if windows < PROMISED_WINDOWS:

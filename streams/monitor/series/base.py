@@ -149,7 +149,7 @@ def profile(
     """
     known = (rows > 0) & ~np.isnan(means)
     if not known.any():
-        return SeriesProfile(values=[None] * len(means), rows=rows.tolist(), sd=0.0, shown=0.0)
+        return SeriesProfile(values=[None] * len(means), rows=[0.0], sd=0.0, shown=0.0)
     total = float(rows[known].sum())
     shares = rows[known] / total
     overall = float((shares * means[known]).sum())
@@ -161,7 +161,7 @@ def profile(
     variance = spread / freedom if freedom else sd**2
     return SeriesProfile(
         values=[None if np.isnan(mean) else float(mean) for mean in means],
-        rows=rows.tolist(),
+        rows=rows[:1].tolist() if (rows == rows[0]).all() else rows.tolist(),
         sd=sd if series.fixed_sd is None else series.fixed_sd,
         variance=row_variance(overall * total, total) if series.is_share else variance,
         shown=float((shares * told[known]).sum()),

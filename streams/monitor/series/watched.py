@@ -9,6 +9,7 @@ import numpy as np
 from tidegauge.detectors.statistics.dependence import Dependence, fit
 from tidegauge.detectors.statistics.shares import LEAST_SD
 from tidegauge.schemas.references import SeriesProfile
+from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.base import Series
 
 MIN_WINDOWS = 3
@@ -58,8 +59,8 @@ def watch(
     ``feature`` what a series without a column is about, if not itself.
     """
     values = np.array([np.nan if v is None else v for v in profile.values], np.float64)
-    rows, variance = np.array(profile.rows, np.float64), profile.variance
-    if variance is None or not len(rows):  # of an earlier version: its windows are taken for equal
+    rows, variance = rows_of(profile), profile.variance
+    if variance is None or not profile.rows:  # of an earlier version: its windows count as equal
         rows, variance = np.ones(len(values)), 0.0
     known = ~np.isnan(values) & (rows >= 1)
     floor = LEAST_SD if series.is_share else max(profile.sd / 100, 1e-12)
@@ -84,6 +85,11 @@ def watch(
 def _fitted(values: bytes, rows: bytes, variance: float, floor: float) -> Dependence:
     """Fit a reference's windows once for the dry run and the monitors of all partitions."""
     return fit(np.frombuffer(values), np.frombuffer(rows), variance, floor)
+
+
+def rows_of(profile: SeriesProfile) -> Floats:
+    """Return on how many rows each value of a profile stands, shape (windows,); 1 if unknown."""
+    return np.broadcast_to(np.array(profile.rows or [1.0]), len(profile.values)).copy()
 
 
 def references(known: Sequence[Dependence | None]) -> Dependence:

@@ -8,9 +8,10 @@ import numpy as np
 from tidegauge.detectors.statistics.change import change_inside
 from tidegauge.schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
 from tidegauge.schemas.cloudevents import stable_id
-from tidegauge.schemas.references import SeriesProfile
-from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS, Watched
+from tidegauge.schemas.monitors import EffectSpec
+from tidegauge.schemas.references import Reference, SeriesProfile
+from tidegauge.streams.monitor.series.registry import SERIES, parse
+from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS, Watched, rows_of, watch
 from tidegauge.streams.monitor.verdict.incidents import Origin, by_size
 from tidegauge.streams.monitor.verdict.watch import Place
 from tidegauge.streams.monitor.windows.bounds import Bounds
@@ -38,11 +39,28 @@ def changes_inside(
         profile = profiles[one.name]
         values = np.array([np.nan if v is None else v for v in profile.values])
         assert one.reference is not None
-        change = change_inside(values, np.array(profile.rows), one.reference)
+        change = change_inside(values, rows_of(profile), one.reference)
         if change is None or change.p_value > FALSE_FINDINGS / len(judged):
             continue
         if abs(change.shift) >= one.gate:
             found.append(Inside(one, change.index, change.shift))
+    return found
+
+
+def told_inside(reference: Reference, effect: EffectSpec) -> list[str]:
+    """Return what of a reference is not one thing, a phrase a series, by the gates of a spec."""
+    found = []
+    for profiles, gate in (
+        (reference.series, effect.features),
+        (reference.outcomes, effect.outcomes),
+    ):
+        named = {name: parse(name) for name in profiles}
+        series = [watch(*read, profiles[name], gate) for name, read in named.items() if read]
+        for inside in changes_inside(series, profiles):
+            moved = "up" if inside.shift > 0 else "down"
+            what = inside.watched.series.subject(inside.watched.feature)
+            windows = len(profiles[inside.watched.name].values)
+            found.append(f"{what} moved {moved} at window {inside.window + 1} of {windows}")
     return found
 
 

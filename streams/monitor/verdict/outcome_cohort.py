@@ -14,6 +14,7 @@ from tidegauge.streams.monitor.series.base import Series, profile
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.task import TaskTally
 from tidegauge.streams.monitor.series.view import Pairs
+from tidegauge.streams.monitor.series.watched import rows_of
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.input_cohort import column_report
@@ -262,7 +263,7 @@ def _windows(reference: Reference, task: str) -> list[OutcomeWindow]:
                 continue
             if not np.isfinite(value):
                 raise ValueError(f"outcomes: expected finite values, got {value}")
-            rows[at], means[at] = own.rows[window] if own.rows else 1.0, value
+            rows[at], means[at] = float(rows_of(own)[window]), value
             variances[at] = own.sd**2 if own.variance is None else own.variance
         if any(rows):
             found.append(OutcomeWindow(rows, means, variances, start))

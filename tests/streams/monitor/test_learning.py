@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 
 from tests.streams.monitor.driver import SETTINGS
-from tests.streams.monitor.traffic import REFERENCE, Rows, Traffic, amounts_up, scores_up, traffic
+from tests.streams.monitor.traffic import (
+    REFERENCE,
+    SPEC,
+    Rows,
+    Traffic,
+    amounts_up,
+    scores_up,
+    traffic,
+)
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
 from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
 from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.verdict.aa_check import told_inside
 
 DAY_MS = 86_400_000
 LEARNED = REFERENCE  # windows
@@ -167,3 +176,13 @@ def test_a_late_feature_is_remembered_over_a_restart() -> None:
     stream.log.partition = Partition.restore(0, SETTINGS, partition.snapshot())
     again = stream.log.partition.snapshot()
     assert again == partition.snapshot()
+
+
+def test_a_reference_learned_from_a_file_says_what_of_it_is_not_one_thing() -> None:
+    rows = traffic(13).send(25).send(20, amounts_up).records
+    reference = learn_reference(SPEC, "", rows)
+    assert reference.series["rank(amount)"].rows == [50.0]  # of each window
+    (told,) = told_inside(reference, SPEC.effect)
+    assert told == "amount moved up at window 26 of 45"
+    calm = learn_reference(SPEC, "", traffic(14, labelled=True).send(45).records)
+    assert told_inside(calm, SPEC.effect) == []
