@@ -35,7 +35,8 @@ def faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
         yield from ((f"{path}.on", fault) for fault in _input_faults(bank, chosen))
         taken += bank.nbytes * len(chosen.series)
         if taken > MAX_STATE:
-            yield f"{path}.parameters", f"expected detectors of {MAX_STATE} bytes at most"
+            rule = f"expected detectors of {MAX_STATE} bytes at most, got {taken}"
+            yield f"{path}.parameters", rule
 
 
 def _series_fault(name: str, declared: Mapping[str, FeatureSpec]) -> str:
