@@ -9,6 +9,9 @@ import msgspec
 
 from tidegauge.schemas.events import Count, Millis, Version
 
+Kind = Literal["drift", "performance", "quality"]
+Severity = Literal["warning", "critical"]
+
 ALERT_TYPE = "io.tidegauge.alert.v1"
 
 
@@ -25,7 +28,7 @@ class SeriesAlarm(msgspec.Struct, frozen=True, kw_only=True):
     series: str  # "rank(temp)", "missing(temp)", "loss"
     feature: str  # "temp", "score", "loss"
     statistic: str  # rank, missing, loss, ...: see docs/messages.md
-    detector: str  # mixture, adwin, page_hinkley, blatant; offsets of a gap, fold of poison
+    detector: str  # mixture, adwin, page_hinkley, blatant, …: see docs/messages.md
     direction: Literal["up", "down"]
     effect: float  # in standard deviations of reference rows, signed
     gate: float  # the least effect that is told
@@ -56,8 +59,8 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     incident: Annotated[str, msgspec.Meta(max_length=64)]
     revision: Count  # 1, 2, … within the incident
     status: Literal["firing", "ongoing", "resolved"]
-    kind: Literal["drift", "performance", "quality"]
-    severity: Literal["warning", "critical"]
+    kind: Kind
+    severity: Severity
     provisional: bool  # the reference has fewer than 90 windows: see docs
     model: Annotated[str, msgspec.Meta(max_length=200)]
     version: Version

@@ -27,6 +27,7 @@ from tidegauge.schemas import (
     retraining,
     windows,
 )  # fmt: skip
+from tidegauge.schemas.alerts import Kind
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.topics import TopicNames
 from tidegauge.streams.cli import app
@@ -35,7 +36,7 @@ from tidegauge.streams.cli.monitors_file import read_monitors
 from tidegauge.streams.monitor.offline import OfflineLog
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES
-from tidegauge.streams.monitor.series.base import Kind, Series
+from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Numbers, Pairs
 from tidegauge.streams.monitor.state import PartitionSettings

@@ -14,6 +14,7 @@ from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary, as_
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
+Flags = NDArray[np.bool_]
 Ids = Sequence[str]  # only the join looks into them
 
 

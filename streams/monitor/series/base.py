@@ -6,16 +6,13 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tidegauge.detectors.statistics.shares import row_variance
-from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.schemas.alerts import Figure, Kind, SeriesAlarm
 from tidegauge.schemas.references import SeriesProfile
-from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.block import Flags, Floats
 from tidegauge.streams.monitor.series.view import View
 
-Kind = Literal["drift", "performance", "quality"]
-Flags = NDArray[np.bool_]
 Rowwise = Literal["numbers", "errors"]  # what a detector on rows sees of a series
 
 
@@ -94,7 +91,7 @@ class Series(ABC):
         """Return what a reference keeps of one column, from its windows."""
         found = [_moments(self.quantity(w.view)[:, 0], w.weights) for w in windows]
         rows, means, variances = np.array(found).reshape(-1, 3).T
-        return profile(self, rows, means, variances)
+        return series_profile(self, rows, means, variances)
 
     @abstractmethod
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
@@ -129,7 +126,7 @@ class Share(Series):
         return np.where(self.among(view), self.hits(view).astype(np.float64), np.nan)
 
 
-def profile(
+def series_profile(
     series: Series,
     rows: Floats,
     means: Floats,

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
-from tidegauge.streams.monitor.series.base import Flags, Share
+from tidegauge.streams.monitor.intake.block import Flags
+from tidegauge.streams.monitor.series.base import Share
 from tidegauge.streams.monitor.series.view import Categories, Numbers, View
 from tidegauge.streams.monitor.words import cut, moment, percents
 

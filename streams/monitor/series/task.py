@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 import numpy as np
 
-from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.block import Flags, Floats
 
 Task = Literal["classification", "regression"]
 EPSILON = 1e-15  # River's bound on probabilities in the log loss
@@ -36,12 +36,10 @@ class TaskTally(msgspec.Struct):
         return "classification" if self.binary >= MOST * self.pairs else "regression"
 
 
-def is_binary(labels: Floats, scores: Floats) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
+def is_binary(labels: Floats, scores: Floats) -> Flags:
     """Return which pairs have a label of 0 or 1 and a score from 0 to 1."""
     probability = (scores >= -ROUNDING) & (scores <= 1 + ROUNDING)
-    found: np.ndarray[tuple[int], np.dtype[np.bool_]] = (
-        (labels == 0) | (labels == 1)
-    ) & probability
+    found: Flags = ((labels == 0) | (labels == 1)) & probability
     return found
 
 

@@ -6,15 +6,13 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tidegauge.detectors.statistics.mid_ranks import MidRanks
 from tidegauge.schemas.references import NumericProfile
-from tidegauge.streams.monitor.intake.block import Codes, Floats
+from tidegauge.streams.monitor.intake.block import Codes, Flags, Floats
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
 from tidegauge.streams.monitor.series.task import losses
 
-Flags = NDArray[np.bool_]
 RANGE_MARGIN = 0.25  # of the reference's width, beyond which a number is out of range
 ROUNDING = 1e-6  # of a number's size: what float32 and the order of a sum may change
 

@@ -17,7 +17,7 @@ from tidegauge.streams.monitor.verdict.row_detectors import RowDetectors
 from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, Watch, WatchState
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures, Measures, Views
-from tidegauge.streams.monitor.windows.window import Part
+from tidegauge.streams.monitor.windows.window import WindowPart
 
 Examples = Mapping[str, list[str]]  # what alerts are to name, by series
 
@@ -60,7 +60,7 @@ class Cohort(ABC):
         self.measures = Measures({})  # of the series that the reference knows
 
     @abstractmethod
-    def begin(self) -> Part:
+    def begin(self) -> WindowPart:
         """Return what a new window accumulates."""
 
     def figures(self) -> Figures | None:
@@ -68,11 +68,11 @@ class Cohort(ABC):
         return Figures(self.measures) if self.watch is not None else None
 
     @abstractmethod
-    def add(self, part: Part, block: Block) -> None:
+    def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows of a window."""
 
     @abstractmethod
-    def learn(self, part: Part, bounds: Bounds) -> list[Inside]:
+    def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete.
 
         Return what of the reference is not one thing, once it is complete.
@@ -84,11 +84,11 @@ class Cohort(ABC):
         """Where the windows of the reference began that have been learned so far."""
 
     @abstractmethod
-    def means(self, part: Part) -> Mapping[str, float]:
+    def means(self, part: WindowPart) -> Mapping[str, float]:
         """Return the means of a window that people are shown for its series, by column."""
 
     @abstractmethod
-    def columns_of(self, part: Part) -> dict[str, ColumnReport]:
+    def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
         """Return the figures of each column in a window."""
 
     @property
@@ -118,13 +118,13 @@ class Cohort(ABC):
         self._rows, self.measures = RowDetectors(spec.detectors, found), found
         return True
 
-    def see(self, part: Part, views: Views) -> None:
+    def see(self, part: WindowPart, views: Views) -> None:
         """Let the figures of a window, and detectors on rows, take further rows."""
         if part.figures is not None and self._rows is not None:
             part.figures.add(views)
             self._rows.update(views)
 
-    def judge(self, part: Part, bounds: Bounds, examples: Examples) -> Verdicts:
+    def judge(self, part: WindowPart, bounds: Bounds, examples: Examples) -> Verdicts:
         """Judge a window that closed; ``examples`` are for alerts of series without a column."""
         if self.watch is None or self._rows is None or part.figures is None:
             return Verdicts()

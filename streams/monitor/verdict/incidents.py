@@ -7,7 +7,15 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from tidegauge.schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
+from tidegauge.schemas.alerts import (
+    ALERT_TYPE,
+    Alert,
+    Evidence,
+    Figure,
+    Kind,
+    SeriesAlarm,
+    Severity,
+)
 from tidegauge.schemas.cloudevents import headers, stable_id
 from tidegauge.schemas.events import within_calendar
 from tidegauge.schemas.monitors import RetrainingSpec, milliseconds
@@ -24,8 +32,6 @@ LISTED = 50  # series of an incident in a message
 CRITICAL = 4.0  # gates: an effect this large is critical
 
 MonitorSource = Literal["predictions", "features", "labels", "outcomes"]
-Kind = Literal["drift", "performance", "quality"]
-Severity = Literal["warning", "critical"]
 
 
 class Incident(msgspec.Struct):

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from tidegauge.schemas.monitors import MonitorSpec
-from tidegauge.schemas.references import CategoryProfile, NumericProfile, SeriesProfile
+from tidegauge.schemas.references import CategoryProfile, NumericProfile, Reference, SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import SCORE
@@ -20,10 +20,10 @@ from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
 from tidegauge.streams.monitor.verdict.watch import Place
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.sample import Sample
-from tidegauge.streams.monitor.windows.window import Part
+from tidegauge.streams.monitor.windows.window import WindowPart
 
 
-class Profile(msgspec.Struct, frozen=True):
+class CohortProfile(msgspec.Struct, frozen=True):
     """What a reference says of a cohort's columns."""
 
     rows: int
@@ -40,7 +40,7 @@ class InputsState(msgspec.Struct, tag="inputs"):
     numeric: list[str]
     categorical: list[str]
     learner: LearnerState | None
-    learned: Profile | None
+    learned: CohortProfile | None
     watching: Watching | None
 
 
@@ -53,8 +53,8 @@ class InputCohort(Cohort):
         As of every cohort.
     numeric, categorical
         Names of the columns.
-    profile
-        What a published reference says of them; None: it is learned from the first windows.
+    reference
+        The published one; None: it is learned from the first windows.
     """
 
     def __init__(
@@ -64,14 +64,14 @@ class InputCohort(Cohort):
         budget: float,
         numeric: Sequence[str],
         categorical: Sequence[str],
-        profile: Profile | None,
+        reference: Reference | None,
     ) -> None:
         super().__init__(spec, effect, budget, {Numbers: numeric, Categories: categorical})
         self.numeric, self.categorical = list(numeric), list(categorical)
         self.learner: Learner | None = Learner(numeric, categorical)
-        self.learned: Profile | None = None
-        if profile is not None:
-            self._follow(profile)
+        self.learned: CohortProfile | None = None
+        if reference is not None:
+            self._follow(reference)
 
     @property
     def features(self) -> list[str]:
@@ -83,7 +83,7 @@ class InputCohort(Cohort):
         """How many windows the reference has so far."""
         return len(self.learner.windows) if self.learner else self.reference_windows
 
-    def _follow(self, profile: Profile) -> None:
+    def _follow(self, profile: CohortProfile | Reference) -> None:
         """Watch by what a reference says."""
         self.learner, self._series = None, profile.series
         self._profiles = Profiles([profile.numeric.get(name) for name in self.numeric])
@@ -99,16 +99,16 @@ class InputCohort(Cohort):
             self.compare(self._series)
             self.load_watching(watching)
 
-    def begin(self) -> Part:
+    def begin(self) -> WindowPart:
         """Return what a new window accumulates."""
-        return Part(
+        return WindowPart(
             len(self.numeric),
             len(self.categorical),
             sample=Sample(rows=[]) if self.learner is not None else None,
             figures=self.figures(),
         )
 
-    def add(self, part: Part, block: Block) -> None:
+    def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows of a window."""
         numbers, codes, dictionaries = self._own(block)
         part.rows += len(block)
@@ -139,7 +139,7 @@ class InputCohort(Cohort):
         """Where the windows of the reference began that have been learned so far."""
         return [window.start for window in self.learner.windows] if self.learner else []
 
-    def learn(self, part: Part, bounds: Bounds) -> list[Inside]:
+    def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
         if self.learner is None or part.sample is None or not part.rows:
             return []  # a window in which it has no row says nothing
@@ -152,23 +152,23 @@ class InputCohort(Cohort):
                 return changes_inside(self.watch.series, self.learned.series)
         return []
 
-    def profile(self) -> Profile:
+    def profile(self) -> CohortProfile:
         """Return what the windows so far say, while it is learned."""
         if self.learner is None or not self.learner.windows:
             raise ValueError("expected at least one closed window of a monitor that is learning")
         windows = self.learner.windows
-        return Profile(
+        return CohortProfile(
             sum(window.rows for window in windows),
             min(window.start.first_ts_ms for window in windows),
             max(window.last_ts_ms for window in windows),
             *self.learner.profiles(),
         )
 
-    def means(self, part: Part) -> Mapping[str, float]:
+    def means(self, part: WindowPart) -> Mapping[str, float]:
         """Return the mean of each number in a window."""
         return dict(zip(self.numeric, part.moments.mean.tolist(), strict=True))
 
-    def columns_of(self, part: Part) -> dict[str, ColumnReport]:
+    def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
         """Return the figures of each column in a window."""
         m = part.moments
         table = np.stack([m.count, m.mean, m.sd, m.low, m.high]).T.tolist()

@@ -5,11 +5,11 @@ from types import MappingProxyType
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.control import SHARES, Control
 from tidegauge.streams.monitor.intake.block import Block
-from tidegauge.streams.monitor.intake.columns import Columns
+from tidegauge.streams.monitor.intake.columns import SCORE, Columns
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.verdict.cohort import Examples
 from tidegauge.streams.monitor.verdict.incidents import Origin
-from tidegauge.streams.monitor.verdict.input_cohort import InputCohort, InputsState, Profile
+from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputCohort, InputsState
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.reports import window_report
 
@@ -34,25 +34,18 @@ class InputMonitor(Monitor):
         self._budget = control.spec.false_alarms.count * SHARES[origin.source] * share
         reference, spec = control.reference, control.spec
         super().__init__(origin, spec, spec.windows if reference is None else reference.windows, [])
-        names = (*columns.numeric, "score") if origin.source == "predictions" else columns.numeric
-        profile = None
-        if reference is not None:
-            profile = Profile(
-                reference.rows,
-                reference.first_ts_ms,
-                reference.last_ts_ms,
-                reference.numeric,
-                reference.categorical,
-                reference.series,
-            )
-        self._take_up(names, columns.categorical, profile)
+        names = (*columns.numeric, SCORE) if origin.source == "predictions" else columns.numeric
+        self._take_up(names, columns.categorical, reference)
 
     def _take_up(
-        self, numeric: tuple[str, ...], categorical: tuple[str, ...], profile: Profile | None = None
+        self,
+        numeric: tuple[str, ...],
+        categorical: tuple[str, ...],
+        reference: Reference | None = None,
     ) -> None:
         """Watch further columns from the next row on."""
         cohort = InputCohort(
-            self.spec, self.spec.effect.features, self._budget, numeric, categorical, profile
+            self.spec, self.spec.effect.features, self._budget, numeric, categorical, reference
         )
         self.cohorts.append(cohort)
         self.window.parts.append(cohort.begin())
@@ -105,9 +98,8 @@ class InputMonitor(Monitor):
         found = [cohort.learned for cohort in self.inputs if cohort.learned is not None]
         return self._reference(found) if found and self.inputs[0].learned else None
 
-    def _reference(self, profiles: list[Profile]) -> Reference:
+    def _reference(self, profiles: list[CohortProfile]) -> Reference:
         assert self.windows is not None  # as one has closed
-        assert self.origin.source in ("predictions", "features")
         first = profiles[0]
         return Reference(
             model=self.origin.model,

@@ -20,7 +20,7 @@ from tidegauge.streams.monitor.series.view import (
     View,
     Vocabulary,
 )
-from tidegauge.streams.monitor.verdict.strays import others, usual
+from tidegauge.streams.monitor.verdict.strays import ranges_of_others, usual_range
 from tidegauge.streams.monitor.verdict.watch import Place, start_of
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.sample import Sample, steps
@@ -31,7 +31,7 @@ MAX_CATEGORIES = 1000  # a feature with more is an identifier: its unseen values
 SEVERAL = -1  # more than one window has the category
 
 
-class Learned(msgspec.Struct):
+class LearnedWindow(msgspec.Struct):
     """What is kept of one closed window of the reference; arrays as bytes."""
 
     rows: int
@@ -57,7 +57,7 @@ class Count(msgspec.Struct, array_like=True):
 class LearnerState(msgspec.Struct):
     """Everything a learner remembers, for the snapshot."""
 
-    windows: list[Learned]
+    windows: list[LearnedWindow]
     counts: list[dict[str, Count]]
 
 
@@ -70,7 +70,7 @@ class Learner:
 
     def __init__(self, numeric: Sequence[str], categorical: Sequence[str]) -> None:
         self.numeric, self.categorical = numeric, categorical
-        self.windows: list[Learned] = []
+        self.windows: list[LearnedWindow] = []
         self.counts: list[dict[str, Count]] = [{} for _ in categorical]
         self._size = 0
 
@@ -96,7 +96,7 @@ class Learner:
         """Sum up a window that closed; ``missing`` are the rows without each category."""
         m, width = moments, len(self.numeric)
         summed = [steps(sample.column(place, width)) for place in range(width)]
-        learned = Learned(
+        learned = LearnedWindow(
             bounds.rows,
             start_of(bounds),
             bounds.last_ts_ms,
@@ -172,7 +172,7 @@ class Learner:
             sd=float(np.sqrt(squares.sum() / total)),
             low=float(low.min()),
             high=float(high.max()),
-            usual=usual(low, high),
+            usual=usual_range(low, high),
         )
 
     def _steps(self, index: int, place: int) -> tuple[Floats, Floats]:
@@ -183,7 +183,7 @@ class Learner:
         """Return a number's windows, each beside the usual range of the others."""
         moments = self._moments()[:, :, place]
         profiles, found = Profiles([profile]), []
-        ranges = others(moments[:, 3], moments[:, 4])
+        ranges = ranges_of_others(moments[:, 3], moments[:, 4])
         for index, window in enumerate(self.windows):
             points, weights = self._steps(index, place)
             count = moments[index, 0]

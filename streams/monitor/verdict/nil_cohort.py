@@ -9,7 +9,7 @@ from tidegauge.detectors.statistics.shares import row_variance
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
-from tidegauge.streams.monitor.intake.block import Block, Codes, Ints
+from tidegauge.streams.monitor.intake.block import Block, Codes
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Labels, Records, View
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
@@ -18,7 +18,7 @@ from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.watch import HISTORY, Place, Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures, Measures
-from tidegauge.streams.monitor.windows.window import Part
+from tidegauge.streams.monitor.windows.window import WindowPart
 
 BLOCK = 100  # rows of a window
 EFFECT = 0.2  # of the series' unit: two points of share
@@ -57,25 +57,25 @@ class NilCohort(Cohort):
         """How many windows the reference has."""
         return PROVISIONAL_WINDOWS
 
-    def begin(self) -> Part:
+    def begin(self) -> WindowPart:
         """Return what a new window accumulates."""
-        return Part(0, figures=Figures(self._all))
+        return WindowPart(0, figures=Figures(self._all))
 
-    def add(self, part: Part, block: Block) -> None:
+    def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows; what is wrong with each stands in their only category."""
         codes = block.codes[:, 0]
         part.rows += len(block)
         if part.figures is not None:
             part.figures.add({self._reads: _view(self._reads, codes)})
 
-    def count(self, part: Part, counts: Mapping[int, int]) -> None:
+    def count(self, part: WindowPart, counts: Mapping[int, int]) -> None:
         """Take so many further rows of each code."""
         codes, times = np.array(list(counts), np.int32), np.array(list(counts.values()))
         part.rows += int(times.sum())
         if part.figures is not None:
             part.figures.add({self._reads: _view(self._reads, codes)}, times)
 
-    def learn(self, part: Part, bounds: Bounds) -> list[Inside]:
+    def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:
         """Learn nothing: there should be nothing."""
         return []
 
@@ -84,7 +84,7 @@ class NilCohort(Cohort):
         """Where the windows of the reference began: none was learned."""
         return []
 
-    def judge(self, part: Part, bounds: Bounds, examples: Examples) -> Verdicts:
+    def judge(self, part: WindowPart, bounds: Bounds, examples: Examples) -> Verdicts:
         """Judge a window that closed."""
         hit = part.figures is not None and any(part.figures.hits().values())
         if self.watch is None and hit:
@@ -106,11 +106,11 @@ class NilCohort(Cohort):
         profile = SeriesProfile(values=nought, rows=rows, sd=0.1, shown=0.0, variance=variance)
         self.compare({name: profile for name in SERIES})
 
-    def means(self, part: Part) -> Mapping[str, float]:
+    def means(self, part: WindowPart) -> Mapping[str, float]:
         """Return nothing: people are shown the shares themselves."""
         return {}
 
-    def columns_of(self, part: Part) -> dict[str, ColumnReport]:
+    def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
         """Return nothing: no report is made of it."""
         return {}
 
@@ -130,9 +130,3 @@ def _view(reads: type[View], codes: Codes) -> View:
     if reads is Records:
         return Records(codes == FIRST)
     return Labels(codes == FIRST, codes == SECOND)
-
-
-def rows(ts_ms: Ints, offsets: Ints, codes: Codes) -> Block:
-    """Return rows of which only matters what is wrong with each."""
-    nothing = np.empty((len(codes), 0))
-    return Block(offsets, ts_ms, (), nothing, (), codes.reshape(-1, 1), ("fault",), ())

@@ -10,7 +10,7 @@ from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Block, Floats
-from tidegauge.streams.monitor.series.base import Series, profile
+from tidegauge.streams.monitor.series.base import Series, series_profile
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.task import TaskTally
 from tidegauge.streams.monitor.series.view import Pairs
@@ -21,13 +21,13 @@ from tidegauge.streams.monitor.verdict.input_cohort import column_report
 from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, start_of
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.metrics import (
-    LOSSES,
+    LOSS_COLUMNS,
     OUTCOME_COLUMNS,
     Classification,
     evaluate,
     outcome_table,
 )
-from tidegauge.streams.monitor.windows.window import Part
+from tidegauge.streams.monitor.windows.window import WindowPart
 
 KNOWN = {"error": "error", "label": "label", "score": "score"}  # series that River's metrics need
 
@@ -98,15 +98,15 @@ class OutcomeCohort(Cohort):
         """The task, or what the pairs so far make of it."""
         return self.task or self.tally.task
 
-    def begin(self) -> Part:
+    def begin(self) -> WindowPart:
         """Return what a new window accumulates."""
-        return Part(
+        return WindowPart(
             _width(),
             figures=self.figures(),
             outcomes=Classification(self.spec.threshold),
         )
 
-    def add(self, part: Part, block: Block) -> None:
+    def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows of a window."""
         labels, scores = block.number("label"), block.number("score")
         part.rows += len(block)
@@ -123,7 +123,7 @@ class OutcomeCohort(Cohort):
         """Where the windows of the reference began that have been learned so far."""
         return [window.start for window in self.windows]
 
-    def learn(self, part: Part, bounds: Bounds) -> list[Inside]:
+    def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
         if self.watch is not None or not part.rows:
             return []
@@ -137,7 +137,7 @@ class OutcomeCohort(Cohort):
             self.learned, self.task, self.windows = learned, task, []
         return changes_inside(self.watch.series, learned) if self.watch is not None else []
 
-    def judge(self, part: Part, bounds: Bounds, examples: Examples) -> Verdicts:
+    def judge(self, part: WindowPart, bounds: Bounds, examples: Examples) -> Verdicts:
         """Judge a window that closed; what is said of it goes by the task."""
         found = super().judge(part, bounds, examples)
         fired, worse = (
@@ -156,15 +156,15 @@ class OutcomeCohort(Cohort):
         )
         columns = _columns(self.seems)
         return {
-            name: profile(SERIES[name], rows[:, at], means[:, at], variances[:, at])
+            name: series_profile(SERIES[name], rows[:, at], means[:, at], variances[:, at])
             for name, at in columns.items()
         }
 
-    def means(self, part: Part) -> Mapping[str, float]:
+    def means(self, part: WindowPart) -> Mapping[str, float]:
         """Return nothing: people are shown the series themselves."""
         return {}
 
-    def columns_of(self, part: Part) -> dict[str, ColumnReport]:
+    def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
         """Return the figures of loss, error, label and score in a window."""
         m = part.moments
         table = np.stack([m.count, m.mean, m.sd, m.low, m.high]).T.tolist()
@@ -172,13 +172,13 @@ class OutcomeCohort(Cohort):
             name: column_report(part.rows, *table[at]) for name, at in _columns(self.seems).items()
         }
 
-    def metrics(self, part: Part) -> dict[str, float | None]:
+    def metrics(self, part: WindowPart) -> dict[str, float | None]:
         """Return River's metrics of a window."""
         if part.outcomes is None:
             return {}
         return evaluate(self.seems, self.spec.metrics, part.moments, part.outcomes)
 
-    def second_opinion(self, part: Part) -> dict[str, float]:
+    def second_opinion(self, part: WindowPart) -> dict[str, float]:
         """Let ADWIN see a window's loss in units of the reference; return what it makes of it."""
         loss = (
             next((s for s in self.watch.series if s.name == "loss"), None) if self.watch else None
@@ -230,22 +230,22 @@ def _further() -> list[Series]:
 
 
 def _width() -> int:
-    return len(OUTCOME_COLUMNS) + len(LOSSES) * len(_further())
+    return len(OUTCOME_COLUMNS) + len(LOSS_COLUMNS) * len(_further())
 
 
 def _table(labels: Floats, scores: Floats) -> Floats:
     """Return the columns of the metrics, and those of further series for each task."""
-    views = [Pairs(labels, scores, task) for task in LOSSES]
+    views = [Pairs(labels, scores, task) for task in LOSS_COLUMNS]
     further = [series.quantity(view) for view in views for series in _further()]
     return np.concatenate([outcome_table(labels, scores), *further], axis=1)
 
 
 def _columns(task: str) -> dict[str, int]:
     """Return where the series of pairs have their column, for a task."""
-    names = {"loss": LOSSES[task], **KNOWN}
+    names = {"loss": LOSS_COLUMNS[task], **KNOWN}
     places = {series: OUTCOME_COLUMNS.index(name) for series, name in names.items()}
     further = [series.statistic for series in _further()]
-    first = len(OUTCOME_COLUMNS) + [*LOSSES].index(task) * len(further)
+    first = len(OUTCOME_COLUMNS) + [*LOSS_COLUMNS].index(task) * len(further)
     return places | {name: first + at for at, name in enumerate(further)}
 
 

@@ -7,11 +7,10 @@ from typing import Generic, Protocol, TypeVar
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from tidegauge.schemas.events import within_calendar
 from tidegauge.schemas.monitors import RetrainingSpec, WindowSpec
-from tidegauge.streams.monitor.intake.block import Ints
+from tidegauge.streams.monitor.intake.block import Block, Codes, Flags, Ints
 from tidegauge.streams.monitor.intake.decoding import NOBODY, Kept, Key
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
@@ -19,7 +18,6 @@ from tidegauge.streams.monitor.series.view import Records
 from tidegauge.streams.monitor.verdict.incidents import MonitorSource, Origin
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.nil_cohort import BLOCK, FINE, FIRST, NilCohort
-from tidegauge.streams.monitor.verdict.nil_cohort import rows as rows_of
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.cutting import Dated
 
@@ -84,7 +82,7 @@ class _Mixed:
 
     ts_ms: Ints
     offsets: Ints
-    bad: NDArray[np.bool_]
+    bad: Flags
     reasons: list[str]
 
     def __len__(self) -> int:
@@ -152,7 +150,7 @@ class Readable:
             codes[mixed.bad[start:stop]] = FIRST
             self._count(mixed, start, stop)
         found = Dated(ts_ms, np.zeros(len(ts_ms), np.bool_))
-        self.monitor.add(rows_of(ts_ms, offsets, codes), found)
+        self.monitor.add(_block(ts_ms, offsets, codes), found)
 
     def _count(self, rows: "_Mixed", start: int, stop: int) -> None:
         before, hits = (
@@ -302,6 +300,12 @@ def _in_order(
         np.insert(np.zeros(len(offsets), np.bool_), place, True),
         [r.reason[:REASON_CHARS] for r in rejections for _ in range(r.rows)],
     )
+
+
+def _block(ts_ms: Ints, offsets: Ints, codes: Codes) -> Block:
+    """Return rows of which only matters what is wrong with each."""
+    nothing = np.empty((len(codes), 0))
+    return Block(offsets, ts_ms, (), nothing, (), codes.reshape(-1, 1), ("fault",), ())
 
 
 def _dated(record: Record) -> int:

@@ -1,36 +1,28 @@
 """The range of a number over windows, without the few values that are none of its own."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Floats
 
+Limits = tuple[float, float]
 STRAYS = 1 / 20  # of the windows may have some, at most
 
 
-class Usual(NamedTuple):
-    """A range."""
-
-    low: float
-    high: float
-
-
-def usual(lows: Floats, highs: Floats) -> Usual:
+def usual_range(lows: Floats, highs: Floats) -> Limits:
     """Return the range of windows' extremes without strays.
 
     A stray is an extreme that by itself more than doubles the range of the others: one 1e9 among
     thousands must not blind the reference. What is left out is honest: a window's own share beyond
     the range counts in the reference.
 
-    >>> usual(np.array([0.0, 1.0, -1.0, 0.5]), np.array([9.0, 8.0, 1e9, 10.0]))
-    Usual(low=-1.0, high=10.0)
+    >>> usual_range(np.array([0.0, 1.0, -1.0, 0.5]), np.array([9.0, 8.0, 1e9, 10.0]))
+    (-1.0, 10.0)
     """
     known = ~np.isnan(highs)
     return _usual(np.sort(lows[known]), np.sort(highs[known]))
 
 
-def others(lows: Floats, highs: Floats) -> list[Usual]:
+def ranges_of_others(lows: Floats, highs: Floats) -> list[Limits]:
     """Return for each window the usual range of the others."""
     ascending = np.sort(lows), np.sort(highs)
     most = _most(len(lows)) + 1
@@ -49,12 +41,12 @@ def _most(windows: int) -> int:
     return min(int(np.ceil(windows * STRAYS)), windows - 1)
 
 
-def _usual(lows: Floats, highs: Floats) -> Usual:
+def _usual(lows: Floats, highs: Floats) -> Limits:
     """Return the usual range of extremes in ascending order."""
     most = _most(len(lows))
     high = _without_strays(highs[::-1][: most + 1], lows[most])
     low = -_without_strays(-lows[: most + 1], -highs[-1 - most])
-    return Usual(low, high)
+    return low, high
 
 
 def _without_strays(extremes: Floats, foot: float) -> float:

@@ -14,8 +14,7 @@ from tidegauge.detectors.statistics.dependence import Dependence
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.schemas.monitors import DetectorSpec
 from tidegauge.schemas.windows import SeriesReport
-from tidegauge.streams.monitor.intake.block import Floats
-from tidegauge.streams.monitor.series.base import Flags
+from tidegauge.streams.monitor.intake.block import Flags, Floats
 from tidegauge.streams.monitor.series.watched import (
     BLATANT,
     LEAST_ROWS,

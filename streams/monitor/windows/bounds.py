@@ -28,10 +28,6 @@ class Bounds(msgspec.Struct):
             own = slots(spec, ts_ms)
             self.slot = int(own.max()) if self.slot is None else max(self.slot, int(own.max()))
             self.late += int(np.count_nonzero(own < self.slot))
-        self.add_rows(ts_ms, offsets)
-
-    def add_rows(self, ts_ms: Ints, offsets: Ints) -> None:
-        """Take further rows into a window that is not one of event time."""
         if not self.rows:
             self.first_ts_ms, self.first_offset = int(ts_ms.min()), int(offsets[0])
             self.last_ts_ms = self.first_ts_ms

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tidegauge.schemas.monitors import WindowSpec
-from tidegauge.streams.monitor.intake.block import Ints
+from tidegauge.streams.monitor.intake.block import Flags, Ints
 from tidegauge.streams.monitor.windows.bounds import Bounds, slots
 
 DEFAULT_ROWS = 500  # of a window, where so many come within a day
@@ -44,7 +43,7 @@ class Dated:
     """Rows with the times they count with; what comes behind them must wait for more rows."""
 
     ts_ms: Ints
-    early: NDArray[np.bool_]
+    early: Flags
 
     def __len__(self) -> int:
         """Return how many rows are certain."""

@@ -7,8 +7,8 @@ import msgspec
 import numpy as np
 
 from tidegauge.detectors.statistics.moments import Moments
-from tidegauge.streams.monitor.intake.block import Floats, Ints
-from tidegauge.streams.monitor.series.base import SHOWN, Flags, Series, Share, readings
+from tidegauge.streams.monitor.intake.block import Flags, Floats, Ints
+from tidegauge.streams.monitor.series.base import SHOWN, Series, Share, readings
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Categories, View
 

@@ -17,13 +17,13 @@ from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.task import losses
 
 THRESHOLDS = 100  # of the ROC curve; River's default of 10 is coarse for small scores
-LOSSES = {"classification": "log_loss", "regression": "absolute_error"}
+LOSS_COLUMNS = {"classification": "log_loss", "regression": "absolute_error"}  # by task
 OUTCOME_COLUMNS = ("log_loss", "absolute_error", "error", "label", "score")  # of their moments
 
 
 def outcome_table(labels: Floats, scores: Floats) -> Floats:
     """Return both losses, label - score, label and score, shape (rows, 5)."""
-    both = [losses(labels, scores, task) for task in LOSSES]
+    both = [losses(labels, scores, task) for task in LOSS_COLUMNS]
     return np.column_stack([*both, labels - scores, labels, scores])
 
 

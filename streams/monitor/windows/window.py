@@ -13,7 +13,7 @@ from tidegauge.streams.monitor.windows.metrics import Classification
 from tidegauge.streams.monitor.windows.sample import Sample
 
 
-class PartState(msgspec.Struct):
+class WindowPartState(msgspec.Struct):
     """What a window accumulates for one cohort, for the snapshot; arrays as bytes."""
 
     rows: int
@@ -24,7 +24,7 @@ class PartState(msgspec.Struct):
     outcomes: bytes | None
 
 
-class Part:
+class WindowPart:
     """What a window accumulates for one cohort.
 
     Parameters
@@ -53,9 +53,9 @@ class Part:
         self.missing: NDArray[np.int64] = np.zeros(categories, np.int64)
         self.sample, self.figures, self.outcomes = sample, figures, outcomes
 
-    def state(self) -> PartState:
+    def state(self) -> WindowPartState:
         """Return what a snapshot needs."""
-        return PartState(
+        return WindowPartState(
             self.rows,
             self.moments.snapshot(),
             self.missing.tolist(),
@@ -64,7 +64,7 @@ class Part:
             self.outcomes.counts.tobytes() if self.outcomes else None,
         )
 
-    def load(self, state: PartState) -> None:
+    def load(self, state: WindowPartState) -> None:
         """Take back the state of a part of the same cohort."""
         self.rows, self.sample = state.rows, state.sample
         self.moments.restore(state.moments)
@@ -79,13 +79,13 @@ class WindowState(msgspec.Struct):
     """A window, for the snapshot."""
 
     bounds: Bounds
-    parts: list[PartState]
+    parts: list[WindowPartState]
 
 
 class Window:
     """A window of a monitor; which may hold several."""
 
-    def __init__(self, bounds: Bounds, parts: Sequence[Part]) -> None:
+    def __init__(self, bounds: Bounds, parts: Sequence[WindowPart]) -> None:
         self.bounds, self.parts = bounds, list(parts)
 
     def state(self) -> WindowState:
@@ -93,7 +93,7 @@ class Window:
         return WindowState(self.bounds, [part.state() for part in self.parts])
 
     @classmethod
-    def restore(cls, state: WindowState, begin: Sequence[Callable[[], Part]]) -> "Window":
+    def restore(cls, state: WindowState, begin: Sequence[Callable[[], WindowPart]]) -> "Window":
         """Return the window that a snapshot describes; ``begin`` makes a part a cohort."""
         window = cls(state.bounds, [make() for make in begin])
         for part, own in zip(window.parts, state.parts, strict=True):

@@ -24,6 +24,7 @@ from tests.streams.monitor.series.rows import (
     learned,
     monitor,
 )
+from tidegauge.schemas import alerts
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.records import Output
@@ -65,7 +66,7 @@ def it_says_what_it_is(series: Series) -> None:
     for name in ("statistic", "kind", "reads", "about"):
         assert getattr(series, name, None), f"say `{name}`"
     assert series.statistic.isidentifier(), f"statistic: expected a word, got {series.statistic!r}"
-    assert series.kind in get_args(base.Kind), f"kind: got {series.kind!r}"
+    assert series.kind in get_args(alerts.Kind), f"kind: got {series.kind!r}"
     assert series.rowwise in get_args(base.Rowwise), f"rowwise: got {series.rowwise!r}"
     assert series.is_share == isinstance(series, Share), "a share is a subclass of Share"
     of_model = all(view.of_model for view in series.reads)

@@ -8,8 +8,8 @@ import pytest
 
 from tests.streams.monitor.series.contract import CHECKS, registered
 from tidegauge.schemas.references import SeriesProfile
-from tidegauge.streams.monitor.intake.block import Floats
-from tidegauge.streams.monitor.series.base import Flags, Series
+from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.error import Error
 from tidegauge.streams.monitor.series.range import Range
 from tidegauge.streams.monitor.series.rank import Rank
