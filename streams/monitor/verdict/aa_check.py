@@ -13,8 +13,7 @@ from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.streams.monitor.series.registry import SERIES, parse
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS, Watched, rows_of, watch
 from tidegauge.streams.monitor.verdict.incidents import Origin, by_size
-from tidegauge.streams.monitor.verdict.watch import Place
-from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.words import moment, span
 
 FALSE_FINDINGS = 0.01  # of models whose reference is one thing, all their series together
@@ -65,7 +64,7 @@ def told_inside(reference: Reference, effect: EffectSpec) -> list[str]:
 
 
 def reference_alert(
-    origin: Origin, found: Sequence[Inside], starts: Sequence[Place], bounds: Bounds
+    origin: Origin, found: Sequence[Inside], starts: Sequence[Start], bounds: Bounds
 ) -> Alert:
     """Return the alert that a reference is not one thing.
 
@@ -116,7 +115,7 @@ def reference_alert(
     )
 
 
-def _alarm(inside: Inside, starts: Sequence[Place], bounds: Bounds) -> SeriesAlarm:
+def _alarm(inside: Inside, starts: Sequence[Start], bounds: Bounds) -> SeriesAlarm:
     watched, shift = inside.watched, inside.shift
     part = inside.window / len(starts)  # of the windows, before the change
     return SeriesAlarm(

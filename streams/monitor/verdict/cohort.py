@@ -14,8 +14,8 @@ from tidegauge.streams.monitor.series.view import View
 from tidegauge.streams.monitor.series.watched import watch
 from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.row_detectors import RowDetectors
-from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, Watch, WatchState
-from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.verdict.watch import Verdicts, Watch, WatchState
+from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.figures import Figures, Measures, Views
 from tidegauge.streams.monitor.windows.window import WindowPart
 
@@ -80,7 +80,7 @@ class Cohort(ABC):
 
     @property
     @abstractmethod
-    def starts(self) -> list[Place]:
+    def starts(self) -> list[Start]:
         """Where the windows of the reference began that have been learned so far."""
 
     @abstractmethod

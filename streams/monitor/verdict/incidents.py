@@ -23,8 +23,8 @@ from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict import wording
-from tidegauge.streams.monitor.verdict.watch import Place, Verdicts
-from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.verdict.watch import Verdicts
+from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.words import cut
 
 JOIN = 7  # windows after its latest alarm in which a further series joins an incident
@@ -94,26 +94,26 @@ class Incidents:
         verdicts: Verdicts,
         bounds: Bounds,
         context: Callable[[int], Mapping[str, Figure]],
-        place: Callable[[int], Place],
+        start: Callable[[int], Start],
     ) -> list[Output]:
         """Return the alerts that one closed window gives rise to."""
         outputs = []
         if verdicts.fired:
             incident = self._join(verdicts.fired, bounds)
             status: Literal["firing", "ongoing"] = "ongoing" if incident.revision else "firing"
-            incident.first_offset = place(incident.since_ms).first_offset
-            outputs.append(self._tell(incident, status, bounds, context, place))
+            incident.first_offset = start(incident.since_ms).first_offset
+            outputs.append(self._tell(incident, status, bounds, context, start))
         for incident in self.open:
             grown = [alarm for alarm in verdicts.worse if alarm.series in incident.alarms]
             if grown:
                 for alarm in grown:
                     named = incident.alarms[alarm.series].examples
                     incident.alarms[alarm.series] = replace(alarm, examples=named)
-                outputs.append(self._tell(incident, "ongoing", bounds, context, place))
+                outputs.append(self._tell(incident, "ongoing", bounds, context, start))
         for incident in list(self.open):
             self._resolve(incident, verdicts.resolved, bounds.last_ts_ms)
             if all(alarm.resolved_ms is not None for alarm in incident.alarms.values()):
-                outputs.append(self._tell(incident, "resolved", bounds, context, place))
+                outputs.append(self._tell(incident, "resolved", bounds, context, start))
                 self.open.remove(incident)
         return outputs
 
@@ -121,13 +121,13 @@ class Incidents:
         self,
         bounds: Bounds,
         context: Callable[[int], Mapping[str, Figure]],
-        place: Callable[[int], Place],
+        start: Callable[[int], Start],
     ) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""
         outputs = []
         for incident in self.open:
             self._resolve(incident, list(incident.alarms), bounds.last_ts_ms)
-            outputs.append(self._tell(incident, "resolved", bounds, context, place, "superseded"))
+            outputs.append(self._tell(incident, "resolved", bounds, context, start, "superseded"))
         self.open = []
         return outputs
 
@@ -170,7 +170,7 @@ class Incidents:
         status: Literal["firing", "ongoing", "resolved"],
         bounds: Bounds,
         context: Callable[[int], Mapping[str, Figure]],
-        place: Callable[[int], Place],
+        start: Callable[[int], Start],
         ending: Literal["calm", "superseded"] = "calm",
     ) -> Output:
         incident.revision += 1
@@ -209,7 +209,7 @@ class Incidents:
                 partition=origin.partition,
                 first_offset=incident.first_offset,
                 last_offset=bounds.last_offset,
-                windows=bounds.index - place(incident.since_ms).index + 1,
+                windows=bounds.index - start(incident.since_ms).index + 1,
                 rows=bounds.rows,
             ),
             reference_windows=origin.reference_windows,

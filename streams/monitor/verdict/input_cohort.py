@@ -17,8 +17,7 @@ from tidegauge.streams.monitor.series.view import Categories, Numbers, Profiles,
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
 from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
-from tidegauge.streams.monitor.verdict.watch import Place
-from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.sample import Sample
 from tidegauge.streams.monitor.windows.window import WindowPart
 
@@ -135,7 +134,7 @@ class InputCohort(Cohort):
         return block.numbers[:, numbers], block.codes[:, texts], dictionaries
 
     @property
-    def starts(self) -> list[Place]:
+    def starts(self) -> list[Start]:
         """Where the windows of the reference began that have been learned so far."""
         return [window.start for window in self.learner.windows] if self.learner else []
 

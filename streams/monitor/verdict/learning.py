@@ -21,8 +21,7 @@ from tidegauge.streams.monitor.series.view import (
     Vocabulary,
 )
 from tidegauge.streams.monitor.verdict.strays import ranges_of_others, usual_range
-from tidegauge.streams.monitor.verdict.watch import Place, start_of
-from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.sample import Sample, steps
 
 POINTS = 201  # of a profile
@@ -35,7 +34,7 @@ class LearnedWindow(msgspec.Struct):
     """What is kept of one closed window of the reference; arrays as bytes."""
 
     rows: int
-    start: Place
+    start: Start
     last_ts_ms: int
     steps: list[tuple[bytes, bytes]]  # points and weights, a pair a number
     moments: bytes  # count, mean, variance, low, high: five rows
@@ -98,7 +97,7 @@ class Learner:
         summed = [steps(sample.column(place, width)) for place in range(width)]
         learned = LearnedWindow(
             bounds.rows,
-            start_of(bounds),
+            bounds.start,
             bounds.last_ts_ms,
             [(points.tobytes(), weights.tobytes()) for points, weights in summed],
             np.stack([m.count, m.mean, m.sd**2, m.low, m.high]).tobytes(),

@@ -19,8 +19,8 @@ from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Ori
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState
-from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, Watch, start_of
-from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.verdict.watch import Verdicts, Watch
+from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.cutting import Dated, choose, cut, dated
 from tidegauge.streams.monitor.windows.window import Window, WindowState
 
@@ -63,7 +63,7 @@ class Monitor:
         self.observed = 0
         self.waiting = Waiting()  # rows of which it is not known yet where they belong
         self.incidents = Incidents(origin)
-        self.window = self._open(Bounds())
+        self.begin(Bounds())
 
     @property
     def bounds(self) -> Bounds:
@@ -141,14 +141,14 @@ class Monitor:
             verdicts.fired.extend(found.fired)
             verdicts.worse.extend(found.worse)
             verdicts.resolved.extend(found.resolved)
-        outputs = self._incidents().update(verdicts, bounds, self.context, self._place)
+        outputs = self._incidents().update(verdicts, bounds, self.context, self._start)
         outputs += self._report()
         for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
-            starts = [*cohort.starts, start_of(bounds)]
+            starts = [*cohort.starts, bounds.start]
             if inside := cohort.learn(part, bounds):
                 alert = reference_alert(self.origin, inside, starts, bounds)
                 outputs.append(alert_output(alert, self.origin.uri))
-        self.window = self._open(bounds.following())
+        self.begin(bounds.following())
         return outputs
 
     def _report(self) -> list[Output]:
@@ -157,30 +157,26 @@ class Monitor:
 
     def begin(self, bounds: Bounds) -> None:
         """Go on with an empty window that lies there."""
-        self.window = self._open(bounds)
-
-    def _open(self, bounds: Bounds) -> Window:
-        return Window(bounds, [cohort.begin() for cohort in self.cohorts])
+        self.window = Window(bounds, [cohort.begin() for cohort in self.cohorts])
 
     def context(self, since_ms: int) -> Mapping[str, Figure]:
         """Return the figures that are shown and not watched, as they were and since then."""
         return {name: told for own in self._seeing for name, told in own.context(since_ms).items()}
 
-    def _place(self, since_ms: int) -> Place:
+    def _start(self, since_ms: int) -> Start:
         """Return the window that began then, of the cohort that remembers it best."""
-        found = (own.place(since_ms) for own in self._seeing)
-        here = start_of(self.bounds)
-        return min(found, key=lambda at: abs(at.first_ts_ms - since_ms), default=here)
+        found = (own.history.start(since_ms) for own in self._seeing)
+        return min(found, key=lambda at: abs(at.first_ts_ms - since_ms), default=self.bounds.start)
 
     @property
     def _seeing(self) -> list[Watch]:
         """The watches that have seen a window."""
         watches = (cohort.watch for cohort in self.cohorts)
-        return [own for own in watches if own is not None and not own.is_new]
+        return [own for own in watches if own is not None and own.history.starts]
 
     def supersede(self) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""
-        return self._incidents().supersede(self.bounds, self.context, self._place)
+        return self._incidents().supersede(self.bounds, self.context, self._start)
 
     def _incidents(self) -> Incidents:
         """Return its incidents, which tell how long the reference is by now."""

@@ -15,8 +15,9 @@ from tidegauge.streams.monitor.series.view import Labels, Records, View
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
-from tidegauge.streams.monitor.verdict.watch import HISTORY, Place, Verdicts
-from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.verdict.history import HISTORY
+from tidegauge.streams.monitor.verdict.watch import Verdicts
+from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.figures import Figures, Measures
 from tidegauge.streams.monitor.windows.window import WindowPart
 
@@ -80,7 +81,7 @@ class NilCohort(Cohort):
         return []
 
     @property
-    def starts(self) -> list[Place]:
+    def starts(self) -> list[Start]:
         """Where the windows of the reference began: none was learned."""
         return []
 

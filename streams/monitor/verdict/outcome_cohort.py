@@ -18,8 +18,8 @@ from tidegauge.streams.monitor.series.watched import rows_of
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.input_cohort import column_report
-from tidegauge.streams.monitor.verdict.watch import Place, Verdicts, start_of
-from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.verdict.watch import Verdicts
+from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.metrics import (
     LOSS_COLUMNS,
     OUTCOME_COLUMNS,
@@ -38,7 +38,7 @@ class OutcomeWindow(msgspec.Struct, array_like=True):
     rows: list[float]
     means: list[float]
     variances: list[float]
-    start: Place  # of published outcomes: when their first row was
+    start: Start  # of published outcomes: when their first row was
 
 
 class OutcomesState(msgspec.Struct, tag="outcomes"):
@@ -119,7 +119,7 @@ class OutcomeCohort(Cohort):
             self.tally.add(labels, scores)
 
     @property
-    def starts(self) -> list[Place]:
+    def starts(self) -> list[Start]:
         """Where the windows of the reference began that have been learned so far."""
         return [window.start for window in self.windows]
 
@@ -129,7 +129,7 @@ class OutcomeCohort(Cohort):
             return []
         m = part.moments
         moments = (m.count.tolist(), m.mean.tolist(), (m.sd**2).tolist())
-        self.windows.append(OutcomeWindow(*moments, start_of(bounds)))
+        self.windows.append(OutcomeWindow(*moments, bounds.start))
         if self.gathered < self.spec.reference.windows:
             return []
         learned, task = self.profiles(), self.seems
@@ -251,7 +251,7 @@ def _columns(task: str) -> dict[str, int]:
 
 def _windows(reference: Reference, task: str) -> list[OutcomeWindow]:
     """Return the windows of published outcomes that have pairs, to go on from."""
-    outcomes, start = reference.outcomes, Place(0, reference.first_ts_ms, 0)
+    outcomes, start = reference.outcomes, Start(0, reference.first_ts_ms, 0)
     columns = {at: outcomes[name] for name, at in _columns(task).items() if name in outcomes}
     found = []
     for window in range(min((len(own.values) for own in columns.values()), default=0)):

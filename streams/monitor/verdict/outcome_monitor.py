@@ -83,7 +83,7 @@ class OutcomeMonitor(Monitor):
         if old.outcomes.learned and self.outcomes.watch is None:
             self.outcomes.task = old.outcomes.task
             self.outcomes.follow(old.outcomes.learned)
-            self.window = self._open(self.bounds)
+            self.begin(self.bounds)
 
     def state(self) -> OutcomeState:
         """Return what a snapshot needs."""

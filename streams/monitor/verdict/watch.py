@@ -22,28 +22,15 @@ from tidegauge.streams.monitor.series.watched import (
     Watched,
     references,
 )
+from tidegauge.streams.monitor.verdict.history import History, HistoryState
 from tidegauge.streams.monitor.windows.bounds import Bounds
 
-HISTORY = WINDOW + 20  # windows remembered: the detectors' and some without a value
 LATCH = WINDOW  # windows for which an alarm of ADWIN or Page-Hinkley waits for the gate
 CALM = 14  # windows back within half the gate: resolved
 WORSE = 2.0  # an incident goes on when a shift has grown by this factor
 
 QUIET, PENDING, FIRING = range(3)
 STATES = ("quiet", "pending", "firing")
-
-
-class Place(msgspec.Struct, frozen=True, array_like=True):
-    """Where a window began in the log."""
-
-    index: int
-    first_ts_ms: int
-    first_offset: int
-
-
-def start_of(bounds: Bounds) -> Place:
-    """Return where a window began."""
-    return Place(bounds.index, bounds.first_ts_ms, bounds.first_offset)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +47,11 @@ class WatchState(msgspec.Struct):
 
     mixture: bytes
     chosen: list[bytes]
-    values: bytes
-    shown: bytes
-    places: list[Place]
+    history: HistoryState
     status: list[int]
     told: list[int]  # window in which a firing series was told
     effects: list[float]  # as told
     latched: list[int]  # window of the change an ADWIN or Page-Hinkley alarm stands for; -1: none
-    firm: bytes
-    rows: bytes
 
 
 class Watch:
@@ -114,11 +97,7 @@ class Watch:
         self._worth = [_worth(s.reference) for s in self.series]
         self._mixture = MixtureEDetector(known, np.full(len(known), false_alarms), float(horizon))
         width = len(self.series)
-        self._values = np.full((HISTORY, width), np.nan)
-        self._shown = np.full((HISTORY, width), np.nan)
-        self._firm = np.full((HISTORY, width), np.nan)  # what no single row accounts for
-        self._rows = np.zeros((HISTORY, width))  # on which each value stands
-        self._places: list[Place] = []
+        self.history = History(self.series)
         self._status = [QUIET] * width
         self._told = [0] * width
         self._effects = [0.0] * width
@@ -138,7 +117,7 @@ class Watch:
         """
         values, rows, low, high, shown = readings.T
         firm = np.clip(self._mean, low, high)  # nearest to the reference with one row less
-        self._remember(values, rows, firm, shown, bounds)
+        self.history.remember(values, rows, firm, shown, bounds)
         alarms = self._decide(values, rows, bounds, row_alarms or {})
         blatants = self._blatant(firm, rows)
         verdicts = Verdicts()
@@ -173,33 +152,19 @@ class Watch:
 
     def _is_worth(self, index: int, back: int) -> bool:
         """Return whether the last values are off by the gate, and several rows carry it."""
-        watched, shift = self.series[index], self._shift(index, back)
-        rows = float(self._recent(self._rows, index, back).sum())
+        watched, shift = self.series[index], self.history.shift(index, back)
+        rows = self.history.rows(index, back)
         if watched.series.is_share:
             rows *= min(abs(shift), 1.0)
         right = shift > 0 or not watched.series.rises_only
         return bool(abs(shift) >= watched.gate and rows >= LEAST_ROWS and right)
 
-    @property
-    def is_new(self) -> bool:
-        """Whether it has not seen a window yet."""
-        return not self._places
-
-    def place(self, since_ms: int) -> Place:
-        """Return the remembered window that began at ``since_ms``, or the oldest after it.
-
-        Windows are not in the order of their beginnings where a row comes very late.
-        """
-        exact = (p for p in self._places if p.first_ts_ms == since_ms)
-        after = (p for p in self._places if p.first_ts_ms > since_ms)
-        return next(exact, None) or next(after, self._places[-1])
-
     def context(self, since_ms: int) -> dict[str, Figure]:
         """Return the figures that are shown and not watched, as they were and since then."""
-        windows = self._places[-1].index - self.place(since_ms).index + 1
+        windows = self.history.starts[-1].index - self.history.start(since_ms).index + 1
         return {
             watched.name: Figure(
-                reference=watched.shown, current=self._mean_of(self._shown, index, windows)
+                reference=watched.shown, current=self.history.shown(index, windows)
             )
             for index, watched in enumerate(self.series)
             if not watched.series.is_watched
@@ -218,7 +183,7 @@ class Watch:
         for index, log_e, level in found:
             evidence[index], threshold[index] = log_e if isfinite(log_e) else None, level
         columns = zip(
-            self.series, self._values[-1].tolist(), evidence, threshold, self._worth, self._status,
+            self.series, self.history.last, evidence, threshold, self._worth, self._status,
             strict=True,
         )  # fmt: skip
         return {
@@ -232,15 +197,6 @@ class Watch:
             for watched, value, log_e, level, worth, status in columns
             if watched.series.is_watched
         }
-
-    def _remember(
-        self, values: Floats, rows: Floats, firm: Floats, shown: Floats, bounds: Bounds
-    ) -> None:
-        histories = self._values, self._rows, self._firm, self._shown
-        for history, newest in zip(histories, (values, rows, firm, shown), strict=True):
-            history[:-1] = history[1:]
-            history[-1] = newest
-        self._places = [*self._places, start_of(bounds)][-HISTORY:]
 
     def _decide(
         self, values: Floats, rows: Floats, bounds: Bounds, row_alarms: Mapping[int, str]
@@ -259,7 +215,7 @@ class Watch:
                 kept = int(bank.since_rows[column])
                 self._latched[columns[column]] = bounds.index - max(kept, 1) + 1
         for index in row_alarms:
-            if self._latched[index] < 0 and not self._is_one_row(index):
+            if self._latched[index] < 0 and not self.history.is_one_row(index):
                 self._latched[index] = bounds.index
         for index, since in enumerate(self._latched):
             if since >= 0 and bounds.index - since >= LATCH:
@@ -268,45 +224,9 @@ class Watch:
                 found[index] = (self._detector[index], bounds.index - since + 1)
         return found
 
-    def _recent(self, history: Floats, index: int, count: int) -> Floats:
-        """Return what is remembered of the last ``count`` values of a series."""
-        known = history[~np.isnan(self._values[:, index]), index]
-        found: Floats = known[max(len(known) - count, 0) :]
-        return found
-
-    def _mean_of(self, history: Floats, index: int, count: int) -> float:
-        """Return the mean of the last values, each with the weight that its rows give it."""
-        found = self._recent(history, index, count)
-        weights = self._weights(index, count)
-        return float((weights * found).sum() / weights.sum()) if len(found) else np.nan
-
-    def _weights(self, index: int, count: int) -> Floats:
-        rows, reference = self._recent(self._rows, index, count), self.series[index].reference
-        return rows if reference is None else reference.weights(rows)
-
-    def _is_one_row(self, index: int) -> bool:
-        """Return whether the last window is off by the gate and one of its rows does most of it."""
-        shift = abs(self._values[-1, index] - self.series[index].mean)
-        part = abs(self._values[-1, index] - self._firm[-1, index])
-        return bool(shift >= self.series[index].gate and part > shift / 2)
-
-    def _shift(self, index: int, count: int) -> float:
-        """Return how far the last values are from the reference without the row that did most."""
-        values, weights = self._recent(self._values, index, count), self._weights(index, count)
-        if not len(values):
-            return float("nan")
-        weights = weights / weights.sum()
-        shift = float((weights * values).sum()) - self.series[index].mean
-        sign = 1.0 if shift > 0 else -1.0
-        firm = self._recent(self._firm, index, count)
-        most = float((sign * weights * (values - firm)).max())
-        return sign * max(abs(shift) - max(most, 0.0), 0.0)
-
     def _alarm(self, index: int, detector: str, back: int, bounds: Bounds) -> SeriesAlarm:
         series = self.series[index]
-        shift = self._shift(index, back)
-        rows = np.flatnonzero(~np.isnan(self._values[:, index]))[-back:]
-        place = self._places[max(int(rows[0]) - HISTORY, -len(self._places))]
+        shift = self.history.shift(index, back)
         judged = detector == "mixture"
         column = self._judged.index(index)
         return SeriesAlarm(
@@ -317,8 +237,8 @@ class Watch:
             direction="up" if shift > 0 else "down",
             effect=shift / series.sd if series.sd else 0.0,
             gate=series.gate / series.sd if series.sd else 0.0,
-            value=Figure(reference=series.shown, current=self._mean_of(self._shown, index, back)),
-            since_ms=place.first_ts_ms,
+            value=Figure(reference=series.shown, current=self.history.shown(index, back)),
+            since_ms=self.history.start_of(index, back).first_ts_ms,
             told_ms=bounds.last_ts_ms,
             evidence=float(self._mixture.log_e[column]) if judged else None,
             threshold=float(self._mixture.threshold[column]) if judged else None,
@@ -329,14 +249,14 @@ class Watch:
         series, told = self.series[index], self._told[index]
         since = bounds.index - told
         if since >= CALM:
-            if abs(self._shift(index, CALM)) <= series.gate / 2:
+            if abs(self.history.shift(index, CALM)) <= series.gate / 2:
                 self._forget(index)
                 verdicts.resolved.append(series.name)
                 return
         back = min(since, CALM // 2)
         if back < CALM // 2 or not series.sd:
             return
-        effect = self._shift(index, back) / series.sd
+        effect = self.history.shift(index, back) / series.sd
         if effect * self._effects[index] > 0 and abs(effect) >= WORSE * abs(self._effects[index]):
             self._effects[index] = effect
             detector = self._detector.get(index, "mixture")
@@ -354,15 +274,11 @@ class Watch:
         return WatchState(
             self._mixture.snapshot(),
             [bank.snapshot() for _, bank in self._chosen],
-            self._values.tobytes(),
-            self._shown.tobytes(),
-            self._places,
+            self.history.state(),
             self._status,
             self._told,
             self._effects,
             self._latched,
-            self._firm.tobytes(),
-            self._rows.tobytes(),
         )
 
     def load(self, state: WatchState) -> None:
@@ -370,13 +286,9 @@ class Watch:
         self._mixture.restore(state.mixture)
         for (_, bank), data in zip(self._chosen, state.chosen, strict=True):
             bank.restore(data)
-        shape = self._values.shape
-        self._values, self._shown, self._firm, self._rows = (
-            np.frombuffer(data).reshape(shape).copy()
-            for data in (state.values, state.shown, state.firm, state.rows)
-        )
-        self._places, self._status = state.places, state.status
-        self._told, self._effects, self._latched = state.told, state.effects, state.latched
+        self.history.load(state.history)
+        self._status, self._told = state.status, state.told
+        self._effects, self._latched = state.effects, state.latched
 
 
 def _worth(reference: Dependence | None) -> float | None:

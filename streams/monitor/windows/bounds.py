@@ -7,6 +7,14 @@ from tidegauge.schemas.monitors import WindowSpec, milliseconds
 from tidegauge.streams.monitor.intake.block import Ints
 
 
+class Start(msgspec.Struct, frozen=True, array_like=True):
+    """Where a window began in the log."""
+
+    index: int
+    first_ts_ms: int
+    first_offset: int
+
+
 class Bounds(msgspec.Struct):
     """Of an open window; and what is told of it when it closes."""
 
@@ -20,6 +28,11 @@ class Bounds(msgspec.Struct):
     slot: int | None = None  # which piece of event time it is
     early: int = 0  # rows far ahead of those around them; they count here, with the time before
     latest_ms: int = -1  # event time of the latest row so far, early ones aside; -1: none yet
+
+    @property
+    def start(self) -> Start:
+        """Where the window began."""
+        return Start(self.index, self.first_ts_ms, self.first_offset)
 
     def add(self, spec: WindowSpec, ts_ms: Ints, offsets: Ints, early: int = 0) -> None:
         """Take the times and offsets of further rows, of which so many are early."""

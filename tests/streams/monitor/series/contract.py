@@ -31,8 +31,8 @@ from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series import base, registry
 from tidegauge.streams.monitor.series.base import Series, Share
 from tidegauge.streams.monitor.verdict import wording
+from tidegauge.streams.monitor.verdict.history import HISTORY
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
-from tidegauge.streams.monitor.verdict.watch import HISTORY
 
 ROWS = 20  # a window
 LONGEST = 300  # characters of a sentence
