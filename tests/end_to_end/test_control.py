@@ -85,7 +85,7 @@ def test_a_changed_spec_takes_effect_without_a_restart(
         second = stage.until_reported("fraud", lambda report: report.rows == 50)
         assert first.last_offset < second.first_offset
         stage.sender.send(topics.monitors, None, b"fraud")  # removed: the defaults hold again
-        third = stage.until_reported("fraud", lambda report: report.rows == 1000, rows=400)
+        third = stage.until_reported("fraud", lambda report: report.rows == 500, rows=400)
         assert second.last_offset < third.first_offset
         sizes = [report.rows for report in stage.reports("fraud")]
         assert sizes == sorted(sizes)  # each spec until the next, and none comes back

@@ -151,11 +151,11 @@ def test_a_worker_killed_again_and_again_pairs_each_row_once_and_repeats_only_it
     for partition, value in windows(brokers, topics):
         report = json.loads(value)
         reports.setdefault((partition, report["source"], report["window"]), set()).add(value)
-    closed = ROUNDS * ROWS // PARTITIONS // 1000
+    closed = ROUNDS * ROWS // PARTITIONS // 500 - 1  # the last may not be told yet
     assert {(p, s) for p, s, _ in reports} == {
         (p, s) for p in range(PARTITIONS) for s in ("predictions", "outcomes")
     }
-    assert len(reports) == 2 * PARTITIONS * closed
+    assert sum(window < closed for *_, window in reports) == 2 * PARTITIONS * closed
     assert all(len(versions) == 1 for versions in reports.values())
 
 
