@@ -108,5 +108,5 @@ def test_detectors_of_one_spec_take_a_bounded_amount_of_memory() -> None:
     ((path, fault),) = faults(spec({}, {"series": ["error"]}, large))
     assert (path, fault) == (
         "$.detectors[1].parameters",
-        "expected detectors of 67108864 bytes at most",
+        "expected detectors of 67108864 bytes at most, got 153605888",
     )
