@@ -9,8 +9,8 @@ from tidegauge.detectors.drift.adwin import ADWIN
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
-from tidegauge.streams.monitor.intake.block import Block, Floats
-from tidegauge.streams.monitor.series.base import Series, series_profile
+from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.series.base import series_profile
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.task import TaskTally
 from tidegauge.streams.monitor.series.view import Pairs
@@ -21,15 +21,15 @@ from tidegauge.streams.monitor.verdict.input_cohort import column_report
 from tidegauge.streams.monitor.verdict.watch import Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.metrics import (
-    LOSS_COLUMNS,
-    OUTCOME_COLUMNS,
     Classification,
     evaluate,
-    outcome_table,
+)
+from tidegauge.streams.monitor.windows.outcome_columns import (
+    KNOWN,
+    OutcomeColumns,
+    further_series,
 )
 from tidegauge.streams.monitor.windows.window import WindowPart
-
-KNOWN = {"error": "error", "label": "label", "score": "score"}  # series that River's metrics need
 
 
 class OutcomeWindow(msgspec.Struct, array_like=True):
@@ -51,6 +51,7 @@ class OutcomesState(msgspec.Struct, tag="outcomes"):
     watching: Watching | None
     adwin: bytes
     adwin_alarms: int
+    further: list[str] = []  # series that have columns of their own
 
 
 class OutcomeCohort(Cohort):
@@ -76,12 +77,15 @@ class OutcomeCohort(Cohort):
     ) -> None:
         super().__init__(spec, effect, budget, {Pairs: ("",)})
         outcomes = dict(reference.outcomes) if reference is not None else {}
-        if outcomes and outcomes.keys() < _columns("regression").keys():
-            raise ValueError(f"outcomes: expected {', '.join(_columns('regression'))}")
+        if outcomes and not outcomes.keys() >= {*KNOWN}:
+            raise ValueError(f"outcomes: expected {', '.join(KNOWN)}, got {', '.join(outcomes)}")
+        self._outcomes = OutcomeColumns(further_series())
         self.task = spec.task or (reference.task if reference is not None and outcomes else "")
         self.tally = TaskTally()
         self.learned: dict[str, SeriesProfile] = {}  # once it is complete
-        self.windows = _windows(reference, self.task) if reference is not None and self.task else []
+        self.windows: list[OutcomeWindow] = []
+        if reference is not None and self.task:
+            self.windows = _windows(reference, self._outcomes, self.task)
         self._adwin = ADWIN(1, clock=1)
         self._adwin_alarms = 0
         if outcomes and len(self.windows) >= spec.reference.windows:
@@ -101,7 +105,7 @@ class OutcomeCohort(Cohort):
     def begin(self) -> WindowPart:
         """Return what a new window accumulates."""
         return WindowPart(
-            _width(),
+            self._outcomes.width,
             figures=self.figures(),
             outcomes=Classification(self.spec.threshold),
         )
@@ -110,7 +114,7 @@ class OutcomeCohort(Cohort):
         """Take further rows of a window."""
         labels, scores = block.number("label"), block.number("score")
         part.rows += len(block)
-        part.moments.update(_table(labels, scores))
+        part.moments.update(self._outcomes.table(labels, scores))
         if part.outcomes is not None:
             part.outcomes.update(labels, scores)
         if self.watch is not None:
@@ -154,7 +158,7 @@ class OutcomeCohort(Cohort):
             np.array([getattr(window, name) for window in self.windows])
             for name in ("rows", "means", "variances")
         )
-        columns = _columns(self.seems)
+        columns = self._outcomes.places(self.seems)
         return {
             name: series_profile(SERIES[name], rows[:, at], means[:, at], variances[:, at])
             for name, at in columns.items()
@@ -169,7 +173,8 @@ class OutcomeCohort(Cohort):
         m = part.moments
         table = np.stack([m.count, m.mean, m.sd, m.low, m.high]).T.tolist()
         return {
-            name: column_report(part.rows, *table[at]) for name, at in _columns(self.seems).items()
+            name: column_report(part.rows, *table[at])
+            for name, at in self._outcomes.places(self.seems).items()
         }
 
     def metrics(self, part: WindowPart) -> dict[str, float | None]:
@@ -185,7 +190,7 @@ class OutcomeCohort(Cohort):
         )
         if loss is None or loss.reference is None:
             return {}
-        at = _columns(self.task)["loss"]
+        at = self._outcomes.places(self.task)["loss"]
         rows, mean = part.moments.count[at : at + 1], part.moments.mean[at : at + 1]
         z = loss.reference.standardise(mean, rows)
         self._adwin_alarms += int(self._adwin.update(z.reshape(1, 1))[0, 0])
@@ -205,11 +210,13 @@ class OutcomeCohort(Cohort):
             self.watching(),
             self._adwin.snapshot(),
             self._adwin_alarms,
+            self._outcomes.further,
         )
 
     def load(self, state: OutcomesState) -> None:
         """Take back the state of a cohort with the same spec and reference."""
         self.task, self.tally, self.windows = state.task, state.tally, state.windows
+        self._outcomes = OutcomeColumns(state.further)  # as the windows so far have them
         self.follow(state.learned)
         if state.watching is not None:
             self.load_watching(state.watching)
@@ -223,39 +230,12 @@ class OutcomeCohort(Cohort):
             self.compare(learned)
 
 
-def _further() -> list[Series]:
-    """Return the series of pairs that have no column among those of River's metrics."""
-    own = ("loss", *KNOWN)
-    return [s for s in SERIES.values() if Pairs in s.reads and s.statistic not in own]
-
-
-def _width() -> int:
-    return len(OUTCOME_COLUMNS) + len(LOSS_COLUMNS) * len(_further())
-
-
-def _table(labels: Floats, scores: Floats) -> Floats:
-    """Return the columns of the metrics, and those of further series for each task."""
-    views = [Pairs(labels, scores, task) for task in LOSS_COLUMNS]
-    further = [series.quantity(view) for view in views for series in _further()]
-    return np.concatenate([outcome_table(labels, scores), *further], axis=1)
-
-
-def _columns(task: str) -> dict[str, int]:
-    """Return where the series of pairs have their column, for a task."""
-    names = {"loss": LOSS_COLUMNS[task], **KNOWN}
-    places = {series: OUTCOME_COLUMNS.index(name) for series, name in names.items()}
-    further = [series.statistic for series in _further()]
-    first = len(OUTCOME_COLUMNS) + [*LOSS_COLUMNS].index(task) * len(further)
-    return places | {name: first + at for at, name in enumerate(further)}
-
-
-def _windows(reference: Reference, task: str) -> list[OutcomeWindow]:
+def _windows(reference: Reference, table: OutcomeColumns, task: str) -> list[OutcomeWindow]:
     """Return the windows of published outcomes that have pairs, to go on from."""
     outcomes, start = reference.outcomes, Start(0, reference.first_ts_ms, 0)
-    columns = {at: outcomes[name] for name, at in _columns(task).items() if name in outcomes}
-    found = []
+    columns = {at: outcomes[name] for name, at in table.places(task).items() if name in outcomes}
+    found, width = [], table.width
     for window in range(min((len(own.values) for own in columns.values()), default=0)):
-        width = _width()
         rows, means, variances = [0.0] * width, [np.nan] * width, [np.nan] * width
         for at, own in columns.items():
             value = own.values[window]

@@ -21,7 +21,7 @@ from tests.streams.monitor.series.rows import (
     USUAL,
     Kind,
     block,
-    learned,
+    learned_profiles,
     monitor,
 )
 from tidegauge.schemas import alerts
@@ -110,7 +110,7 @@ def what_is_learned_of_it_has_a_value_a_window_and_a_unit(series: Series) -> Non
         (cohort,) = own.cohorts
         if not any(view.of_model for view in cohort.columns):
             continue  # it is judged against noughts
-        name, found = series.name(kind.column), learned(cohort)
+        name, found = series.name(kind.column), learned_profiles(cohort)
         assert name in found, f"learn: expected a profile of {name}, got those of {[*found]}"
         profile = found[name]
         assert len(profile.values) == len(profile.rows) == LEARNED, "learn: one value a window"

@@ -164,7 +164,7 @@ def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
     )
 
 
-def learned(cohort: Cohort) -> Mapping[str, SeriesProfile]:
+def learned_profiles(cohort: Cohort) -> Mapping[str, SeriesProfile]:
     """Return the profiles that a cohort has learned; of what should be nil there are none."""
     if isinstance(cohort, InputCohort):
         return cohort.learned.series if cohort.learned is not None else {}

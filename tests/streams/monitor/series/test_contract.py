@@ -3,11 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
-from tests.streams.monitor.series.contract import CHECKS, registered
-from tidegauge.schemas.references import SeriesProfile
+from tests.streams.monitor.series.contract import CHECKS, STORY, kinds, registered
+from tests.streams.monitor.series.rows import KINDS, SPEC, block, learned_profiles, monitor
+from tidegauge.schemas.monitors import ReferenceSpec, WindowSpec
+from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.streams.monitor.intake.block import Flags, Floats
 from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.error import Error
@@ -15,6 +18,8 @@ from tidegauge.streams.monitor.series.range import Range
 from tidegauge.streams.monitor.series.rank import Rank
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Numbers, Pairs, View
+from tidegauge.streams.monitor.verdict.monitor import MonitorState
+from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
@@ -53,6 +58,43 @@ def test_a_further_series_needs_nothing_but_its_file_and_its_line(
 ) -> None:
     with registered(further):
         check(further)
+
+
+@pytest.mark.parametrize("further", [Brier(), Positive()], ids=lambda one: one.statistic)
+@pytest.mark.parametrize("learned", [False, True])
+def test_what_began_without_a_further_series_goes_on(further: Series, learned: bool) -> None:
+    (kind,) = kinds(further)
+    rows, old, new = block(kind, *STORY), monitor(kind), monitor(kind)
+    cut = len(rows) - 50 if learned else 200
+    old.fold(rows.cut(0, cut))
+    assert old.is_learning != learned
+    state = msgspec.msgpack.encode(old.state())
+    with registered(further):
+        new.load(msgspec.msgpack.decode(state, type=MonitorState))
+        found = new.fold(rows.cut(cut, len(rows)))
+    if learned:
+        assert found == old.fold(rows.cut(cut, len(rows)))
+        assert new.series() == old.series()
+    assert new.series().keys() - {further.name(kind.column)}
+
+
+def test_outcomes_published_before_a_further_series_of_pairs_are_still_compared_with() -> None:
+    own = monitor(KINDS[Pairs])
+    own.fold(block(KINDS[Pairs], *STORY))
+    old = Reference(
+        model="m",
+        rows=1,
+        windows=WindowSpec(every="1h"),
+        first_ts_ms=0,
+        last_ts_ms=0,
+        task="classification",
+        outcomes=dict(learned_profiles(own.cohorts[0])),
+    )
+    spec = msgspec.structs.replace(SPEC, reference=ReferenceSpec(windows=30))
+    with registered(Brier()):
+        cohort = OutcomeCohort(spec, 0.1, 1.0, old)
+    assert cohort.watch is not None
+    assert [series.name for series in cohort.watch.series] == ["loss", "error", "label", "score"]
 
 
 def increasing(self: Series, view: Any) -> Any:

@@ -6,12 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.streams.monitor.series.contract import CHECKS, STORY, registered
-from tests.streams.monitor.series.rows import KINDS, block, monitor
+from tests.streams.monitor.series.contract import CHECKS, registered
 from tests.streams.monitor.traffic import REFERENCE, Rows, traffic
 from tests.test_docs import blocks
 from tidegauge.streams.monitor.series.base import Series
-from tidegauge.streams.monitor.series.view import Numbers
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +51,3 @@ def test_a_number_whose_variance_doubles_around_the_same_median_is_told(spread: 
 
 def test_no_other_series_tells_it() -> None:
     assert traffic(1).send(REFERENCE + 20).send(30, variance_doubled).alerts() == []
-
-
-def test_what_began_without_it_goes_on_without_it(spread: Series) -> None:
-    kind = KINDS[Numbers]
-    old, new = monitor(kind), monitor(kind)
-    rows = block(kind, *STORY)
-    told = old.fold(rows.cut(0, len(rows) - 50))
-    with registered(spread):
-        new.load(old.state())
-        found = new.fold(rows.cut(len(rows) - 50, len(rows)))
-    assert told != []
-    assert found == old.fold(rows.cut(len(rows) - 50, len(rows)))
-    assert new.series() == old.series()
