@@ -61,6 +61,7 @@ class Series(ABC):
     is_watched: ClassVar[bool] = True  # else it is shown beside the others, and never judged
     of_score: ClassVar[bool] = True  # whether the model's own number has it, too
     shows_mean: ClassVar[bool] = False  # people are shown the mean of the column's own values
+    names_rows: ClassVar[bool] = False  # its examples are values of rows, which no log may hold
     rises_only: ClassVar[bool] = False  # a fall is good news
     least_sd: ClassVar[float] = 1e-12  # of rows: the unit of the effect is never less
     fixed_sd: ClassVar[float | None] = None  # the unit, whatever the rows of the reference say

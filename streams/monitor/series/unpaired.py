@@ -16,6 +16,7 @@ class Unpaired(Share):
     kind = "quality"
     reads = (Labels,)
     about = "labels find no prediction"
+    names_rows = True
     fixed_sd = 0.1  # with the gate of 0.2: two points of share
 
     def hits(self, view: View) -> Flags:

@@ -18,7 +18,7 @@ class Unseen(Share):
     kind = "quality"
     reads = (Categories,)
     about = "categories come that the reference does not have"
-    names_values = True
+    names_values = names_rows = True
     fixed_sd = 0.025  # with the gate of 0.2: half a point of share
 
     def hits(self, view: View) -> Flags:

@@ -11,7 +11,6 @@ from tidegauge.streams.monitor.words import LONGEST, cut, listed, moment
 
 TITLE = 300  # characters of a title
 VERSION = 20  # characters of a version in a name
-OF_ROWS = ("unseen", "unpaired")  # statistics whose examples are values of rows
 
 
 def model_name(model: str, version: str) -> str:
@@ -73,9 +72,13 @@ def sentence(alert: Alert) -> str:
 
 def log_line(alert: Alert) -> str:
     """Return an alert as one line of a log, which holds no values of rows, ids or keys."""
-    told = alert.title
-    if alert.status != "resolved" and any(a.statistic in OF_ROWS for a in alert.series):
-        series = [replace(a, examples=[]) if a.statistic in OF_ROWS else a for a in alert.series]
+    told, series = alert.title, [_without_rows(alarm) for alarm in alert.series]
+    if alert.status != "resolved" and series != alert.series:
         name = model_name(alert.model, alert.version)
         told = title(name, series, alert.context, alert.since_ms, alert.told_ms)
     return f"{alert.severity} {alert.status}: {told}"
+
+
+def _without_rows(alarm: SeriesAlarm) -> SeriesAlarm:
+    series = SERIES.get(alarm.statistic)
+    return replace(alarm, examples=[]) if series is not None and series.names_rows else alarm

@@ -71,6 +71,8 @@ def it_says_what_it_is(series: Series) -> None:
     assert series.is_share == isinstance(series, Share), "a share is a subclass of Share"
     of_model = all(view.of_model for view in series.reads)
     assert of_model or series.is_share, "of what is judged against noughts only shares are counted"
+    secret = series.names_rows or not getattr(series, "names_values", False)
+    assert secret, "names_rows: the values it names are of rows"
     about = series.about
     one_line = about == about.strip(" .\n") and "\n" not in about and "|" not in about
     assert one_line and len(about) <= 100, "about: expected one line of a table, without full stop"
@@ -210,8 +212,10 @@ def its_sentences_are_for_people(series: Series) -> None:
             assert named, f"{part}: expected the feature's name in {text!r}"
         assert parts["advice"].endswith("."), "advice: expected a sentence"
         other = alarm_of(series, "other" if series.has_column else feature, direction, 0.5)
-        joined = wording.title(NAME, [alarm, other], CONTEXT, alarm.since_ms)
-        over = wording.resolution(NAME, [alarm, other], alarm.told_ms)
+        alone = wording.title(NAME, [alarm], CONTEXT, alarm.since_ms)
+        assert parts["phrase with context"] in alone, "phrase: too long for a title"
+        joined = wording.title(NAME, [alarm, *[other] * 5], CONTEXT, alarm.since_ms)
+        over = wording.resolution(NAME, [alarm, *[other] * 5], alarm.told_ms)
         for sentence in (joined, over, parts["advice"]):
             assert len(sentence) <= LONGEST, f"{len(sentence)} characters: {sentence}"
 

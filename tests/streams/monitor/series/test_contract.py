@@ -17,7 +17,7 @@ from tidegauge.streams.monitor.series.error import Error
 from tidegauge.streams.monitor.series.range import Range
 from tidegauge.streams.monitor.series.rank import Rank
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.view import Numbers, Pairs, View
+from tidegauge.streams.monitor.series.view import Numbers, Pairs, Records, View
 from tidegauge.streams.monitor.verdict.monitor import MonitorState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
 
@@ -111,6 +111,9 @@ UNIT = SeriesProfile(values=[0.5] * 35, rows=[1.0] * 35, sd=0.0, variance=0.0, s
     [
         ({"about": ""}, "say `about`"),
         ({"kind": "weather"}, "kind: got 'weather'"),
+        ({"is_share": True}, "a share is a subclass of Share"),
+        ({"reads": (Records,)}, "of what is judged against noughts only shares are counted"),
+        ({"names_values": True}, "names_rows: the values it names are of rows"),
         ({"reads": (View,)}, r"say in KINDS how rows of \['View'\] are made"),
         ({"name": lambda self, feature: f"broken:{feature}"}, "'broken:x' is read as None"),
         ({"quantity": lambda self, view: view.values[:, 0]}, r"expected \(21, 2\), got \(21,\)"),
@@ -127,6 +130,10 @@ UNIT = SeriesProfile(values=[0.5] * 35, rows=[1.0] * 35, sd=0.0, variance=0.0, s
         ({"learn": lambda self, windows: UNIT}, "expected an sd above 0, got 0.0"),
         ({"phrase": lambda self, alarm, context: ""}, "phrase: expected words, got ''"),
         ({"subject": lambda self, feature: f"broken({feature})"}, "has an internal name"),
+        (
+            {"phrase": lambda self, alarm, context: alarm.feature * 6},
+            "phrase: too long for a title",
+        ),
         ({"advice": lambda self, alarm: "Look."}, "advice: expected the feature's name in 'Look.'"),
         ({"advice": lambda self, alarm: alarm.feature}, "advice: expected a sentence"),
         ({"advice": lambda self, alarm: f"{alarm.feature * 6}."}, "361 characters"),
