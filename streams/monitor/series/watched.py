@@ -57,6 +57,12 @@ def watch(
 
     ``effect`` is the least shift worth telling, in standard deviations of reference rows;
     ``feature`` what a series without a column is about, if not itself.
+
+    >>> from tidegauge.streams.monitor.series.registry import SERIES
+    >>> profile = SeriesProfile(values=[0.0] * 90, rows=[50.0] * 90, sd=0.1, shown=0.0, variance=0)
+    >>> found = watch(SERIES["missing"], "amount", profile, effect=0.2)
+    >>> found.name, round(found.gate, 3), found.decides
+    ('missing(amount)', 0.02, True)
     """
     values = np.array([np.nan if v is None else v for v in profile.values], np.float64)
     rows, variance = rows_of(profile), profile.variance

@@ -32,13 +32,12 @@ def changes_inside(
     series: Sequence[Watched], profiles: Mapping[str, SeriesProfile]
 ) -> list[Inside]:
     """Return the series that are not one thing in their own reference, by more than their gates."""
-    judged = [one for one in series if one.reference is not None]
+    judged = [(one, one.reference) for one in series if one.reference is not None]
     found = []
-    for one in judged:
+    for one, reference in judged:
         profile = profiles[one.name]
         values = np.array([np.nan if v is None else v for v in profile.values])
-        assert one.reference is not None
-        change = change_inside(values, rows_of(profile), one.reference)
+        change = change_inside(values, rows_of(profile), reference)
         if change is None or change.p_value > FALSE_FINDINGS / len(judged):
             continue
         if abs(change.shift) >= one.gate:

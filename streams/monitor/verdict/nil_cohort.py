@@ -44,6 +44,14 @@ class NilCohort(Cohort):
         Whose rows these are.
     reads
         ``Records`` or ``Labels``.
+
+    Examples
+    --------
+    >>> cohort = NilCohort("fraud", "predictions", Records)
+    >>> part = cohort.begin()
+    >>> cohort.count(part, {FINE: 80, FIRST: 20})
+    >>> [(alarm.series, alarm.value.current) for alarm in cohort.judge(part, Bounds(), {}).fired]
+    [('rejected', 0.2)]
     """
 
     def __init__(self, model: str, topic: str, reads: type[View]) -> None:

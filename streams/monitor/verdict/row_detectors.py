@@ -19,6 +19,16 @@ class RowDetectors:
         Those of the spec; others than on ``rows`` are not meant.
     measures
         The series of the monitor.
+
+    Examples
+    --------
+    >>> from tidegauge.streams.monitor.series.view import Pairs
+    >>> from tidegauge.streams.monitor.windows.figures import Measures
+    >>> measures = Measures({Pairs: ("",)})
+    >>> found = RowDetectors([DetectorSpec(kind="adwin", on="rows", series=["loss"])], measures)
+    >>> found.update({Pairs: Pairs(np.repeat([0.0, 1.0], 100), np.zeros(200), "regression")})
+    >>> [(measures[at].name, detector) for at, detector in found.take().items()]
+    [('loss', 'adwin')]
     """
 
     def __init__(self, detectors: Sequence[DetectorSpec], measures: Sequence[Measure]) -> None:

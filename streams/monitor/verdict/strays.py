@@ -23,7 +23,11 @@ def usual_range(lows: Floats, highs: Floats) -> Limits:
 
 
 def ranges_of_others(lows: Floats, highs: Floats) -> list[Limits]:
-    """Return for each window the usual range of the others."""
+    """Return for each window the usual range of the others.
+
+    >>> ranges_of_others(np.array([0.0, -1.0, 0.5]), np.array([9.0, 8.0, 12.0]))
+    [(-1.0, 12.0), (0.0, 12.0), (-1.0, 9.0)]
+    """
     ascending = np.sort(lows), np.sort(highs)
     most = _most(len(lows)) + 1
     sticks_out = (lows <= ascending[0][most - 1]) | (highs >= ascending[1][-most])

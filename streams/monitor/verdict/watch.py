@@ -107,8 +107,8 @@ class Watch:
         self,
         readings: Floats,
         bounds: Bounds,
-        row_alarms: Mapping[int, str] | None = None,
-        examples: Mapping[str, list[str]] | None = None,
+        row_alarms: Mapping[int, str],
+        examples: Mapping[str, list[str]],
     ) -> Verdicts:
         """Take the readings of a closed window, one a series (``series.base.readings``).
 
@@ -118,7 +118,7 @@ class Watch:
         values, rows, low, high, shown = readings.T
         firm = np.clip(self._mean, low, high)  # nearest to the reference with one row less
         self.history.remember(values, rows, firm, shown, bounds)
-        alarms = self._decide(values, rows, bounds, row_alarms or {})
+        alarms = self._decide(values, rows, bounds, row_alarms)
         blatants = self._blatant(firm, rows)
         verdicts = Verdicts()
         for index in np.flatnonzero(~np.isnan(values)).tolist():
@@ -134,7 +134,7 @@ class Watch:
             self._status[index] = PENDING if back else QUIET
             if self._is_worth(index, back) and (blatant or (back and watched.decides)):
                 alarm = self._alarm(index, detector, back, bounds)
-                seen = (examples or {}).get(watched.name, [])
+                seen = examples.get(watched.name, [])
                 verdicts.fired.append(msgspec.structs.replace(alarm, examples=seen))
                 self._status[index], self._told[index] = FIRING, bounds.index
                 self._effects[index] = alarm.effect

@@ -86,6 +86,16 @@ class Figures:
     ----------
     measures
         All series of some columns.
+
+    Examples
+    --------
+    >>> from tidegauge.streams.monitor.series.view import Records
+    >>> figures = Figures(Measures({Records: ("",)}))
+    >>> figures.add({Records: Records(np.array([True, False, False, False]))})
+    >>> figures.hits()
+    {'rejected': 1}
+    >>> figures.readings({}).round(2).tolist()  # the share, its rows, without one of them, shown
+    [[0.25, 4.0, 0.0, 0.33, 0.25]]
     """
 
     def __init__(self, measures: Measures) -> None:
