@@ -14,11 +14,11 @@ from tidegauge.streams.monitor.windows.bounds import Bounds
         (Records, 10, 2),
         (Records, 3, 2),
         (Records, 2, None),
-        (Labels, 11, 1),
+        (Labels, 11, 1),  # with duplicates it has two series, which share a budget
         (Labels, 10, 3),
         (Labels, 3, 3),
         (Labels, 2, None),
-    ],  # two share a budget
+    ],
 )
 def test_so_many_of_a_hundred_rows_are_told_as_soon_as_the_pages_say(
     reads: type[View], hits: int, windows: int | None
