@@ -12,7 +12,7 @@ from tidegauge.schemas.monitors import EffectSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.streams.monitor.series.registry import SERIES, parse
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS, Watched, rows_of, watch
-from tidegauge.streams.monitor.verdict.incidents import Origin, by_size
+from tidegauge.streams.monitor.verdict.incidents import LISTED, Origin, by_size
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.words import moment, span
 
@@ -101,7 +101,8 @@ def reference_alert(
         "features, and it is learned anew.",
         since_ms=since_ms,
         told_ms=bounds.last_ts_ms,
-        series=alarms,
+        series=alarms[:LISTED],
+        more_series=max(len(alarms) - LISTED, 0),
         evidence=Evidence(
             topic=origin.topic,
             partition=origin.partition,
