@@ -97,13 +97,24 @@ class Monitor:
 
     def not_watched(self) -> list[str]:
         """Return the series that the spec's detectors name and the model does not have."""
-        if any(cohort.watch is None for cohort in self.cohorts):
+        if self.cohorts[0].watch is None:
             return []  # it is not known yet
+        learning = {
+            column
+            for cohort in self.cohorts
+            if cohort.watch is None
+            for columns in cohort.columns.values()
+            for column in columns
+        }
         named = dict.fromkeys(name for one in self.spec.detectors for name in one.series)
         own = {s.name for c in self.cohorts if c.watch is not None for s in c.watch.series}
         reads = {view for cohort in self.cohorts for view in cohort.columns}
         absent = {name: parse(name) for name in named if name not in own}
-        return [name for name, read in absent.items() if read is None or reads & {*read[0].reads}]
+        return [
+            name
+            for name, read in absent.items()
+            if read is None or (reads & {*read[0].reads} and read[1] not in learning)
+        ]
 
     def fold(self, block: Block) -> list[Output]:
         """Fold a block of rows; return what the windows it closed give rise to."""
