@@ -22,8 +22,10 @@ class Change:
     ----------
     index
         Position of the first window after it.
+    before
+        Mean before it, each window with its own weight, in the unit of the values.
     shift
-        Mean after it less mean before it, in the unit of the values.
+        Mean after it less that.
     statistic
         Shao and Zhang's G.
     p_value
@@ -32,6 +34,7 @@ class Change:
     """
 
     index: int
+    before: float
     shift: float
     statistic: float
     p_value: float
@@ -100,19 +103,20 @@ def change_inside(
     y, weights = values[known] - reference.mean, reference.weights(rows[known])
     weights /= weights.sum()
     deviations = weights * (y - np.sum(weights * y))
-    before = np.arange(LEAST_PART, known.size - LEAST_PART + 1)  # windows in the first part
-    cusum, time = np.cumsum(deviations)[before - 1], np.cumsum(weights)[before - 1]
-    parts = _variation(weights, deviations)[before - 1]
-    parts += _variation(weights[::-1], deviations[::-1])[known.size - before - 1]
+    lengths = np.arange(LEAST_PART, known.size - LEAST_PART + 1)  # of the first part
+    cusum, time = np.cumsum(deviations)[lengths - 1], np.cumsum(weights)[lengths - 1]
+    parts = _variation(weights, deviations)[lengths - 1]
+    parts += _variation(weights[::-1], deviations[::-1])[known.size - lengths - 1]
     by_rows = replace(reference, between=0.0).sd(rows[known]) ** 2
     expected = np.sum(weights**2 * by_rows) * (time**2 + (1.0 - time) ** 2) / 6.0
     statistic = float(np.max(cusum**2 / np.maximum(parts, expected / 2.0)))
-    likeliest = before[np.argmax(cusum**2 / (time * (1.0 - time)))]
+    likeliest = lengths[np.argmax(cusum**2 / (time * (1.0 - time)))]
     after = np.arange(known.size) >= likeliest
-    shift = np.average(y[after], weights=weights[after])
-    shift -= np.average(y[~after], weights=weights[~after])
+    before = float(np.average(y[~after], weights=weights[~after]))
+    shift = float(np.average(y[after], weights=weights[after])) - before
+    first = int(known[likeliest])
     log_p = np.interp(np.sqrt(statistic), np.sqrt(CRITICAL), np.log(LEVELS), left=0.0)
-    return Change(int(known[likeliest]), float(shift), statistic, float(np.exp(log_p)))
+    return Change(first, reference.mean + before, shift, statistic, float(np.exp(log_p)))
 
 
 def _variation(

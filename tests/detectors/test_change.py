@@ -46,6 +46,7 @@ def test_statistic_place_and_size_equal_the_definition(
     assert math.isclose(found.statistic, expected, rel_tol=1e-6, abs_tol=1e-9)
     after = np.average(values[found.index :], weights=weights[found.index :])
     before = np.average(values[: found.index], weights=weights[: found.index])
+    assert math.isclose(found.before, before, rel_tol=1e-9, abs_tol=1e-9)
     assert math.isclose(found.shift, after - before, rel_tol=1e-9, abs_tol=1e-9)
     assert math.isclose(explained[found.index], max(explained.values()), rel_tol=1e-9)
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tidegauge.detectors.statistics.change import change_inside
+from tidegauge.detectors.statistics.change import Change, change_inside
 from tidegauge.schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
 from tidegauge.schemas.cloudevents import stable_id
 from tidegauge.schemas.monitors import EffectSpec
@@ -24,8 +24,7 @@ class Inside(NamedTuple):
     """A series whose level changed while it was learned."""
 
     watched: Watched
-    window: int  # the first after the change, among those that were learned
-    shift: float
+    change: Change
 
 
 def changes_inside(
@@ -41,7 +40,7 @@ def changes_inside(
         if change is None or change.p_value > FALSE_FINDINGS / len(judged):
             continue
         if abs(change.shift) >= one.gate:
-            found.append(Inside(one, change.index, change.shift))
+            found.append(Inside(one, change))
     return found
 
 
@@ -116,19 +115,16 @@ def reference_alert(
 
 
 def _alarm(inside: Inside, starts: Sequence[Start], bounds: Bounds) -> SeriesAlarm:
-    watched, shift = inside.watched, inside.shift
-    part = inside.window / len(starts)  # of the windows, before the change
+    watched, change = inside
     return SeriesAlarm(
         series=watched.name,
         feature=watched.feature,
         statistic=watched.series.statistic,
         detector=DETECTOR,
-        direction="up" if shift > 0 else "down",
-        effect=shift / watched.sd if watched.sd else 0.0,
+        direction="up" if change.shift > 0 else "down",
+        effect=change.shift / watched.sd if watched.sd else 0.0,
         gate=watched.gate / watched.sd if watched.sd else 0.0,
-        value=Figure(
-            reference=watched.mean - (1 - part) * shift, current=watched.mean + part * shift
-        ),
-        since_ms=starts[inside.window].first_ts_ms,
+        value=Figure(reference=change.before, current=change.before + change.shift),
+        since_ms=starts[change.index].first_ts_ms,
         told_ms=bounds.last_ts_ms,
     )
