@@ -9,7 +9,9 @@ from tidegauge.schemas.monitors import FeatureSpec
 from tidegauge.streams.monitor.intake.rejections import FAULTS
 
 DECISIVE = 20  # values of a feature that is not declared, of which the majority tells its type
-LOOK_EVERY = 101  # offsets. A prime, so that every model is looked at where several take turns
+# Offsets; a frame of as many rows is always looked at. A prime, so that every model is looked at
+# where several take turns.
+LOOK_EVERY = 101
 NULL = msgspec.Raw(b"null")
 
 Kind = Literal["numeric", "categorical"]

@@ -286,7 +286,7 @@ class BatchReader:
             return False
         shown = zip(group.read.awaited, group.read.shown(frame.features), strict=True)
         values = {name: values_in(raw, as_frame=True) for name, raw in shown if raw != NULL}
-        if self._attend(key, group, record, values):
+        if self._attend(key, group, record, values, len(frame.ids)):
             frame = self._frame(key, group, record)
         block = from_frame(frame, record.offset, group.read, group.dictionaries)
         self._flush(key)
@@ -309,9 +309,14 @@ class BatchReader:
         return frame
 
     def _attend(
-        self, key: Key, group: _Group, record: Record | Kept, shown: Mapping[str, Sequence[Any]]
+        self,
+        key: Key,
+        group: _Group,
+        record: Record | Kept,
+        shown: Mapping[str, Sequence[Any]],
+        rows: int = 1,
     ) -> bool:
-        """Take note of what features without a column show, once a record.
+        """Take note of what features without a column show in a record's ``rows``, once a record.
 
         Return whether the record is to be read anew: with it, some of them have one.
         """
@@ -329,7 +334,7 @@ class BatchReader:
         if found:
             self._batch.grown.append(Grown(key, record.offset, self.columns[key]))
             self.columns[key] = self.columns[key].plus(found, declared)
-        looks = group.looks and record.offset % LOOK_EVERY == 0
+        looks = group.looks and (rows >= LOOK_EVERY or record.offset % LOOK_EVERY == 0)
         further = looks and self.wait_for(key, names_in(record.value or b""))
         if not found and not further:
             return False
@@ -404,7 +409,7 @@ class BatchReader:
             len(frame.ids), columns | {f"features.{k}": v for k, v in frame.features.items()}
         )
         awaited = {k: v for k, v in frame.features.items() if k in group.read.awaited}
-        self._attend(key, group, record, awaited)
+        self._attend(key, group, record, awaited, len(frame.ids))
         features = {k: v for k, v in frame.features.items() if k not in group.read.awaited}
         good, bad, reason = [], [], ""
         for index in range(len(frame.ids)):

@@ -118,6 +118,15 @@ def test_a_feature_that_was_not_there_at_first_is_noticed() -> None:
     assert values(reader.blocks[-1:], "new")[-1] == LOOK_EVERY + DECISIVE - 1
 
 
+def test_a_frame_of_many_rows_is_looked_at_whatever_its_offset() -> None:
+    reader = Reader({"a": 1})
+    for _ in range(2):  # the first shows that it is there, the second what it is
+        reader.at += LOOK_EVERY + 1 - reader.at % LOOK_EVERY
+        reader.rows([{"a": 1, "new": n} for n in range(LOOK_EVERY)], as_frame=True)
+    assert reader.columns == Columns(("a", "new"), ())
+    assert values(reader.blocks[-1:], "new") == [*range(LOOK_EVERY)]
+
+
 def test_no_features_are_looked_for_where_a_reference_was_published() -> None:
     reader = Reader({"a": 1})
     reader.reader.fixed.add(KEY)
