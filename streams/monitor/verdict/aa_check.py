@@ -54,10 +54,10 @@ def told_inside(reference: Reference, effect: EffectSpec) -> list[str]:
         named = {name: parse(name) for name in profiles}
         series = [watch(*read, profiles[name], gate) for name, read in named.items() if read]
         for inside in changes_inside(series, profiles):
-            moved = "up" if inside.shift > 0 else "down"
+            moved = "up" if inside.change.shift > 0 else "down"
             what = inside.watched.series.subject(inside.watched.feature)
             windows = len(profiles[inside.watched.name].values)
-            found.append(f"{what} moved {moved} at window {inside.window + 1} of {windows}")
+            found.append(f"{what} moved {moved} at window {inside.change.index + 1} of {windows}")
     return found
 
 
