@@ -9,7 +9,6 @@ from typing import Literal, Self
 from tidegauge.schemas.alerts import Alert
 from tidegauge.schemas.outcomes import ControlChange, Fence, Gap, JournalEntry, LabelReport, Poison
 from tidegauge.streams.monitor import snapshot as snapshots
-from tidegauge.streams.monitor.bounds import bounded
 from tidegauge.streams.monitor.control.control import Choice, control
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.decoding import Key
@@ -24,6 +23,7 @@ from tidegauge.streams.monitor.journal.poison import FoldError, poison_alert, re
 from tidegauge.streams.monitor.layouts.layouts import read_snapshot
 from tidegauge.streams.monitor.records import Folded, Message, Output, Record, Returned, Source
 from tidegauge.streams.monitor.restore import Restore
+from tidegauge.streams.monitor.sizes import bounded
 from tidegauge.streams.monitor.snapshot import RETRAINING, Snapshot
 from tidegauge.streams.monitor.state import PartitionSettings, PartitionState
 from tidegauge.streams.monitor.verdict.readability import Listed, Rows

@@ -15,7 +15,6 @@ from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, ReferenceSpec,
 from tidegauge.schemas.references import Reference
 from tidegauge.schemas.topics import OUTPUT_BYTES
 from tidegauge.schemas.windows import WindowReport
-from tidegauge.streams.monitor.bounds import MAX_BYTES, bounded, size
 from tidegauge.streams.monitor.dry_run import MAX_BYTES as MAX_CONTROL
 from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.intake.columns import MAX_NAME, MAX_WATCHED
@@ -24,6 +23,7 @@ from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.sizes import MAX_BYTES, bounded, size
 from tidegauge.streams.monitor.verdict.incidents import LISTED
 
 WIDE = "\U0001f600"  # four bytes in UTF-8, one character
