@@ -26,7 +26,7 @@ from tidegauge.streams.monitor.restore import Restore
 from tidegauge.streams.monitor.sizes import bounded
 from tidegauge.streams.monitor.snapshot import RETRAINING, Snapshot
 from tidegauge.streams.monitor.state import PartitionSettings, PartitionState
-from tidegauge.streams.monitor.verdict.readability import Listed, Rows
+from tidegauge.streams.monitor.verdict.logged_rows import Listed, Rows
 from tidegauge.streams.monitor.verdict.retraining import read_alert
 
 Labels = tuple[list[LabelRecord], list[Rejection]]

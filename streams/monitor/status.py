@@ -11,7 +11,8 @@ from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.watched import PROMISED_WINDOWS
 from tidegauge.streams.monitor.verdict import wording
-from tidegauge.streams.monitor.verdict.incidents import MonitorSource, by_size
+from tidegauge.streams.monitor.verdict.alerts import by_size
+from tidegauge.streams.monitor.verdict.incidents import MonitorSource
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.learning import MAX_CATEGORIES
 from tidegauge.streams.monitor.verdict.monitor import Monitor

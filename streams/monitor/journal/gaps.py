@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from tidegauge.schemas.outcomes import Gap
 from tidegauge.streams.monitor.records import Output
-from tidegauge.streams.monitor.verdict.incidents import alert_output, log_alert
+from tidegauge.streams.monitor.verdict.alerts import alert_output, log_alert
 from tidegauge.streams.monitor.words import cut
 
 ADVICE = (

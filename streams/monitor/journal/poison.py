@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tidegauge.schemas.outcomes import Poison
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record, Source
-from tidegauge.streams.monitor.verdict.incidents import alert_output, log_alert
+from tidegauge.streams.monitor.verdict.alerts import alert_output, log_alert
 from tidegauge.streams.monitor.words import cut
 
 MAX_ALONE = 3  # poisonous records of one batch that are looked for; then all the rest of it is

@@ -12,7 +12,8 @@ from tidegauge.schemas.monitors import EffectSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.streams.monitor.series.registry import SERIES, parse
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS, Watched, rows_of, watch
-from tidegauge.streams.monitor.verdict.incidents import LISTED, Origin, by_size
+from tidegauge.streams.monitor.verdict.alerts import by_size
+from tidegauge.streams.monitor.verdict.incidents import LISTED, Origin
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.words import moment, span
 

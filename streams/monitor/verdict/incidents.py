@@ -8,7 +8,6 @@ import msgspec
 from msgspec.structs import replace
 
 from tidegauge.schemas.alerts import (
-    ALERT_TYPE,
     Alert,
     Evidence,
     Figure,
@@ -16,13 +15,13 @@ from tidegauge.schemas.alerts import (
     SeriesAlarm,
     Severity,
 )
-from tidegauge.schemas.cloudevents import headers, stable_id
-from tidegauge.schemas.events import within_calendar
+from tidegauge.schemas.cloudevents import stable_id
 from tidegauge.schemas.monitors import RetrainingSpec, milliseconds
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict import wording
+from tidegauge.streams.monitor.verdict.alerts import alert_output, by_size
 from tidegauge.streams.monitor.verdict.watch import Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.words import cut
@@ -232,75 +231,3 @@ class Incidents:
             kind == "drift" and severity == "critical" and "critical_drift" in policy.on
         )
         return milliseconds(policy.cooldown) if wanted else None
-
-
-def log_alert(
-    *,
-    statistic: Literal["gap", "poison"],
-    detector: str,
-    title: str,
-    advice: str,
-    topic: str,
-    partition: int,
-    offsets: tuple[int, int],
-    journaled_ms: int,
-) -> Alert:
-    """Return the alert that records of a log, first to last offset, are in no figure.
-
-    It is dated by the journal's record, UTC milliseconds: there is no other time.
-    """
-    told_ms, (first, last) = within_calendar(journaled_ms), offsets
-    records = last - first + 1
-    alarm = SeriesAlarm(
-        series=statistic,
-        feature=topic,
-        statistic=statistic,
-        detector=detector,
-        direction="up",
-        effect=float(records),
-        gate=1.0,
-        value=Figure(reference=0.0, current=float(records)),
-        since_ms=told_ms,
-        told_ms=told_ms,
-    )
-    return Alert(
-        incident=stable_id(statistic, topic, partition, first, last),
-        revision=1,
-        status="firing",
-        kind="quality",
-        severity="critical",
-        provisional=False,
-        model="",
-        version="",
-        title=title,
-        advice=advice,
-        since_ms=told_ms,
-        told_ms=told_ms,
-        series=[alarm],
-        evidence=Evidence(
-            topic=topic,
-            partition=partition,
-            first_offset=first,
-            last_offset=last,
-            windows=0,
-            rows=records,
-        ),
-        reference_windows=0,
-    )
-
-
-def alert_output(alert: Alert, source: str) -> Output:
-    """Return an alert as a CloudEvent, its id following from incident and revision."""
-    head = headers(
-        id=stable_id(alert.incident, alert.revision),
-        type=ALERT_TYPE,
-        source=source,
-        subject=alert.model or source,
-        time_ms=alert.told_ms,
-    )
-    return Output("alerts", alert.model.encode(), msgspec.json.encode(alert), head, alert)
-
-
-def by_size(alarms: list[SeriesAlarm]) -> list[SeriesAlarm]:
-    """Return the alarms, the largest effect first."""
-    return sorted(alarms, key=lambda a: (-abs(a.effect) / (a.gate or 1.0), a.series))

@@ -14,8 +14,9 @@ from tidegauge.streams.monitor.intake.block import Block, Waiting, waiting
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.registry import parse
 from tidegauge.streams.monitor.verdict.aa_check import reference_alert
+from tidegauge.streams.monitor.verdict.alerts import alert_output
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples
-from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Origin, alert_output
+from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState

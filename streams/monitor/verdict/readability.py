@@ -1,21 +1,21 @@
 """Which share of the rows cannot be read, model by model."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from operator import attrgetter
 
 import msgspec
 import numpy as np
 
-from tidegauge.schemas.events import within_calendar
 from tidegauge.schemas.monitors import RetrainingSpec, WindowSpec
-from tidegauge.streams.monitor.intake.block import Block, Codes, Flags, Ints
-from tidegauge.streams.monitor.intake.decoding import NOBODY, Kept, Key
+from tidegauge.streams.monitor.intake.block import Block, Codes, Ints
+from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
 from tidegauge.streams.monitor.series.view import Records
 from tidegauge.streams.monitor.verdict.incidents import MonitorSource, Origin
+from tidegauge.streams.monitor.verdict.logged_rows import Listed, Mixed, Rows, dated, in_order
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.nil_cohort import BLOCK, FINE, FIRST, NilCohort
 from tidegauge.streams.monitor.windows.bounds import Bounds
@@ -23,9 +23,6 @@ from tidegauge.streams.monitor.windows.cutting import Dated
 
 MAX_MODELS = 1000  # counted apart; those of further ones count as nobody's
 REASONS = 20  # counted in a window; further ones are not told
-REASON_CHARS = 200
-
-T = TypeVar("T")
 
 
 class ReadState(msgspec.Struct):
@@ -37,66 +34,6 @@ class ReadState(msgspec.Struct):
     last_ms: int
     reasons: dict[str, int]
     monitor: MonitorState
-
-
-class Rows(Protocol):
-    """Rows in the order of the log; only what is asked for is made into arrays."""
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-
-    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
-        """Return the event times and the offsets of some of them."""
-
-    def last_ms(self, default: int) -> int:
-        """Return the event time of the last that could be read."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listed(Generic[T]):
-    """Rows as objects."""
-
-    items: Sequence[T]
-    ts_ms: Callable[[T], int]
-    offset: Callable[[T], int]
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self.items)
-
-    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
-        """Return the event times and the offsets of some of them."""
-        some = self.items[start:stop]
-        return np.array(list(map(self.ts_ms, some)), np.int64), np.array(
-            list(map(self.offset, some)), np.int64
-        )
-
-    def last_ms(self, default: int) -> int:
-        """Return the event time of the last that could be read."""
-        return self.ts_ms(self.items[-1]) if self.items else default
-
-
-@dataclass(frozen=True, slots=True)
-class _Mixed:
-    """Good rows and bad ones; a reason for each bad one, in their order."""
-
-    ts_ms: Ints
-    offsets: Ints
-    bad: Flags
-    reasons: list[str]
-
-    def __len__(self) -> int:
-        """Return how many there are."""
-        return len(self.bad)
-
-    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
-        """Return the event times and the offsets of some of them."""
-        return self.ts_ms[start:stop], self.offsets[start:stop]
-
-    def last_ms(self, default: int) -> int:
-        """Return the event time of the last that could be read."""
-        good = self.ts_ms[~self.bad]
-        return int(good[-1]) if len(good) else default
 
 
 class Readable:
@@ -121,7 +58,7 @@ class Readable:
         start, found = 0, len(rows)
         self.rows += found
         self.last_ms = rows.last_ms(self.last_ms)
-        mixed = rows if isinstance(rows, _Mixed) else None
+        mixed = rows if isinstance(rows, Mixed) else None
         if mixed is None and self._cohort.watch is None and not self._reasons:
             start = self._skip(rows)
         while start < found:
@@ -143,7 +80,7 @@ class Readable:
         self.monitor.begin(Bounds(bounds.index + windows, last_offset=last_offset))
         return whole
 
-    def _add(self, rows: Rows, mixed: "_Mixed | None", start: int, stop: int) -> None:
+    def _add(self, rows: Rows, mixed: Mixed | None, start: int, stop: int) -> None:
         ts_ms, offsets = rows.piece(start, stop)
         codes = np.full(len(ts_ms), FINE, np.int32)
         if mixed is not None:
@@ -152,7 +89,7 @@ class Readable:
         found = Dated(ts_ms, np.zeros(len(ts_ms), np.bool_))
         self.monitor.add(_block(ts_ms, offsets, codes), found)
 
-    def _count(self, rows: "_Mixed", start: int, stop: int) -> None:
+    def _count(self, rows: Mixed, start: int, stop: int) -> None:
         before, hits = (
             int(np.count_nonzero(rows.bad[a:b])) for a, b in ((0, start), (start, stop))
         )
@@ -235,7 +172,7 @@ class Readability:
                 outputs += self._fold(key, read.get(key, ()), refused.get(key, []), held)
         lost = {rejected.record.offset for rejected in nobody}
         fine = [r for r in records if r.offset not in lost] if lost else records
-        return outputs + self._fold(NOBODY, [Listed(fine, _dated, _offset)], nobody)
+        return outputs + self._fold(NOBODY, [Listed(fine, dated, attrgetter("offset"))], nobody)
 
     def _fold(
         self, key: Key, pieces: Sequence[Rows], rejections: Sequence[Rejection], held: int = -1
@@ -244,7 +181,7 @@ class Readability:
         if key != NOBODY:
             self.moved.add(key)
         if rejections:
-            pieces = [_in_order(pieces, rejections, own.last_ms, held)]
+            pieces = [in_order(pieces, rejections, own.last_ms, held)]
         return [output for rows in pieces for output in own.fold(rows)]
 
     def _admit(self, read: Mapping[Key, Sequence[Rows]], rejections: Sequence[Rejection]) -> None:
@@ -273,44 +210,7 @@ class Readability:
             self._of(key).load(state)
 
 
-def _in_order(
-    pieces: Sequence[Rows], rejections: Sequence[Rejection], before_ms: int, held: int
-) -> _Mixed:
-    """Return good and bad rows in the order in which they were judged; see ``Readability.fold``.
-
-    A row that could not be read has no event time: it gets that of the good row before it, or,
-    where there was none, that of its record.
-    """
-    arrays = [rows.piece(0, len(rows)) for rows in pieces]
-    nothing = np.empty(0, np.int64)
-    ts_ms = np.concatenate([nothing, *(times for times, _ in arrays)])
-    offsets = np.concatenate([nothing, *(places for _, places in arrays)])
-    counts = [rejected.rows for rejected in rejections]
-    at = np.repeat([rejected.record.offset for rejected in rejections], counts)
-    dated = np.repeat([_dated(rejected.record) for rejected in rejections], counts)
-    judged = np.repeat(
-        [held if isinstance(r.record, Kept) else r.record.offset for r in rejections], counts
-    )
-    # Behind the good rows of its own frame.
-    place = np.searchsorted(np.maximum(offsets, held), judged, side="right")
-    before = np.concatenate([[before_ms], ts_ms])[place]
-    return _Mixed(
-        np.insert(ts_ms, place, np.where(before > 0, before, dated)),
-        np.insert(offsets, place, at),
-        np.insert(np.zeros(len(offsets), np.bool_), place, True),
-        [r.reason[:REASON_CHARS] for r in rejections for _ in range(r.rows)],
-    )
-
-
 def _block(ts_ms: Ints, offsets: Ints, codes: Codes) -> Block:
     """Return rows of which only matters what is wrong with each."""
     nothing = np.empty((len(codes), 0))
     return Block(offsets, ts_ms, (), nothing, (), codes.reshape(-1, 1), ("fault",), ())
-
-
-def _dated(record: Record) -> int:
-    return within_calendar(record.timestamp)
-
-
-def _offset(record: Record) -> int:
-    return record.offset
