@@ -79,7 +79,7 @@ class Monitor:
     @property
     def is_learning(self) -> bool:
         """Whether nothing is watched yet."""
-        return all(cohort.watch is None for cohort in self.cohorts)
+        return not self._watches
 
     @property
     def gathered(self) -> int:
@@ -93,22 +93,16 @@ class Monitor:
 
     def series(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth, series by series."""
-        watches = [cohort.watch for cohort in self.cohorts if cohort.watch is not None]
-        return {name: told for own in watches for name, told in own.report().items()}
+        return {name: told for own in self._watches for name, told in own.report().items()}
 
     def not_watched(self) -> list[str]:
         """Return the series that the spec's detectors name and the model does not have."""
         if self.cohorts[0].watch is None:
             return []  # it is not known yet
-        learning = {
-            column
-            for cohort in self.cohorts
-            if cohort.watch is None
-            for columns in cohort.columns.values()
-            for column in columns
-        }
+        learners = [cohort for cohort in self.cohorts if cohort.watch is None]
+        learning = {name for one in learners for own in one.columns.values() for name in own}
         named = dict.fromkeys(name for one in self.spec.detectors for name in one.series)
-        own = {s.name for c in self.cohorts if c.watch is not None for s in c.watch.series}
+        own = {one.name for watch in self._watches for one in watch.series}
         reads = {view for cohort in self.cohorts for view in cohort.columns}
         absent = {name: parse(name) for name in named if name not in own}
         return [
@@ -183,8 +177,11 @@ class Monitor:
     @property
     def _seeing(self) -> list[Watch]:
         """The watches that have seen a window."""
-        watches = (cohort.watch for cohort in self.cohorts)
-        return [own for own in watches if own is not None and own.history.starts]
+        return [own for own in self._watches if own.history.starts]
+
+    @property
+    def _watches(self) -> list[Watch]:
+        return [cohort.watch for cohort in self.cohorts if cohort.watch is not None]
 
     def supersede(self) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""
