@@ -231,6 +231,7 @@ def _inputs(source: RowSource, monitor: InputMonitor) -> StreamStatus:
 
 def _stream(source: MonitorSource, monitor: Monitor) -> StreamStatus:
     bounds, waiting = monitor.bounds, len(monitor.waiting.offsets)
+    latest_ms = max(monitor.waiting.ts_ms, default=None)
     found = state_of(monitor)
     state: State = "blatant" if found == "learning" and not monitor.is_learning else found
     return StreamStatus(
@@ -241,7 +242,7 @@ def _stream(source: MonitorSource, monitor: Monitor) -> StreamStatus:
         gathered=monitor.gathered,
         needed=monitor.needed,
         open_rows=bounds.rows + waiting,
-        newest_ms=bounds.last_ts_ms if bounds.rows or bounds.index else None,
+        newest_ms=bounds.last_ts_ms if bounds.rows or bounds.index else latest_ms,
         incidents=_open(monitor),
     )
 

@@ -89,6 +89,14 @@ def test_a_model_goes_from_its_first_rows_over_learning_to_judging() -> None:
     assert stage(stream(given)) == ("provisional", 40, 0)
 
 
+def test_rows_that_wait_until_their_windows_are_chosen_have_a_newest_one() -> None:
+    given = OfflineLog()
+    rows(given, range(300))
+    found = stream(given)
+    assert (found.rows, found.windows, found.open_rows) == (300, 0, 300)
+    assert found.newest_ms == 299_000
+
+
 def test_pairs_are_a_stream_of_their_own() -> None:
     given = log()
     rows(given, range(300))
