@@ -182,7 +182,7 @@ class Learner:
         """Return a number's windows, each beside the usual range of the others."""
         moments = self._moments()[:, :, place]
         profiles, found = Profiles([profile]), []
-        ranges = ranges_of_others(moments[:, 3], moments[:, 4])
+        ranges = ranges_of_others(*moments[:, 3:].T) if profile is not None else []
         for index, window in enumerate(self.windows):
             points, weights = self._steps(index, place)
             count = moments[index, 0]

@@ -28,13 +28,14 @@ def ranges_of_others(lows: Floats, highs: Floats) -> list[Limits]:
     >>> ranges_of_others(np.array([0.0, -1.0, 0.5]), np.array([9.0, 8.0, 12.0]))
     [(-1.0, 12.0), (0.0, 12.0), (-1.0, 9.0)]
     """
-    ascending = np.sort(lows), np.sort(highs)
-    most = _most(len(lows)) + 1
+    known = ~np.isnan(lows)
+    ascending = np.sort(lows[known]), np.sort(highs[known])
+    most = _most(len(ascending[0])) + 1
     sticks_out = (lows <= ascending[0][most - 1]) | (highs >= ascending[1][-most])
     rest = _usual(*ascending)  # one that does not stick out makes no difference
     return [
         _usual(*(np.delete(own, np.searchsorted(own, value)) for own, value in pairs))
-        if out and len(lows) > 1
+        if out and len(ascending[0]) > 1
         else rest
         for out, *values in zip(sticks_out, lows, highs, strict=True)
         for pairs in [zip(ascending, values, strict=True)]
