@@ -20,7 +20,7 @@ from tidegauge.streams.monitor.series.view import (
     View,
     Vocabulary,
 )
-from tidegauge.streams.monitor.verdict.strays import ranges_of_others, usual_range
+from tidegauge.streams.monitor.verdict.strays import own_extremes, ranges_of_others, usual_range
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.sample import Sample, steps
 
@@ -171,18 +171,23 @@ class Learner:
             sd=float(np.sqrt(squares.sum() / total)),
             low=float(low.min()),
             high=float(high.max()),
-            usual=usual_range(low, high),
+            usual=usual_range(*self._extremes(place)),
         )
 
     def _steps(self, index: int, place: int) -> tuple[Floats, Floats]:
         points, weights = self.windows[index].steps[place]
         return np.frombuffer(points), np.frombuffer(weights)
 
+    def _extremes(self, place: int) -> tuple[Floats, Floats]:
+        lows, highs = self._moments()[:, 3:, place].T
+        parts = [self._steps(index, place) for index in range(len(self.windows))]
+        return own_extremes(lows, highs, parts)
+
     def _numbers(self, place: int, profile: NumericProfile | None) -> list[Summary]:
         """Return a number's windows, each beside the usual range of the others."""
         moments = self._moments()[:, :, place]
         profiles, found = Profiles([profile]), []
-        ranges = ranges_of_others(*moments[:, 3:].T) if profile is not None else []
+        ranges = ranges_of_others(*self._extremes(place)) if profile is not None else []
         for index, window in enumerate(self.windows):
             points, weights = self._steps(index, place)
             count = moments[index, 0]

@@ -37,7 +37,7 @@ class Sample(msgspec.Struct):
 def steps(values: Floats) -> tuple[Floats, Floats]:
     """Return ascending values summed up: points, and how many values each stands for.
 
-    A value that many rows share, and the two extremes, stand for themselves alone.
+    A value that many rows share, and the two least and the two greatest, stand for themselves.
 
     >>> points, weights = steps(np.repeat([0.0, 1.0, 7.0], [90, 9, 1]))
     >>> points.tolist(), weights.tolist()
@@ -46,7 +46,7 @@ def steps(values: Floats) -> tuple[Floats, Floats]:
     points, counts = np.unique(values, return_counts=True)
     if len(points) > STEPS:
         alone = counts * STEPS >= len(values)
-        alone[[0, -1]] = True
+        alone[[0, 1, -2, -1]] = True
         step = (np.cumsum(counts) - counts) * STEPS // len(values)
         starts = np.flatnonzero(
             alone | np.append(True, alone[:-1]) | (np.diff(step, prepend=-1) > 0)

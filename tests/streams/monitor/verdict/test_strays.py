@@ -1,8 +1,56 @@
-"""The usual range of a number over windows."""
+"""The usual range of a number: neither strays nor a value that stands for a missing one count."""
 
 import numpy as np
+import pytest
 
+from tests.streams.monitor.traffic import REFERENCE, Rows, Traffic, share, traffic, wrong_unit
 from tidegauge.streams.monitor.verdict.strays import ranges_of_others, usual_range
+
+LIVE = 40
+
+
+def told(stream: Traffic) -> set[str]:
+    return {a["series"] for alert in stream.alerts() for a in alert["series"]}
+
+
+@pytest.mark.parametrize("strays", [[1e9], [1e9, 1e8, 1e7], [-1e9, 1e9, -1e8]])
+def test_a_few_strays_in_the_reference_hide_no_wrong_unit(strays: list[float]) -> None:
+    stream = traffic(5)
+    for value in strays:
+
+        def stray(rows: Rows, rng: np.random.Generator, value: float = value) -> None:
+            rows.amount[7] = value
+
+        stream.send(5).send(1, stray)
+    stream.send(REFERENCE - 6 * len(strays) + 5)
+    assert told(stream) == set()
+    assert "range(amount)" in told(stream.send(LIVE, wrong_unit))
+
+
+@pytest.mark.parametrize("value", [-999.0, 1e9])
+@pytest.mark.parametrize("part", [0.004, 0.01, 0.05])
+def test_a_value_that_stands_for_a_missing_one_hides_neither_its_growth_nor_a_wrong_unit(
+    value: float, part: float
+) -> None:
+    def absent(rows: Rows, rng: np.random.Generator) -> None:
+        rows.amount[share(rng, part)] = value
+
+    def more(rows: Rows, rng: np.random.Generator) -> None:
+        rows.amount[share(rng, part + 0.15)] = value
+
+    for fault in (wrong_unit, more):
+        stream = traffic(6).send(REFERENCE + 40, absent)
+        assert told(stream) == set()
+        stream.send(LIVE, fault, absent)
+        assert "range(amount)" in told(stream)
+
+
+def test_a_rare_flag_is_no_value_that_stands_for_a_missing_one() -> None:
+    def flag(rows: Rows, rng: np.random.Generator) -> None:
+        rows.amount = share(rng, 0.05).astype(float)
+
+    stream = traffic(7).send(REFERENCE + 5, flag)
+    assert stream.reports()[-1]["series"]["range(amount)"]["value"] == 0
 
 
 def test_windows_without_a_value_say_nothing_of_the_range_of_the_others() -> None:
