@@ -65,7 +65,17 @@ def margin(low: float, high: float) -> tuple[float, float]:
 
 
 class Numbers(View):
-    """Numbers beside their profiles; NaN where a value is missing."""
+    """Numbers beside their profiles; NaN where a value is missing.
+
+    Parameters
+    ----------
+    columns
+        Their names.
+    values
+        Of each row, shape (rows, columns).
+    profiles
+        What the reference says of each column.
+    """
 
     has_names = True
 
@@ -106,7 +116,17 @@ class Vocabulary:
 
 
 class Categories(View):
-    """Categories beside those of the reference."""
+    """Categories beside those of the reference.
+
+    Parameters
+    ----------
+    columns
+        Their names.
+    codes
+        Of each row, shape (rows, columns): places in the column's dictionary, -1 where missing.
+    dictionaries, vocabularies
+        What the codes stand for, and the categories the reference has, one of each a column.
+    """
 
     has_names = True
 
@@ -141,7 +161,11 @@ class Categories(View):
 
 
 class Pairs(View):
-    """Labels beside the scores of their predictions, shape (rows,) each."""
+    """Labels beside the scores of their predictions, shape (rows,) each.
+
+    >>> Pairs(np.array([1.0, 0.0]), np.array([0.5, 0.75]), "regression").losses.tolist()
+    [0.5, 0.75]
+    """
 
     def __init__(self, labels: Floats, scores: Floats, task: str) -> None:
         super().__init__(("",), len(labels))

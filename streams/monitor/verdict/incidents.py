@@ -82,6 +82,11 @@ class Incidents:
     A series that fires within 7 windows of an incident's latest alarm joins it, and so does one of
     the same feature, or of outcomes, for as long as the incident is open. (Any series for as long:
     then a shift of season that lasts for months would swallow every fault.)
+
+    Parameters
+    ----------
+    origin
+        Whose alerts these are and where the evidence lies.
     """
 
     def __init__(self, origin: Origin) -> None:

@@ -28,6 +28,13 @@ class LabelWatch:
 
     A window is 100 labels or more of which it is known what became of them. All follows from the
     journal's reports.
+
+    Parameters
+    ----------
+    model
+        Whose labels these are, whatever the version.
+    topic, partition
+        Where the labels lie.
     """
 
     def __init__(self, model: str, topic: str, partition: int) -> None:

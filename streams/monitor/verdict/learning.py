@@ -65,6 +65,11 @@ class Learner:
 
     A window's numbers are summed up by some 64 values each, so that memory stays bounded while the
     distribution of the whole is not known yet.
+
+    Parameters
+    ----------
+    numeric, categorical
+        Names of the columns, in the order in which rows have them.
     """
 
     def __init__(self, numeric: Sequence[str], categorical: Sequence[str]) -> None:

@@ -83,7 +83,15 @@ class WindowState(msgspec.Struct):
 
 
 class Window:
-    """A window of a monitor; which may hold several."""
+    """A window of a monitor; which may hold several.
+
+    Parameters
+    ----------
+    bounds
+        Where it lies; it goes on to count the rows.
+    parts
+        What is accumulated for each cohort, in the monitor's order.
+    """
 
     def __init__(self, bounds: Bounds, parts: Sequence[WindowPart]) -> None:
         self.bounds, self.parts = bounds, list(parts)
