@@ -154,7 +154,12 @@ class RowMonitors:
             self.reader.awaited.pop(key, None)
         if columns is not None and columns != self.reader.columns.get(key):
             self._outgrow(key, offset, columns)
-        return old.supersede() if old is not None else []
+        if old is None:
+            return []
+        if old.waiting.offsets and columns == self.reader.columns.get(key):
+            first = old.inputs[0]
+            self._monitor(key, first.numeric, first.categorical).waiting = old.waiting
+        return old.supersede()
 
     def _hold(self, key: Key, control: Control) -> None:
         self.controls[key] = control

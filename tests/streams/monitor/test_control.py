@@ -185,6 +185,13 @@ def test_a_change_waits_for_its_offset_in_each_source() -> None:
     assert inputs(stream).control.spec == spec
 
 
+def test_rows_that_wait_for_their_windows_are_not_lost_by_a_change() -> None:
+    stream = traffic(9, changed(windows=None)).send(3)
+    apply(stream, changed(windows=None, effect=EffectSpec(features=0.7)))
+    assert stream.send(8).reports()[0]["rows"] == 500
+    assert inputs(stream).observed == 11 * ROWS
+
+
 def test_pairs_that_wait_for_their_windows_are_not_lost_by_a_change() -> None:
     stream = traffic(9, changed(windows=None)).send(2)
     stream.labelled = True
