@@ -45,14 +45,14 @@ def test_a_worker_goes_on_behind_a_record_that_it_cannot_fold(
     send(0, 1500, bad=1234)
     with group(brokers, prefix, tmp_path) as workers:
         worker = workers.start("only", program=("-c", FAULTY))
-        workers.until(lambda: len(windows()) == 1, "expected the first window")
+        workers.until(lambda: len(windows()) == 2, "expected two windows")
         workers.until_settled()
         send(1500, ROWS)
-        workers.until(lambda: len(windows()) == 2, "expected the second window")
+        workers.until(lambda: len(windows()) == 4, "expected four windows")
         worker.kill()  # the same record is poison to the next owner
         worker = workers.start("only", program=("-c", FAULTY))
         send(ROWS, ROWS + 600)
-        workers.until(lambda: len(windows()) == 3, "expected the third window")
+        workers.until(lambda: len(windows()) == 6, "expected six windows")
         workers.until_settled()
         assert "a bug in a kernel" not in worker.log.read_text()
         assert worker.terminate()[0] == 0, worker.told()
@@ -62,5 +62,5 @@ def test_a_worker_goes_on_behind_a_record_that_it_cannot_fold(
     told = {alert.incident: alert for alert in bodies(brokers, topics.alerts, Alert)}
     (alert,) = told.values()
     assert (alert.severity, alert.series[0].series) == ("critical", "poison")
-    assert [report.rows for report in windows()] == [1000] * 3
-    assert [report.last_offset for report in windows()] == [999, 2000, 3000]
+    assert [report.rows for report in windows()] == [500] * 6
+    assert [report.last_offset for report in windows()] == [499, 999, 1500, 2000, 2500, 3000]

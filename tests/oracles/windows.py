@@ -13,8 +13,9 @@ def of_time(
 
     A row later than all before it closes the window; an earlier one counts in the open one. One
     that would skip a window needs most of itself and the next 8 rows to lie no more than a window
-    before it; else it counts with the latest time so far. Where that is not known yet, the row and
-    those behind it are left out.
+    before it; else it counts with the latest time so far, or, as the first of all, with the middle
+    one of the first five that lie before. Where that is not known yet, the row and those behind it
+    are left out.
     """
     found: list[tuple[list[int], list[int], int, int]] = []
     newest, latest_ms = None, None
@@ -27,7 +28,9 @@ def of_time(
                 return found
             if agree < 5:
                 early = True
-                ts = sorted(ts_ms[number : number + 9])[4] if latest_ms is None else latest_ms
+                nearby = ts_ms[number : number + 9]
+                before = [t for t, own in zip(nearby, around, strict=True) if own < slot - 1]
+                ts = sorted(before[:5])[2] if latest_ms is None else latest_ms
                 slot = (ts - offset_ms) // every_ms
         latest_ms = ts if latest_ms is None else max(latest_ms, ts)
         if newest is None or slot > newest:

@@ -96,7 +96,9 @@ def _walk(spec: WindowSpec, ts_ms: Ints, first: int, latest_ms: int) -> Dated:
             agree = sum(other >= slot - 1 for other in around)
             if len(around) - agree >= MOST:
                 if clock is None:
-                    latest_ms = sorted(raw[at : at + AROUND])[MOST - 1]
+                    # Of the first that say so: how many more are there depends on the batch.
+                    behind = [raw[at + n] for n, other in enumerate(around) if other < slot - 1]
+                    latest_ms = sorted(behind[:MOST])[MOST // 2]
                     clock = int(slots(spec, np.array([latest_ms]))[0])
                 times[at], early[at] = latest_ms, True
                 continue

@@ -1,7 +1,7 @@
 """Windows of rows and of event time, wherever their rows are cut."""
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import windows as oracle
@@ -59,6 +59,8 @@ def test_windows_of_rows_are_those_of_the_definition(rows: int, size: int, cuts:
     offset=st.sampled_from([0, 300, 20_000]),
     cuts=cuts,
 )
+@example(ts_ms=[2000, 0, 0, 0, 0, 1000, 1, 0], offset=0, cuts=[7])
+@example(ts_ms=[2300, 0, 0, 0, 0, 300, 0], offset=300, cuts=[6])
 def test_windows_of_event_time_are_those_of_the_definition(
     ts_ms: list[int], offset: int, cuts: list[int]
 ) -> None:
