@@ -132,7 +132,6 @@ def series_profile(
     rows: Floats,
     means: Floats,
     variances: Floats,
-    shown: Floats | None = None,
 ) -> SeriesProfile:
     """Return what a reference keeps of one column's windows, shape (windows,) each.
 
@@ -142,8 +141,6 @@ def series_profile(
         Whose quantity it is.
     rows, means, variances
         Of the quantity in each window; a window without any has NaN for its mean.
-    shown
-        What people are shown for a window; the mean itself by default.
     """
     known = (rows > 0) & ~np.isnan(means)
     if not known.any():
@@ -154,7 +151,6 @@ def series_profile(
     spread = float((rows * variances)[known].sum())
     within, freedom = spread / total, float((rows[known] - 1.0).clip(0.0).sum())
     between = float((shares * (means[known] - overall) ** 2).sum())
-    told = means if shown is None else shown
     sd = max(float(np.sqrt(within + between)), series.least_sd)
     variance = spread / freedom if freedom else sd**2
     return SeriesProfile(
@@ -162,7 +158,7 @@ def series_profile(
         rows=rows[:1].tolist() if (rows == rows[0]).all() else rows.tolist(),
         sd=sd if series.fixed_sd is None else series.fixed_sd,
         variance=row_variance(overall * total, total) if series.is_share else variance,
-        shown=float((shares * told[known]).sum()),
+        shown=overall,
     )
 
 
