@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -20,6 +20,14 @@ from tidegauge.streams.monitor.windows.figures import Figures, Measures, Views
 from tidegauge.streams.monitor.windows.window import WindowPart
 
 Examples = Mapping[str, list[str]]  # what alerts are to name, by series
+
+
+class Begun(Protocol):
+    """A window of a reference, whatever else is kept of it."""
+
+    @property
+    def start(self) -> Start:
+        """Where it began."""
 
 
 class Watching(msgspec.Struct):
@@ -80,8 +88,8 @@ class Cohort(ABC):
 
     @property
     @abstractmethod
-    def starts(self) -> list[Start]:
-        """Where the windows of the reference began that have been learned so far."""
+    def learning(self) -> Sequence[Begun]:
+        """The windows of the reference that is being learned, which ``learn`` adds to."""
 
     @abstractmethod
     def means(self, part: WindowPart) -> Mapping[str, float]:

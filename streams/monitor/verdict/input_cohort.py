@@ -15,9 +15,9 @@ from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Categories, Numbers, Profiles, Vocabulary
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
-from tidegauge.streams.monitor.verdict.cohort import Cohort, Watching
+from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Watching
 from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
-from tidegauge.streams.monitor.windows.bounds import Bounds, Start
+from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.sample import Sample
 from tidegauge.streams.monitor.windows.window import WindowPart
 
@@ -134,9 +134,9 @@ class InputCohort(Cohort):
         return block.numbers[:, numbers], block.codes[:, texts], dictionaries
 
     @property
-    def starts(self) -> list[Start]:
-        """Where the windows of the reference began that have been learned so far."""
-        return [window.start for window in self.learner.windows] if self.learner else []
+    def learning(self) -> Sequence[Begun]:
+        """The windows of the reference that is being learned, which ``learn`` adds to."""
+        return self.learner.windows if self.learner is not None else ()
 
     def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
@@ -169,12 +169,7 @@ class InputCohort(Cohort):
 
     def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
         """Return the figures of each column in a window."""
-        m = part.moments
-        table = np.stack([m.count, m.mean, m.sd, m.low, m.high]).T.tolist()
-        columns = {
-            name: column_report(part.rows, *figures)
-            for name, figures in zip(self.numeric, table, strict=True)
-        }
+        columns = dict(zip(self.numeric, column_reports(part), strict=True))
         hits = part.figures.hits() if part.figures is not None else {}
         for name, missing in zip(self.categorical, part.missing.tolist(), strict=True):
             columns[name] = ColumnReport(
@@ -205,11 +200,13 @@ class InputCohort(Cohort):
             self.load_watching(state.watching)
 
 
-def column_report(
-    rows: int, count: float, mean: float, sd: float, low: float, high: float
-) -> ColumnReport:
-    """Return the figures of a number in a window; None for those that there are not."""
-    mean_, sd_, low_, high_ = (None if isnan(v) else v for v in (mean, sd, low, high))
-    return ColumnReport(
-        count=int(count), missing=rows - int(count), mean=mean_, sd=sd_, low=low_, high=high_
-    )
+def column_reports(part: WindowPart) -> list[ColumnReport]:
+    """Return the figures of each number of a part; None for those that there are not."""
+    m, found = part.moments, []
+    for count, *figures in np.stack([m.count, m.mean, m.sd, m.low, m.high]).T.tolist():
+        mean, sd, low, high = (None if isnan(value) else value for value in figures)
+        missing = part.rows - int(count)
+        found.append(
+            ColumnReport(count=int(count), missing=missing, mean=mean, sd=sd, low=low, high=high)
+        )
+    return found

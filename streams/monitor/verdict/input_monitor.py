@@ -1,5 +1,6 @@
 """Watches the inputs and the score of one model version."""
 
+from collections.abc import Sequence
 from types import MappingProxyType
 
 from tidegauge.schemas.references import Reference
@@ -31,6 +32,7 @@ class InputMonitor(Monitor):
 
     def __init__(self, origin: Origin, control: Control, columns: Columns, share: float) -> None:
         self.control = control
+        self._columns: tuple[Sequence[str], Sequence[str]] = (), ()  # of the block before
         self._budget = control.spec.false_alarms.count * SHARES[origin.source] * share
         reference, spec = control.reference, control.spec
         super().__init__(origin, spec, spec.windows if reference is None else reference.windows, [])
@@ -57,12 +59,15 @@ class InputMonitor(Monitor):
 
     def fold(self, block: Block) -> list[Output]:
         """Fold a block of rows; columns that are new in it are watched from here on."""
-        numeric = tuple(n for n in block.names if all(n not in c.numeric for c in self.inputs))
-        texts = tuple(
-            n for n in block.categorical if all(n not in c.categorical for c in self.inputs)
-        )
-        if numeric or texts:
-            self._take_up(numeric, texts)
+        columns = block.names, block.categorical
+        if columns != self._columns:
+            numeric = tuple(n for n in block.names if all(n not in c.numeric for c in self.inputs))
+            texts = tuple(
+                n for n in block.categorical if all(n not in c.categorical for c in self.inputs)
+            )
+            if numeric or texts:
+                self._take_up(numeric, texts)
+            self._columns = columns
         return super().fold(block)
 
     def close(self, examples: Examples = MappingProxyType({})) -> list[Output]:

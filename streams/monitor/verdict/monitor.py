@@ -99,9 +99,11 @@ class Monitor:
         """Return the series that the spec's detectors name and the model does not have."""
         if self.cohorts[0].watch is None:
             return []  # it is not known yet
+        named = dict.fromkeys(name for one in self.spec.detectors for name in one.series)
+        if not named:
+            return []
         learners = [cohort for cohort in self.cohorts if cohort.watch is None]
         learning = {name for one in learners for own in one.columns.values() for name in own}
-        named = dict.fromkeys(name for one in self.spec.detectors for name in one.series)
         own = {one.name for watch in self._watches for one in watch.series}
         reads = {view for cohort in self.cohorts for view in cohort.columns}
         absent = {name: parse(name) for name in named if name not in own}
@@ -150,8 +152,9 @@ class Monitor:
         outputs = self._incidents().update(verdicts, bounds, self.context, self._start)
         outputs += self._report()
         for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
-            starts = [*cohort.starts, bounds.start]
+            learning = cohort.learning
             if inside := cohort.learn(part, bounds):
+                starts = [window.start for window in learning]
                 alert = reference_alert(self.origin, inside, starts, bounds)
                 outputs.append(alert_output(alert, self.origin.uri))
         self.begin(bounds.following())

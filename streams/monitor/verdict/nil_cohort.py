@@ -1,6 +1,6 @@
 """Shares of a stream that should be nil: rows that cannot be read, labels without a prediction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -14,10 +14,10 @@ from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Labels, Records, View
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict.aa_check import Inside
-from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
+from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.history import HISTORY
 from tidegauge.streams.monitor.verdict.watch import Verdicts
-from tidegauge.streams.monitor.windows.bounds import Bounds, Start
+from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures, Measures
 from tidegauge.streams.monitor.windows.window import WindowPart
 
@@ -89,9 +89,9 @@ class NilCohort(Cohort):
         return []
 
     @property
-    def starts(self) -> list[Start]:
-        """Where the windows of the reference began: none was learned."""
-        return []
+    def learning(self) -> Sequence[Begun]:
+        """No windows: nothing is learned."""
+        return ()
 
     def judge(self, part: WindowPart, bounds: Bounds, examples: Examples) -> Verdicts:
         """Judge a window that closed."""

@@ -1,6 +1,6 @@
 """Pairs of label and score of a model version: what is learned of them, and what is watched."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -16,8 +16,8 @@ from tidegauge.streams.monitor.series.task import TaskTally
 from tidegauge.streams.monitor.series.view import Pairs
 from tidegauge.streams.monitor.series.watched import rows_of
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
-from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
-from tidegauge.streams.monitor.verdict.input_cohort import column_report
+from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Examples, Watching
+from tidegauge.streams.monitor.verdict.input_cohort import column_reports
 from tidegauge.streams.monitor.verdict.watch import Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.metrics import (
@@ -123,9 +123,9 @@ class OutcomeCohort(Cohort):
             self.tally.add(labels, scores)
 
     @property
-    def starts(self) -> list[Start]:
-        """Where the windows of the reference began that have been learned so far."""
-        return [window.start for window in self.windows]
+    def learning(self) -> Sequence[Begun]:
+        """The windows of the reference that is being learned, which ``learn`` adds to."""
+        return self.windows
 
     def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
@@ -170,12 +170,8 @@ class OutcomeCohort(Cohort):
 
     def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
         """Return the figures of loss, error, label and score in a window."""
-        m = part.moments
-        table = np.stack([m.count, m.mean, m.sd, m.low, m.high]).T.tolist()
-        return {
-            name: column_report(part.rows, *table[at])
-            for name, at in self._outcomes.places(self.seems).items()
-        }
+        columns = column_reports(part)
+        return {name: columns[at] for name, at in self._outcomes.places(self.seems).items()}
 
     def metrics(self, part: WindowPart) -> dict[str, float | None]:
         """Return River's metrics of a window."""
