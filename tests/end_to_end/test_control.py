@@ -23,9 +23,9 @@ from tidegauge.streams.monitor.state import PartitionSettings
 pytestmark = pytest.mark.timeout(600)
 
 
-def spec(model: str, rows: int) -> MonitorSpec:
+def spec(model: str, rows: int, learned: int = 5) -> MonitorSpec:
     return MonitorSpec(
-        model=model, windows=WindowSpec(rows=rows), reference=ReferenceSpec(windows=5)
+        model=model, windows=WindowSpec(rows=rows), reference=ReferenceSpec(windows=learned)
     )
 
 
@@ -78,10 +78,11 @@ def test_a_changed_spec_takes_effect_without_a_restart(
 ) -> None:
     with group(brokers, prefix, tmp_path) as workers:
         stage = Stage(workers)
-        stage.sender.apply(topics, spec("fraud", 20))
+        # a reference that is complete would be kept, with its windows, where the defaults follow
+        stage.sender.apply(topics, spec("fraud", 20, learned=1000))
         stage.send("fraud", 120)
         first = stage.until_reported("fraud", lambda report: report.rows == 20)
-        stage.sender.apply(topics, spec("fraud", 50))
+        stage.sender.apply(topics, spec("fraud", 50, learned=1000))
         second = stage.until_reported("fraud", lambda report: report.rows == 50)
         assert first.last_offset < second.first_offset
         stage.sender.send(topics.monitors, None, b"fraud")  # removed: the defaults hold again
