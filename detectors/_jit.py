@@ -18,15 +18,19 @@ TABLE = types.Array(types.float64, 2, "C", readonly=True)  # parameters, e.g. la
 VECTOR = types.Array(types.float64, 1, "C", readonly=True)  # one parameter a series
 
 
-def kernel(*signature: Any) -> Callable[[F], F]:
+def kernel(*signature: Any, allocates: bool = True) -> Callable[[F], F]:
     """Compile at import, from a written signature: no surprise in the hot path.
 
     A kernel changes its arrays in place and returns nothing. What it calls and the constants it
     reads stay in its own file: numba's cache does not see a change in another module.
+
+    One that ``allocates`` nothing need not count who holds an array: where it calls routines, that
+    is most of its time.
     """
 
     def compiled(function: F) -> F:
-        compile_with = partial(njit, [types.void(*signature)], nogil=True, error_model="numpy")
+        options = {"nogil": True, "error_model": "numpy", "_nrt": allocates}
+        compile_with: Any = partial(njit, [types.void(*signature)], **options)
         try:
             return cast(F, compile_with(cache=True)(function))
         except (RuntimeError, OSError) as error:
@@ -53,3 +57,9 @@ def part(function: F) -> F:
     40 ns a value with calls and 32 without.
     """
     return cast(F, njit(inline="always", error_model="numpy")(function))
+
+
+def routine(function: F) -> F:
+    """Mark a part of a kernel that allocates nothing, in the kernel's file; it is called."""
+    options: Any = {"nogil": True, "error_model": "numpy", "_nrt": False}
+    return cast(F, njit(**options)(function))
