@@ -8,6 +8,16 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.streams.monitor.intake.json_kernel import (
+    NOTHING,
+    UNKNOWN,
+    enter_values,
+    look_up,
+    room,
+)
+from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints
+from tidegauge.streams.monitor.intake.texts import Texts
+
 MAX_CATEGORY = 100  # characters of a categorical value
 MAX_VALUES = 2000  # of a dictionary that is kept for the next block
 MISSING: Final = -1
@@ -28,6 +38,7 @@ class Dictionary:
     def __init__(self) -> None:
         self.values: list[str] = []
         self._codes = _Codes(self.values)
+        self._table: _Table | None = None
 
     @property
     def is_full(self) -> bool:
@@ -38,9 +49,38 @@ class Dictionary:
         """Return the code of each value, as ``category`` has it; new ones get the next places."""
         return np.fromiter(map(self._codes.__getitem__, values), np.int32, len(values))
 
+    def encode_spans(self, buffer: Bytes, spans: Ints) -> NDArray[np.int32]:
+        """Return the codes of texts in a buffer, as ``encode`` gives them; NULL is missing.
+
+        >>> dictionary, buffer = Dictionary(), np.frombuffer(b"DE FR", np.uint8)
+        >>> dictionary.encode_spans(buffer, np.array([[3, 2], [0, 2], [0, -1], [3, 2]]))
+        array([ 0,  1, -1,  0], dtype=int32)
+        """
+        codes = np.empty(len(spans), np.int32)
+        if self._table is None:
+            self._table = _Table(self.values)
+        look_up(buffer, spans, *self._table.arrays, codes)
+        unknown = np.flatnonzero(codes == UNKNOWN)
+        if len(unknown):
+            texts, known = Texts(buffer, spans[unknown]), len(self.values)
+            codes[unknown] = self.encode(texts)
+            if len(self.values) > known:
+                self._table = None
+        return codes
+
     def value(self, code: int) -> str | None:
         """Return what a code stands for."""
         return None if code == MISSING else self.values[code]
+
+
+class _Table:
+    """The values of a dictionary as ``look_up`` takes them; not those that were cut."""
+
+    def __init__(self, values: Sequence[str]) -> None:
+        texts = Texts.of([value if len(value) < MAX_CATEGORY else "" for value in values])
+        table = np.full(room(len(values)), NOTHING)
+        enter_values(texts.buffer, texts.spans, table)
+        self.arrays = texts.buffer, texts.spans, table
 
 
 class _Codes(dict[str | None, int]):
