@@ -12,6 +12,7 @@ from tidegauge.streams.monitor import snapshot as snapshots
 from tidegauge.streams.monitor.control.control import Choice, control
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.intake.record_batch import since
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
 from tidegauge.streams.monitor.join.label_tally import LabelRecord, labels_by_model
@@ -76,7 +77,7 @@ class Partition(PartitionState):
                 outputs += self._count(source, piece, batch)
             except Exception as fault:  # whatever it is, the next owner must not meet it again
                 raise FoldError(source, piece[0].offset, piece[-1].offset, fault) from fault
-            fresh = [*piece[batch.read :], *fresh[len(piece) :]]
+            fresh = fresh[batch.read :]
             if batch.unknown is not None:
                 return Folded(outputs, fresh, batch.unknown)
         return Folded(outputs)
@@ -88,9 +89,7 @@ class Partition(PartitionState):
 
     def _fresh(self, source: Source, records: Sequence[Record]) -> Sequence[Record]:
         start = self.next_offset[source]
-        if records and records[0].offset >= start:
-            return records
-        return [record for record in records if record.offset >= start]
+        return records if records and records[0].offset >= start else since(records, start)
 
     def _fold(self, source: Source, records: Sequence[Record], poison: Poison | None) -> _Batch:
         owed, self.owed = self.owed, []

@@ -11,6 +11,7 @@ from tidegauge.streams.monitor.intake.awaited import Shown
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import SCORE, Columns, RowSource
 from tidegauge.streams.monitor.intake.decoding import Batch, BatchReader, Intake, Key
+from tidegauge.streams.monitor.intake.record_batch import until
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
 from tidegauge.streams.monitor.verdict.incidents import Origin
@@ -89,7 +90,7 @@ class RowMonitors:
         """Return the first records, up to the next change: all are read under one control."""
         first = records[0].offset
         ends = next((c.offset for c in self.changes if c.offset > first), None)
-        return records if ends is None else [record for record in records if record.offset < ends]
+        return records if ends is None else until(records, ends)
 
     def fold(self, records: Sequence[Record]) -> RowsFolded:
         """Fold records in order, up to the first of a model version without a control.
@@ -152,6 +153,7 @@ class RowMonitors:
         elif before is not None and before.spec.features != spec.features:
             self.reader.columns.pop(key, None)
             self.reader.awaited.pop(key, None)
+        self.reader.reopen(key)
         if columns is not None and columns != self.reader.columns.get(key):
             self._outgrow(key, offset, columns)
         if old is None:
@@ -203,7 +205,7 @@ class RowMonitors:
                 held = next((columns for until, columns in past if first < until), None)
                 if held is not None:
                     reader.columns[key] = held
-            batch = reader.read([r for r in records if r.offset < end], self.controls)
+            batch = reader.read(until(records, end), self.controls)
             yield batch
             after = batch.stop + (batch.unknown is not None)  # one of a model beyond the bound
             records = records[after:]

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 
 from tidegauge.streams.monitor.intake.columns import SCORE, Decoders
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary, as_text
+from tidegauge.streams.monitor.intake.texts import Texts
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Codes = NDArray[np.int32]
 Flags = NDArray[np.bool_]
-Ids = Sequence[str]  # only the join looks into them
+NO_IDS = Texts.of(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class Block:
 
     offsets: Ints  # of the record each row came in
     ts_ms: Ints
-    ids: Ids  # none in what a monitor puts together for itself
+    ids: Texts  # only the join looks into them; none in what a monitor puts together for itself
     numbers: Floats  # rows x names; NaN = missing
     names: tuple[str, ...]
     codes: Codes  # rows x categorical, places in the column's dictionary; -1 = missing
@@ -101,7 +102,7 @@ class Waiting(msgspec.Struct, frozen=True):
             block,
             offsets=np.concatenate([np.array(self.offsets, np.int64), block.offsets]),
             ts_ms=np.concatenate([np.array(self.ts_ms, np.int64), block.ts_ms]),
-            ids=(),
+            ids=NO_IDS,
             numbers=np.concatenate([numbers, block.numbers]),
             codes=np.concatenate([codes, block.codes]),
         )
@@ -147,7 +148,7 @@ def from_rows(
     return Block(
         np.array(offsets, np.int64),
         np.array([row.ts_ms for row in rows], np.int64),
-        [row.id for row in rows],
+        Texts.of([row.id for row in rows]),
         numbers,
         read.names,
         encode(texts, dictionaries, len(rows)),
@@ -170,7 +171,7 @@ def from_frame(
     return Block(
         np.full(rows, offset, np.int64),
         np.array(frame.ts_ms, np.int64),
-        frame.ids,
+        Texts.of(frame.ids),
         table,
         read.names,
         encode(_texts(read.categories(frame.features), read), dictionaries, rows),

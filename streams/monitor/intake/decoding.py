@@ -11,6 +11,7 @@ from types import NoneType
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from tidegauge.schemas.events import (
     MAX_FEATURES,
@@ -40,6 +41,9 @@ from tidegauge.streams.monitor.intake.columns import (
     infer,
 )
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
+from tidegauge.streams.monitor.intake.json_kernel import CAREFUL, RowKernel
+from tidegauge.streams.monitor.intake.plain import PlainTable
+from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, present, rejection
 from tidegauge.streams.monitor.records import Record
 
@@ -48,6 +52,7 @@ NOBODY: Key = ("", "")  # of records that do not say whose they are
 
 INTAKE_ROWS = 100  # first rows, from which types are inferred
 INTAKE_BYTES = 262_144
+FEW = 16  # records of a batch; fewer are read one by one
 FRAME_HINT = 256  # a shorter value is tried as a row first
 AHEAD_MS = 86_400_000  # an event time this far after its record's own time is a clock gone wrong
 
@@ -131,19 +136,28 @@ def check_lengths(rows: int, columns: dict[str, Sequence[Any] | None]) -> None:
 
 @dataclass(slots=True)
 class _Group:
-    """Rows of one model version, read but not yet a block."""
+    """How the rows of one model version are read; those that were, and are not yet a block."""
 
+    key: Key
     read: Decoders
     dictionaries: tuple[Dictionary, ...]
+    looks: bool  # for features that were not there when the types were found
+    place: int | None = None  # in the kernel's table of this batch; None: read row by row
     rows: list[Any] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
-    awaits: bool = False  # whether there are features without a column
-    looks: bool = False  # for features that were not there when the types were found
     attended: int = -1  # the last record whose features without a column were looked at
+
+    def with_room(self) -> tuple[Dictionary, ...]:
+        """Return its dictionaries; of those that are full the next block has new ones."""
+        if any(own.is_full for own in self.dictionaries):
+            self.dictionaries = tuple(
+                Dictionary() if own.is_full else own for own in self.dictionaries
+            )
+        return self.dictionaries
 
     def shows(self, row: Any) -> bool:
         """Return whether a row has values of features without a column."""
-        return self.read.shown(row.features) != self.read.nothing
+        return bool(self.read.awaited) and self.read.shown(row.features) != self.read.nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +193,12 @@ class BatchReader:
         self.spread: dict[Key, bool] = {}  # whether a version's first record had another key
         self.awaited: dict[Key, dict[str, Shown]] = {}  # features without a column
         self.fixed: set[Key] = set()  # versions of which no others are looked for
-        self._dictionaries: dict[Key, dict[str, Dictionary]] = {}
         self._groups: dict[Key, _Group] = {}
+        self._kernel = RowKernel(source)
+        self._placed: dict[int, _Group] = {}  # by their places in the kernel
+        self._opened: list[_Group] = []  # not yet in the kernel
+        self._listed: dict[Key, None] = {}  # versions with rows that are not in the table
+        self._table: PlainTable | None = None
         self._batch = Batch()
         self._gathers = True
 
@@ -195,45 +213,73 @@ class BatchReader:
     def read(self, records: Sequence[Record], known: Collection[Key]) -> Batch:
         """Read records in order; stop before the first of a model version that is not known."""
         batch = self._batch = Batch(stop=len(records))
-        model, version, group = "", "", None
-        for index, record in enumerate(records):
-            value, offset = record.value, record.offset
-            if group is not None and value is not None:
-                try:
-                    if len(value) >= FRAME_HINT and b'"ids"' in value:
-                        if self._add_frame((model, version), group, record):
-                            continue
-                    else:
-                        row = group.read.row(value)
-                        if row.model != model or row.version != version:
-                            other = self._group((row.model, row.version))
-                            row = row if other is None else other.read.row(value)
-                            group, model, version = other, row.model, row.version
-                        if (
-                            group is not None
-                            and row.ts_ms <= record.timestamp + AHEAD_MS
-                            and (offset % LOOK_EVERY or not group.looks)
-                            and not (group.awaits and group.shows(row))
-                        ):
-                            group.rows.append(row)
-                            group.offsets.append(offset)
-                            continue
-                except FAULTS:
-                    pass  # the careful path finds the reason
+        table = self._table = self._plain(records)
+        group: _Group | None = None
+        for at in range(len(records)) if table is None else table.careful():
+            record = records[at]
+            if (like := self._like(group, record, at)) is not None:
+                group = like
+                continue
             try:
-                key = self._careful(record, known)
+                key = self._careful(record, at, known)
             except FAULTS as fault:
                 batch.rejections.append(rejection(record, fault, self._whose(record)))
                 continue
             if batch.unknown is not None:
-                batch.stop = index
+                batch.stop = at
                 break
-            if key in self.columns:
-                (model, version), group = key, self._group(key)
-        for key in self._groups:
-            self._flush(key)
-        self._groups = {}
+            group = self._group(key)
+        self._flush_all()
         return batch
+
+    def _plain(self, records: Sequence[Record]) -> PlainTable | None:
+        """Return what a kernel can read; nothing of records that are objects already, or few."""
+        if not isinstance(records, RecordBatch) or len(records) < FEW:
+            return None
+        for group in self._opened:
+            group.place = self._kernel.put(group.key, group.read.columns, group.read.awaited)
+            self._placed[group.place] = group
+        self._opened = []
+        rows = self._kernel.read(records.buffer, records.values)
+        owner, looked_at = rows.owner, rows.strange & (records.offsets % LOOK_EVERY == 0)
+        for at in np.flatnonzero((owner >= 0) & looked_at).tolist():
+            if self._placed[int(owner[at])].looks:
+                owner[at] = CAREFUL
+        owner[rows.ts_ms > records.timestamps + AHEAD_MS] = CAREFUL
+        return PlainTable(records, rows)
+
+    def _like(self, group: _Group | None, record: Record, at: int) -> _Group | None:
+        """Read a record as the one before, or as one of another version that is open.
+
+        Return whose it is; None where it takes more care.
+        """
+        value = record.value
+        if group is None or value is None:
+            return None
+        try:
+            if len(value) >= FRAME_HINT and b'"ids"' in value:
+                return group if self._add_frame(group, record, at) else None
+            row = group.read.row(value)
+            if (row.model, row.version) != group.key:
+                other = self._group((row.model, row.version))
+                if other is None:
+                    return None
+                group, row = other, other.read.row(value)
+        except FAULTS:
+            return None  # the careful path finds the reason
+        looks = group.looks and record.offset % LOOK_EVERY == 0
+        if looks or row.ts_ms > record.timestamp + AHEAD_MS or group.shows(row):
+            return None
+        self._add(group, row, record, at)
+        return group
+
+    def _add(self, group: _Group, row: Any, record: Record | Kept, at: int) -> None:
+        if self._table is not None and group.place is not None:
+            self._table.put(at, group.place, row, group.read)
+        else:
+            self._listed[group.key] = None
+            group.rows.append(row)
+            group.offsets.append(record.offset)
 
     def _whose(self, record: Record) -> Key:
         """Return the model version that a record names, if it is one that is watched."""
@@ -241,20 +287,32 @@ class BatchReader:
         return key if key in self.declared else NOBODY
 
     def _group(self, key: Key) -> _Group | None:
-        if key in self.intakes:  # rows that came before wait to be read
-            return None
-        if key not in self._groups and key in self.columns and key in self.spread:
-            self._groups[key] = self._open(key)
-        return self._groups.get(key)
+        """Return how a version is read; None where its types are not known or not yet in use."""
+        group = self._groups.get(key)
+        if group is None and key in self.columns and key in self.spread:
+            if key not in self.intakes:  # rows that came before wait to be read
+                group = self._open(key)
+        return group
 
     def _open(self, key: Key) -> _Group:
         columns, awaited = self.columns[key], tuple(self.awaited.get(key, ()))
-        held = self._dictionaries.get(key, {})
-        own = {name: _with_room(held.get(name)) for name in columns.categorical}
-        self._dictionaries[key] = own
-        read = decoders(self.source, columns, awaited)
+        own = tuple(Dictionary() for _ in columns.categorical)
         looks = self._gathers and key not in self.fixed and self._room(key) > 0
-        return _Group(read, tuple(own.values()), awaits=bool(awaited), looks=looks)
+        group = _Group(key, decoders(self.source, columns, awaited), own, looks)
+        self._groups[key] = group
+        self._opened.append(group)
+        return group
+
+    def reopen(self, key: Key) -> None:
+        """Read a version anew from here on, as its columns or its spec have changed."""
+        group = self._groups.pop(key, None)
+        if group is None:
+            return
+        if group.place is None:
+            self._opened.remove(group)
+        else:
+            self._kernel.drop(key)
+            del self._placed[group.place]
 
     def _room(self, key: Key) -> int:
         columns, awaited = self.columns[key], self.awaited.get(key, {})
@@ -272,35 +330,48 @@ class BatchReader:
         awaited |= {name: Shown() for name in further}
         return bool(further)
 
-    def _flush(self, key: Key) -> None:
-        group = self._groups[key]
+    def _flush(self, group: _Group, before: int) -> None:
+        """Make blocks of what was read of a version before a place of the batch."""
+        if self._table is not None and group.place is not None:
+            if (part := self._table.take(group.place, before)) is not None:
+                self._batch.blocks.append((group.key, part.block(group.read, group.with_room())))
         if group.rows:
-            block = from_rows(group.rows, group.offsets, group.read, group.dictionaries)
-            self._batch.blocks.append((key, block))
+            block = from_rows(group.rows, group.offsets, group.read, group.with_room())
+            self._batch.blocks.append((group.key, block))
             group.rows, group.offsets = [], []
 
-    def _add_frame(self, key: Key, group: _Group, record: Record | Kept) -> bool:
+    def _flush_all(self) -> None:
+        if self._table is not None:
+            for place, part in self._table.groups(self._batch.stop):
+                group = self._placed[place]
+                self._batch.blocks.append((group.key, part.block(group.read, group.with_room())))
+        for key in self._listed:
+            self._flush(self._groups[key], 0)
+        self._listed = {}
+
+    def _add_frame(self, group: _Group, record: Record | Kept, at: int) -> bool:
         """Take a frame whole, or return False if it is another model version's."""
-        frame = self._frame(key, group, record)
+        frame = self._frame(group, record)
         if frame is None:
             return False
         shown = zip(group.read.awaited, group.read.shown(frame.features), strict=True)
         values = {name: values_in(raw, as_frame=True) for name, raw in shown if raw != NULL}
-        if self._attend(key, group, record, values, len(frame.ids)):
-            frame = self._frame(key, group, record)
-        block = from_frame(frame, record.offset, group.read, group.dictionaries)
-        self._flush(key)
-        self._batch.blocks.append((key, block))
+        now = self._attend(group, record, at, values, len(frame.ids))
+        if now is not group:
+            frame = self._frame(now, record)
+        block = from_frame(frame, record.offset, now.read, now.with_room())
+        self._flush(now, at)
+        self._batch.blocks.append((now.key, block))
         return True
 
-    def _frame(self, key: Key, group: _Group, record: Record | Kept) -> Any:
+    def _frame(self, group: _Group, record: Record | Kept) -> Any:
         """Return a frame that can be read as a whole; None if it is another model version's."""
         frame = group.read.frame(record.value or b"")
-        if (frame.model, frame.version) != key:
+        if (frame.model, frame.version) != group.key:
             return None
         columns: dict[str, Any] = {"ts_ms": frame.ts_ms}
         columns["predictions"] = getattr(frame, "predictions", None)
-        own = self.columns[key]
+        own = group.read.columns
         numbers, texts = group.read.numbers(frame.features), group.read.categories(frame.features)
         columns |= {f"features.{k}": v for k, v in zip(own.numeric, numbers, strict=True)}
         columns |= {f"features.{k}": v for k, v in zip(own.categorical, texts, strict=True)}
@@ -310,19 +381,19 @@ class BatchReader:
 
     def _attend(
         self,
-        key: Key,
         group: _Group,
         record: Record | Kept,
+        at: int,
         shown: Mapping[str, Sequence[Any]],
         rows: int = 1,
-    ) -> bool:
+    ) -> _Group:
         """Take note of what features without a column show in a record's ``rows``, once a record.
 
-        Return whether the record is to be read anew: with it, some of them have one.
+        Return how the record is to be read: anew, where with it some of them have one.
         """
         if group.attended == record.offset:
-            return False
-        group.attended = record.offset
+            return group
+        group.attended, key = record.offset, group.key
         awaited, declared = self.awaited.get(key, {}), self.declared.get(key, {})
         found: dict[str, Kind] = {}
         for name, values in shown.items():
@@ -337,14 +408,16 @@ class BatchReader:
         looks = group.looks and (rows >= LOOK_EVERY or record.offset % LOOK_EVERY == 0)
         further = looks and self.wait_for(key, names_in(record.value or b""))
         if not found and not further:
-            return False
-        self._flush(key)
+            return group
+        self._flush(group, at)
+        if self._table is not None and group.place is not None:
+            self._table.hand_back(group.place, at)
+        self.reopen(key)
         fresh = self._open(key)
-        group.read, group.dictionaries = fresh.read, fresh.dictionaries
-        group.awaits, group.looks = fresh.awaits, fresh.looks
-        return True
+        fresh.attended = record.offset
+        return fresh
 
-    def _careful(self, record: Record, known: Collection[Key]) -> Key:
+    def _careful(self, record: Record, at: int, known: Collection[Key]) -> Key:
         head = HEAD.decode(present(record.value))
         key = (head.model, head.version)
         if key not in known:
@@ -356,7 +429,7 @@ class BatchReader:
         try:
             if key in self.columns:
                 self._release(key, record)
-                self._typed(key, record)
+                self._typed(key, record, at)
             else:
                 self._gather(key, record)
         except FAULTS:
@@ -373,11 +446,11 @@ class BatchReader:
         self._batch.released[key] = record.offset
         for kept in intake.records:
             try:
-                self._typed(key, kept)
+                self._typed(key, kept, 0)
             except FAULTS as fault:
                 self._batch.rejections.append(rejection(kept, fault, key))
 
-    def _typed(self, key: Key, record: Record) -> None:
+    def _typed(self, key: Key, record: Record | Kept, at: int) -> None:
         value = record.value or b""
         group = self._group(key)
         assert group is not None
@@ -390,26 +463,27 @@ class BatchReader:
             check_ahead(row.ts_ms, record.timestamp)
             shown = zip(group.read.awaited, group.read.shown(row.features), strict=True)
             values = {name: values_in(raw, as_frame=False) for name, raw in shown if raw != NULL}
-            if self._attend(key, group, record, values):
-                row = group.read.row(value)
-            group.rows.append(row)
-            group.offsets.append(record.offset)
+            now = self._attend(group, record, at, values)
+            if now is not group:
+                row = now.read.row(value)
+            self._add(now, row, record, at)
             return
         try:
-            self._add_frame(key, group, record)
+            self._add_frame(group, record, at)
         except FAULTS:
-            self._flush(key)
-            self._salvage(key, record, group)
+            self._salvage(key, record, at)
 
-    def _salvage(self, key: Key, record: Record, group: _Group) -> None:
+    def _salvage(self, key: Key, record: Record | Kept, at: int) -> None:
         """Keep the good rows of a frame, reject the others as a frame of their own."""
+        group = self._groups[key]
+        self._flush(group, at)
         frame = _LOOSE[self.source].decode(record.value or b"")
         columns = {"ts_ms": frame.ts_ms, "predictions": frame.predictions}
         check_lengths(
             len(frame.ids), columns | {f"features.{k}": v for k, v in frame.features.items()}
         )
         awaited = {k: v for k, v in frame.features.items() if k in group.read.awaited}
-        self._attend(key, group, record, awaited, len(frame.ids))
+        group = self._attend(group, record, at, awaited, len(frame.ids))
         features = {k: v for k, v in frame.features.items() if k not in group.read.awaited}
         good, bad, reason = [], [], ""
         for index in range(len(frame.ids)):
@@ -429,7 +503,7 @@ class BatchReader:
             self._batch.rejections.append(_bad_rows(key, record, frame, bad, reason))
         if good:
             offsets = [record.offset] * len(good)
-            block = from_rows(good, offsets, group.read, group.dictionaries)
+            block = from_rows(good, offsets, group.read, group.with_room())
             self._batch.blocks.append((key, block))
 
     def _gather(self, key: Key, record: Record) -> None:
@@ -474,10 +548,6 @@ class BatchReader:
             {k: v[i] for k, v in frame.features.items() if isinstance(v[i], plain)}
             for i in range(min(len(frame.ids), INTAKE_ROWS))
         ]
-
-
-def _with_room(held: Dictionary | None) -> Dictionary:
-    return Dictionary() if held is None or held.is_full else held
 
 
 def named(value: bytes) -> Key:

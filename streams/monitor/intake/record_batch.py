@@ -94,7 +94,7 @@ def since(records: Sequence[Record], offset: int) -> Sequence[Record]:
     return [record for record in records if record.offset >= offset]
 
 
-def before(records: Sequence[Record], offset: int) -> Sequence[Record]:
+def until(records: Sequence[Record], offset: int) -> Sequence[Record]:
     """Return the records before an offset."""
     if isinstance(records, RecordBatch):
         return records[: int(np.searchsorted(records.offsets, offset))]

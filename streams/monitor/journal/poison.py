@@ -8,6 +8,7 @@ by itself. That one is poison, for every owner to come; the rest goes on.
 from collections.abc import Iterable, Mapping, Sequence
 
 from tidegauge.schemas.outcomes import Poison
+from tidegauge.streams.monitor.intake.record_batch import until
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record, Source
 from tidegauge.streams.monitor.verdict.alerts import alert_output, log_alert
@@ -51,11 +52,11 @@ class Poisons:
         first = records[0].offset
         for entry in own:
             if entry.alone and entry.first_offset <= first <= entry.last_offset:
-                return [r for r in records if r.offset <= entry.last_offset], entry
+                return until(records, entry.last_offset + 1), entry
         if any(entry.first_offset <= first <= entry.last_offset for entry in own):
             return records[:1], None  # one of a batch that failed
         begins = min((e.first_offset for e in own if e.first_offset > first), default=None)
-        return [r for r in records if begins is None or r.offset < begins], None
+        return records if begins is None else until(records, begins), None
 
     def extent(self, fault: FoldError) -> tuple[int, bool]:
         """Return up to which offset a fault reaches, and whether it is what failed by itself."""

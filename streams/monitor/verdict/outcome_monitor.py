@@ -4,7 +4,7 @@ import numpy as np
 
 from tidegauge.schemas.outcomes import MAX_TALLY, LabelCounts, Outcomes
 from tidegauge.streams.monitor.control.control import SHARES, Control
-from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.block import NO_IDS, Block
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
@@ -45,7 +45,7 @@ class OutcomeMonitor(Monitor):
         block = Block(
             np.array(pairs.label_offsets, np.int64),
             np.array(pairs.ts_ms, np.int64),
-            (),
+            NO_IDS,
             numbers,
             ("label", "score"),
             np.empty((rows, 0), np.int32),

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from tidegauge.schemas.monitors import RetrainingSpec, WindowSpec
-from tidegauge.streams.monitor.intake.block import Block, Codes, Ints
+from tidegauge.streams.monitor.intake.block import NO_IDS, Block, Codes, Ints
 from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
@@ -213,4 +213,4 @@ class Readability:
 def _block(ts_ms: Ints, offsets: Ints, codes: Codes) -> Block:
     """Return rows of which only matters what is wrong with each."""
     nothing = np.empty((len(codes), 0))
-    return Block(offsets, ts_ms, (), nothing, (), codes.reshape(-1, 1), ("fault",), ())
+    return Block(offsets, ts_ms, NO_IDS, nothing, (), codes.reshape(-1, 1), ("fault",), ())

@@ -12,6 +12,7 @@ from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.dry_run import choose
+from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
@@ -30,6 +31,7 @@ class Driver:
     specs: Mapping[str, MonitorSpec] = field(default_factory=dict)
     references: Mapping[str, Reference] = field(default_factory=dict)
     settings: PartitionSettings = SETTINGS
+    as_objects: bool = False  # records of one batch, instead of arrays over their bytes
     outputs: list[Output] = field(default_factory=list)
     fed_back: dict[str, list[LoggedRecord]] = field(
         default_factory=lambda: {source: [] for source in FED_BACK}
@@ -49,6 +51,7 @@ class Driver:
 
     def fold(self, source: Source, records: Sequence[Record]) -> None:
         """Fold one batch, journaling the control of each model version that is met."""
+        records = records if self.as_objects else RecordBatch.of(records)
         while records:
             folded = self.partition.fold(source, records)
             self.publish(folded.outputs)

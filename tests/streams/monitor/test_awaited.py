@@ -130,6 +130,7 @@ def test_a_frame_of_many_rows_is_looked_at_whatever_its_offset() -> None:
 def test_no_features_are_looked_for_where_a_reference_was_published() -> None:
     reader = Reader({"a": 1})
     reader.reader.fixed.add(KEY)
+    reader.reader.reopen(KEY)
     reader.rows([{"a": 1, "new": n} for n in range(3 * LOOK_EVERY)])
     assert reader.columns == Columns(("a",), ())
 

@@ -35,7 +35,7 @@ SEEDS = (1, 2, 3)
 @cache
 def whole(seed: int) -> Driver:
     """Return what came of the busy log in batches as large as can be."""
-    return Driver(SPECS).run(busy_logs(seed))
+    return Driver(SPECS, as_objects=True).run(busy_logs(seed))
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -15,6 +15,7 @@ from tests.oracles.join import Event, Found
 from tests.streams.monitor.logs import NOON_MS
 from tidegauge.schemas.outcomes import LabelReport
 from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join import join as module
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Prediction, arrivals_by_model
 from tidegauge.streams.monitor.join.join import GRACE_MS, Join, Pair, RestorePoint, kept_ms
@@ -392,7 +393,7 @@ def test_blocks_of_several_versions_are_joined_in_the_order_of_the_log() -> None
         at = np.array(offsets, np.int64)
         codes = np.empty((len(at), 0), np.int32)
         scores = np.full((len(at), 1), 0.5)
-        return Block(at, at, list(names), scores, ("score",), codes, (), ())
+        return Block(at, at, Texts.of(names), scores, ("score",), codes, (), ())
 
     found = arrivals_by_model(
         [(("m", "2"), block([1, 4], "ac")), (("m", "1"), block([2, 3], "ab"))]

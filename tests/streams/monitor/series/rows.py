@@ -16,7 +16,7 @@ from tidegauge.schemas.monitors import (
     WindowSpec,
 )
 from tidegauge.schemas.references import NumericProfile, SeriesProfile
-from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.block import NO_IDS, Block
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
 from tidegauge.streams.monitor.series.view import (
     Categories,
@@ -155,7 +155,7 @@ def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
     return Block(
         np.arange(len(how)) + 1000 * first,
         (first + np.arange(len(counts)).repeat(counts)) * HOUR_MS,
-        (),
+        NO_IDS,
         numbers,
         tuple(columns),
         codes,
