@@ -1,6 +1,7 @@
 """Reads what brokers send, whatever producers put in; aiokafka alone fails at it again and again.
 
-A header's name that is not UTF-8 ends a fetch with an error; 79 kB of zstd may unpack to 1 GB.
+A header's name that is not UTF-8 ends a fetch with an error; 79 kB of zstd may unpack to 1 GB. And
+it makes an object of each record: here a fetch is one batch of bytes, for those who can take it.
 """
 
 import contextlib
@@ -8,23 +9,25 @@ import logging
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 import cramjam
 import numpy as np
 from aiokafka import codec
 from aiokafka.consumer import fetcher
-from aiokafka.record.default_records import (
-    DefaultRecordBase,
-    DefaultRecordBatch,
-    _DefaultRecordBatchPy,
-)
+from aiokafka.errors import CorruptRecordException
+from aiokafka.record.default_records import DefaultRecordBase, DefaultRecordBatch
 from aiokafka.record.memory_records import MemoryRecords
+
+from tidegauge.streams.monitor.intake.framing import Body, framed
+from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 
 MAX_UNPACKED = 64 * 1_048_576  # bytes of a batch; a fetch ends with the batch that passes it
 MOSTLY = 32  # bytes or fewer come of one
-LENGTH, LENGTH_AT, BEFORE = struct.Struct(">i"), 8, 12  # of a batch: not counted are 12 bytes
 HEAD = DefaultRecordBase.HEADER_STRUCT.size
+LENGTH, LENGTH_AT, BEFORE = struct.Struct(">i"), 8, 12  # of a batch: not counted are 12 bytes
+COUNT_AT = HEAD - 4
 XERIAL = 16  # bytes before the blocks of snappy, where Java packed it
 UNPACK = {
     DefaultRecordBase.CODEC_GZIP: cramjam.gzip.decompress_into,
@@ -41,41 +44,78 @@ class StandIn:
 
     offset: int  # of the batch's last record
     timestamp: int
-    timestamp_type: int
     value: bytes
     key: bytes | None = None
     headers: tuple[()] = ()
-    checksum: None = None
 
 
-class LenientBytes(bytearray):
-    """Bytes whose parts are text in any case: escaped where they are not UTF-8."""
+def whole(value: Any) -> Any:
+    """Say as a consumer's value deserializer that it takes whole batches; nothing is deserialized.
 
-    def __getitem__(self, key: Any) -> Any:
-        """Return a byte, or a part that is lenient, too."""
-        found = super().__getitem__(key)
-        return LenientBytes(found) if isinstance(key, slice) else found
-
-    def decode(self, encoding: str = "utf-8", errors: str = "") -> str:
-        """Return text that can be sent again."""
-        return super().decode(encoding, "backslashreplace")
+    What it fetches of a partition comes as few ``RecordBatch``es, to others record by record.
+    """
+    return value
 
 
 class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
-    """What was fetched of a partition, record by record; read again leniently where it must be."""
+    """What was fetched of a partition, in place of aiokafka's class of this name.
 
-    def __init__(self, tp: Any, records: "Records", aborted: Any, *others: Any) -> None:
-        super().__init__(tp, records, aborted, *others)
-        self._again = tp, Records(records.data, lenient=True), aborted, *others
+    aiokafka's own goes through the batches, checks them, and leaves out markers and what was
+    aborted; of a batch it is given one ``Piece`` for a record.
+    """
 
-    def __next__(self) -> Any:
-        """Return the next record."""
-        try:
-            return next(self._records_iterator)
-        except UnicodeDecodeError:
-            tp, records, aborted, _, *others = self._again
-            super().__init__(tp, records, aborted, self.next_fetch_offset, *others)
-            return next(self._records_iterator)
+    next_fetch_offset: int
+
+    def _unpack_records(self) -> Iterator[Any]:
+        """Yield batches of records, or records, and move ``next_fetch_offset`` behind each."""
+        start, pieces = self.next_fetch_offset, [*super()._unpack_records()]
+        end = self.next_fetch_offset
+        for batch in joined(self._records.data, pieces, start):
+            for taken in [batch] if self._value_deserializer is whole else batch:
+                last = taken.offsets[-1] if isinstance(taken, RecordBatch) else taken.offset
+                self.next_fetch_offset = int(last) + 1
+                yield taken
+        self.next_fetch_offset = end
+
+    def _consumer_record(self, tp: Any, record: Any) -> Any:
+        return record
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """The records of a batch, as bytes that are not compressed."""
+
+    offset: int  # the last; aiokafka takes this for a record
+    content: memoryview | None  # None: they lie in what was fetched
+    body: Body
+
+
+def joined(data: bytes, pieces: list[Any], position: int) -> Iterator[RecordBatch]:
+    """Yield what was fetched in as few batches as can be, from ``position`` on."""
+    for are_pieces, group in groupby(pieces, lambda piece: isinstance(piece, Piece)):
+        own = list(group)
+        batch = _framed(data, own, position) if are_pieces else RecordBatch.of(own)
+        if len(batch):
+            yield batch
+
+
+def _framed(data: bytes, pieces: list[Piece], position: int) -> RecordBatch:
+    bodies = [piece.body for piece in pieces]
+    if any(piece.content is not None for piece in pieces):
+        contents = [
+            memoryview(data)[p.body.start : p.body.end] if p.content is None else p.content
+            for p in pieces
+        ]
+        ends = np.cumsum([len(content) for content in contents]).tolist()
+        data = b"".join(contents)
+        bodies = [
+            body._replace(start=end - len(content), end=end)
+            for body, content, end in zip(bodies, contents, ends, strict=True)
+        ]
+    try:
+        return framed(np.frombuffer(data, np.uint8), bodies, position)
+    except ValueError as fault:
+        raise CorruptRecordException(str(fault)) from None
 
 
 class Records:
@@ -85,12 +125,10 @@ class Records:
     ----------
     data
         As the broker sent it.
-    lenient
-        Whether to read text that is none; slower.
     """
 
-    def __init__(self, data: bytes, lenient: bool = False) -> None:
-        self.data, self.lenient, self.unpacked = data, lenient, 0
+    def __init__(self, data: bytes) -> None:
+        self.data, self.unpacked = data, 0
         self._records, self._at = MemoryRecords(data), 0
         self.size_in_bytes = self._records.size_in_bytes
 
@@ -102,16 +140,16 @@ class Records:
         """Return the next batch."""
         batch, start = self._records.next_batch(), self._at
         self._at += BEFORE + LENGTH.unpack_from(self.data, start + LENGTH_AT)[0]
-        if isinstance(batch, DefaultRecordBatch) and (self.lenient or batch.compression_type):
-            return Batch(batch, memoryview(self.data)[start : self._at], self)
+        if isinstance(batch, DefaultRecordBatch):
+            return Batch(batch, start, self._at, self)
         return batch
 
 
 class Batch:
-    """aiokafka's batch, whose records are read with care."""
+    """aiokafka's batch, of which the records are not read one by one."""
 
-    def __init__(self, batch: Any, content: memoryview, fetched: Records) -> None:
-        self._batch, self._content, self._fetched = batch, content, fetched
+    def __init__(self, batch: Any, start: int, end: int, fetched: Records) -> None:
+        self._batch, self._start, self._end, self._fetched = batch, start, end, fetched
 
     def __getattr__(self, name: str) -> Any:
         """Return what aiokafka knows of the batch."""
@@ -122,48 +160,38 @@ class Batch:
         return next(self._batch)
 
     def __iter__(self) -> Iterator[Any]:
-        """Return the records, or one in place of all."""
-        content = self._unpack() if self._batch.compression_type else self._content
-        if content is None:
-            return iter([self._stand_in()])
-        self._fetched.unpacked += len(content)
-        if not self._fetched.lenient:
-            return iter(DefaultRecordBatch(content))
-        lenient = _DefaultRecordBatchPy(content)
-        lenient._buffer = LenientBytes(lenient._buffer)  # noqa: SLF001 (its way in)
-        return iter(lenient)
-
-    def _unpack(self) -> Any:
-        """Return the batch as if it had not been compressed; None where that is too large."""
-        records = unpack(self._batch.compression_type, self._content[HEAD:])
-        if records is None:
-            return None
-        head = bytearray(self._content[:HEAD])
-        at = DefaultRecordBase.ATTRIBUTES_OFFSET
-        attributes = self._batch.attributes & ~DefaultRecordBase.CODEC_MASK
-        struct.pack_into(">h", head, at, attributes)
-        return bytes(head) + records
+        """Return all records as one piece, or one record in place of them."""
+        batch, data, start = self._batch, self._fetched.data, self._start + HEAD
+        content = None
+        if batch.compression_type:
+            content = unpack(batch.compression_type, memoryview(data)[start : self._end])
+            if content is None:
+                return iter([self._stand_in()])
+        self._fetched.unpacked += self._end - start if content is None else len(content)
+        (count,) = LENGTH.unpack_from(data, self._start + COUNT_AT)
+        append_ms = batch.max_timestamp if batch.timestamp_type else -1
+        body = Body(start, self._end, count, batch.base_offset, batch.first_timestamp, append_ms)
+        return iter([Piece(batch.next_offset - 1, content, body)])
 
     def _stand_in(self) -> StandIn:
         batch = self._batch
         told = (
-            f"a batch of {len(self._content)} bytes, offsets {batch.base_offset} to "
+            f"a batch of {self._end - self._start} bytes, offsets {batch.base_offset} to "
             f"{batch.next_offset - 1}, unpacks to more than {MAX_UNPACKED} bytes"
         )
         log.error("Left out %s", told)
-        return StandIn(
-            batch.next_offset - 1, batch.max_timestamp, batch.timestamp_type, told.encode()
-        )
+        return StandIn(batch.next_offset - 1, batch.max_timestamp, told.encode())
 
 
-def unpack(kind: int, data: memoryview) -> bytes | None:
+def unpack(kind: int, data: memoryview) -> memoryview | None:
     """Return what was compressed, or None if it has more than ``MAX_UNPACKED`` bytes."""
     if kind == DefaultRecordBase.CODEC_SNAPPY:
-        return codec.snappy_decode(data.tobytes()) if snappy_size(data) <= MAX_UNPACKED else None
+        small = snappy_size(data) <= MAX_UNPACKED
+        return memoryview(codec.snappy_decode(data.tobytes())) if small else None
     for room in (MOSTLY * len(data), MAX_UNPACKED):
         space = np.empty(min(room, MAX_UNPACKED), np.uint8).data  # untouched, it costs nothing
         with contextlib.suppress(cramjam.DecompressionError):  # no room: brokers let no damage pass
-            return space[: UNPACK[kind](data, space)].tobytes()
+            return space[: UNPACK[kind](data, space)]
     return None
 
 

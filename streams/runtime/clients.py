@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
 from tidegauge.schemas.topics import OUTPUT_BYTES
-from tidegauge.streams.runtime.batches import read_in_any_case
+from tidegauge.streams.runtime.batches import read_in_any_case, whole
 
 Ask = Callable[[Iterable[TopicPartition]], Awaitable[dict[TopicPartition, int]]]
 
@@ -51,7 +51,7 @@ def new_reader(brokers: str) -> AIOKafkaConsumer:
 
 
 def new_restoring_reader(brokers: str) -> AIOKafkaConsumer:
-    """Return a reader for many short stretches: no fetch that waits stands before the next."""
+    """Return a reader for many short stretches, by batches: no fetch that waits is in the way."""
     read_in_any_case()
     return AIOKafkaConsumer(
         bootstrap_servers=brokers,
@@ -59,6 +59,7 @@ def new_restoring_reader(brokers: str) -> AIOKafkaConsumer:
         enable_auto_commit=False,
         isolation_level=ISOLATION,
         fetch_max_wait_ms=FETCH_WAIT_MS,
+        value_deserializer=whole,
     )
 
 

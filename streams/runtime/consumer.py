@@ -13,7 +13,9 @@ from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
+from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.runtime.batches import whole
 from tidegauge.streams.runtime.clients import ISOLATION, LogEnds
 from tidegauge.streams.runtime.ledger import Fetch, Ledger
 from tidegauge.streams.runtime.membership import guard
@@ -42,22 +44,23 @@ class Batch:
     serialized_value_size: int = 0
 
 
-class Fetched(dict[TP, list[Any]]):
+class Fetched(dict[TP, list[RecordBatch]]):
     """What one poll gave, and the flow it was fetched under."""
 
     flow: object = None
 
 
 class BatchScheduler(DefaultSchedulingStrategy):
-    """Faust's setting ``ConsumerScheduler``: turns one poll into one event per partition."""
+    """Faust's setting ``ConsumerScheduler``: turns one poll into few events per partition."""
 
-    def iterate(self, records: Mapping[TP, list[Any]]) -> Iterator[tuple[TP, Batch]]:
-        """Yield an event for each partition."""
+    def iterate(self, records: Mapping[TP, list[RecordBatch]]) -> Iterator[tuple[TP, Batch]]:
+        """Yield an event for each batch; mostly a partition has one."""
         flow = records.flow if isinstance(records, Fetched) else None
-        for tp, rows in records.items():
-            last = rows[-1]
-            fetch = Fetch(flow, rows)
-            yield tp, Batch(tp.topic, tp.partition, last.offset, fetch, last.timestamp)
+        for tp, batches in records.items():
+            for batch in batches:
+                last = batch[-1]
+                fetch = Fetch(flow, batch)
+                yield tp, Batch(tp.topic, tp.partition, last.offset, fetch, last.timestamp)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
@@ -91,16 +94,17 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         # Faust takes round robin where there are no tables; range gives partition p of all topics
         # to one member, as their partition counts and their subscriptions are the same.
         consumer._partition_assignment_strategy = (RangePartitionAssignor,)  # noqa: SLF001
+        consumer._value_deserializer = whole  # noqa: SLF001 (Faust sets none)
         consumer._isolation_level = ISOLATION  # noqa: SLF001 (Faust ties it to exactly-once)
         return consumer
 
     async def _fetch_records(
         self, consumer: Any, *args: Any, **kwargs: Any
-    ) -> Mapping[TP, list[Any]]:
+    ) -> Mapping[TP, list[RecordBatch]]:
         fetched = Fetched(await super()._fetch_records(consumer, *args, **kwargs))
         fetched.flow = self.consumer.ledger.flow  # no seek can come between the fetch and this
-        for tp, rows in fetched.items():
-            self.last_fetched[tp] = rows[-1].offset
+        for tp, batches in fetched.items():
+            self.last_fetched[tp] = batches[-1][-1].offset
         # aiokafka asks a broker one thing at a time. While it waits there for the topics that are
         # silent, the busy one's next records must wait, too: so wait briefly while there are any.
         wait_ms = BUSY_WAIT_MS if fetched else IDLE_WAIT_MS

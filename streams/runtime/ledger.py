@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
 from tidegauge.schemas.alerts import Alert
 from tidegauge.schemas.references import version_name
+from tidegauge.streams.monitor.intake.record_batch import size
 from tidegauge.streams.monitor.journal.poison import FoldError
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
 from tidegauge.streams.monitor.snapshot import Snapshot
@@ -44,7 +45,7 @@ class Fetch:
     """Records of one partition fetched at once, and the flow they belong to."""
 
     flow: object
-    records: list[Record]
+    records: Sequence[Record]
 
 
 @dataclass
@@ -184,17 +185,17 @@ class Ledger:
         if slot.control_seen != self._control.tables.revision:
             await self._adopt_changes(slot)
         await self._tell_gap(slot, source, fetch)
-        rest: list[Record] = fetch.records
+        rest = fetch.records
         while rest and fetch.flow is self.flow:  # asked after every await
             folded = slot.core.fold(source, rest)
             self._outbox.put(slot.number, folded.outputs)
             log_alerts(folded.outputs)
             slot.touched, slot.folded_at = True, self._now()
-            rest = list(folded.rest)
+            rest = folded.rest
             if folded.unknown is not None:
                 await self._control.catch_up()
                 await self._journal_control(slot, *folded.unknown)
-        slot.input_bytes += sum(len(record.value or b"") for record in fetch.records)
+        slot.input_bytes += size(fetch.records)
         slot.moved.set()
 
     async def _tell_gap(self, slot: Slot, source: Source, fetch: Fetch) -> None:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from tidegauge.streams.monitor.intake.record_batch import until
 from tidegauge.streams.monitor.records import Record
 from tidegauge.streams.runtime.clients import LogEnds
 
@@ -52,6 +53,6 @@ class PartitionLog:
         self._reader.seek(self._tp, start)
         while await self._reader.position(self._tp) < end:
             fetched = await self._reader.getmany(self._tp, timeout_ms=POLL_MS)
-            records = [r for some in fetched.values() for r in some if r.offset < end]
-            if records:
-                yield records
+            for batch in fetched.get(self._tp, ()):
+                if records := until(batch, end):
+                    yield records
