@@ -18,16 +18,17 @@ from aiokafka import codec
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBase, DefaultRecordBatch
-from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.legacy_records import LegacyRecordBatch
 
 from tidegauge.streams.monitor.intake.framing import Body, framed
-from tidegauge.streams.monitor.intake.record_batch import RecordBatch
+from tidegauge.streams.monitor.intake.record_batch import RecordAt, RecordBatch
 
 MAX_UNPACKED = 64 * 1_048_576  # bytes of a batch; a fetch ends with the batch that passes it
 MOSTLY = 32  # bytes or fewer come of one
 HEAD = DefaultRecordBase.HEADER_STRUCT.size
 LENGTH, LENGTH_AT, BEFORE = struct.Struct(">i"), 8, 12  # of a batch: not counted are 12 bytes
-COUNT_AT = HEAD - 4
+MAGIC_AT, MAGIC, COUNT_AT = 16, 2, HEAD - 4
+LEAST = 26  # bytes of the smallest old batch
 XERIAL = 16  # bytes before the blocks of snappy, where Java packed it
 UNPACK = {
     DefaultRecordBase.CODEC_GZIP: cramjam.gzip.decompress_into,
@@ -78,7 +79,10 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
         self.next_fetch_offset = end
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
-        return record
+        if isinstance(record, Piece | StandIn):
+            return record
+        timestamp = -1 if record.timestamp is None else record.timestamp  # magic 0 has none
+        return RecordAt(record.offset, timestamp, record.key, record.value, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,28 +125,40 @@ def _framed(data: bytes, pieces: list[Piece], position: int) -> RecordBatch:
 class Records:
     """What was fetched, batch by batch; aiokafka's ``MemoryRecords``, with limits.
 
+    Where old batches lie before new ones, aiokafka's takes the former for the latter.
+
     Parameters
     ----------
     data
-        As the broker sent it.
+        As the broker sent it; what is torn at its end is not looked at.
     """
 
     def __init__(self, data: bytes) -> None:
-        self.data, self.unpacked = data, 0
-        self._records, self._at = MemoryRecords(data), 0
-        self.size_in_bytes = self._records.size_in_bytes
+        self.data, self.unpacked, self._at = data, 0, 0
+
+    def size_in_bytes(self) -> int:
+        """Return how many bytes were fetched."""
+        return len(self.data)
 
     def has_next(self) -> bool:
         """Tell whether to read on; what is left is fetched again."""
-        return self.unpacked < MAX_UNPACKED and self._records.has_next()
+        return self.unpacked < MAX_UNPACKED and self._end() <= len(self.data)
 
     def next_batch(self) -> Any:
         """Return the next batch."""
-        batch, start = self._records.next_batch(), self._at
-        self._at += BEFORE + LENGTH.unpack_from(self.data, start + LENGTH_AT)[0]
-        if isinstance(batch, DefaultRecordBatch):
-            return Batch(batch, start, self._at, self)
-        return batch
+        start, self._at = self._at, self._end()
+        if self._at - start < LEAST:
+            raise CorruptRecordException(f"expected {LEAST} bytes or more in a batch, got fewer")
+        content, magic = memoryview(self.data)[start : self._at], self.data[start + MAGIC_AT]
+        if magic < MAGIC:
+            return LegacyRecordBatch(content, magic)
+        return Batch(DefaultRecordBatch(content), start, self._at, self)
+
+    def _end(self) -> int:
+        if len(self.data) - self._at < BEFORE:
+            return len(self.data) + 1
+        (length,) = LENGTH.unpack_from(self.data, self._at + LENGTH_AT)
+        return int(self._at + BEFORE + max(length, 0))
 
 
 class Batch:

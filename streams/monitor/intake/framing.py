@@ -74,7 +74,7 @@ def headers_end(buffer: Any, at: int, end: int) -> Any:
     return at
 
 
-@kernel(BYTES, PAIRS, types.int64, INTS, INTS, PAIRS, PAIRS, PAIRS, INTS)
+@kernel(BYTES, PAIRS, types.int64, INTS, INTS, PAIRS, PAIRS, PAIRS, INTS, allocates=False)
 def frame(  # noqa: PLR0913, PLR0917 (a kernel takes each array by itself)
     buffer: Any, bodies: Any, position: Any, offsets: Any, timestamps: Any, keys: Any, values: Any,
     headers: Any, told: Any,
@@ -129,7 +129,8 @@ def framed(buffer: Bytes, bodies: Sequence[Body], position: int) -> RecordBatch:
     ValueError
         If what a body says of its records is not so.
     """
-    rows = sum(min(body.records, (body.end - body.start) // LEAST) for body in bodies)
+    most = ((body.end - body.start) // LEAST for body in bodies)  # a head may say anything
+    rows = sum(max(0, min(body.records, own)) for body, own in zip(bodies, most, strict=True))
     offsets, timestamps = np.empty(rows, np.int64), np.empty(rows, np.int64)
     keys, values, headers = (np.empty((rows, 2), np.int64) for _ in range(3))
     told = np.zeros(2, np.int64)

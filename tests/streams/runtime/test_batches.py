@@ -1,17 +1,25 @@
 """Fetched bytes as hostile producers make them; built with aiokafka's own builder."""
 
+import inspect
 import struct
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka import codec as codecs
 from aiokafka.consumer import fetcher as theirs
+from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBatchBuilder
-from aiokafka.record.memory_records import MemoryRecords
+from aiokafka.record.legacy_records import LegacyRecordBatchBuilder
+from aiokafka.record.memory_records import _MemoryRecordsPy as MemoryRecords  # see Records
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.runtime import batches
-from tidegauge.streams.runtime.batches import PartitionRecords, Records
+from tidegauge.streams.runtime.batches import PartitionRecords, Records, whole
 
 CODECS = {"none": 0, "gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 
@@ -26,13 +34,36 @@ def batch(codec: int, values: list[bytes], header: str = "trace", first: int = 0
     return bytes(built)
 
 
-def read(fetched: bytes, ours: bool = True, start: int = 0) -> list[tuple[Any, ...]]:
+Told = tuple[Any, ...]
+
+
+def read(fetched: bytes, ours: bool = True, start: int = 0) -> list[Told]:
     """Return what a consumer gets that asks from ``start`` on; checksums are not looked at."""
+    return fetch(fetched, ours, start)[0]
+
+
+def fetch(
+    fetched: bytes,
+    ours: bool,
+    start: int,
+    aborted: Sequence[tuple[int, int]] = (),
+    deserializer: Any = None,
+    most: int = 1 << 30,
+) -> tuple[list[Told], int]:
+    """Return up to so many records, and where to fetch on."""
     aiokafkas = PartitionRecords.__bases__[0]  # the module may have ours by now
     kind, records = (PartitionRecords, Records) if ours else (aiokafkas, MemoryRecords)
-    tp = TopicPartition("t", 0)
-    found = kind(tp, records(fetched), None, start, None, None, False, theirs.READ_COMMITTED)
-    return [(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in found]
+    tp, isolation = TopicPartition("t", 0), theirs.READ_COMMITTED
+    found = kind(tp, records(fetched), [*aborted], start, None, deserializer, False, isolation)
+    taken = [*islice(found, most)]
+    if deserializer is whole:
+        assert all(isinstance(batch, RecordBatch) for batch in taken)
+        taken = [record for batch in taken for record in batch]
+    told = [
+        (r.offset, -1 if r.timestamp is None else r.timestamp, r.key, r.value, list(r.headers))
+        for r in taken
+    ]
+    return told, found.next_fetch_offset
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
@@ -41,6 +72,109 @@ def test_a_fetch_is_read_as_aiokafka_reads_it(codec: int) -> None:
     fetched = batch(codec, values) + batch(codec, values, first=100)
     assert read(fetched) == read(fetched, ours=False)
     assert len(read(fetched)) == 200
+
+
+TEXTS = st.none() | st.binary(max_size=30)
+
+
+@st.composite
+def fetches(draw: st.DrawFn) -> tuple[bytes, int, list[tuple[int, int]]]:
+    """Return what a broker may send from a position on, and which transactions were aborted."""
+    sent, offset, aborted = b"", draw(st.integers(0, 5)), list[tuple[int, int]]()
+    start = offset
+    for _ in range(draw(st.integers(1, 6))):
+        codec, producer = draw(st.sampled_from([*CODECS.values()])), draw(st.integers(-1, 2))
+        magic = draw(st.sampled_from([2, 2, 2, 2, 1, 0]))
+        if magic < 2:
+            codec = 0 if codec > 3 or (magic == 0 and codec == 3) else codec
+            legacy = LegacyRecordBatchBuilder(magic, codec, 1 << 30)
+            for _ in range(draw(st.integers(1, 3))):
+                legacy.append(offset, 1_000 + offset, draw(TEXTS), draw(TEXTS))
+                offset += 1
+            sent += bytes(legacy.build())
+            continue
+        is_transaction = producer > 0
+        if is_transaction and draw(st.booleans()):
+            aborted.append((producer, offset))
+        deltas = sorted(draw(st.sets(st.integers(0, 9), max_size=5)))
+        codec = codec if deltas else 0  # there is nothing to unpack
+        builder = DefaultRecordBatchBuilder(2, codec, is_transaction, producer, 0, 0, 1 << 30)
+        for delta in deltas:
+            headers = draw(st.lists(st.tuples(st.text("name", max_size=3), TEXTS), max_size=2))
+            builder.append(
+                delta, 1_000 + draw(st.integers(-50, 50)), draw(TEXTS), draw(TEXTS), headers
+            )
+        built = bytearray(builder.build())
+        struct.pack_into(">q", built, 0, offset)
+        struct.pack_into(">i", built, 23, 9)  # compaction keeps the last offset of a batch
+        if draw(st.booleans()):  # log-append time
+            struct.pack_into(">h", built, 21, struct.unpack_from(">h", built, 21)[0] | 8)
+            struct.pack_into(">q", built, 35, 5_000)
+        sent, offset = sent + built, offset + 10
+        if is_transaction and draw(st.booleans()):
+            sent, offset = sent + marker(producer, offset, draw(st.booleans())), offset + 1
+        start = draw(st.integers(start, offset - 1)) if len(sent) == len(built) else start
+    return sent[: len(sent) - draw(st.just(0) | st.integers(0, 90))], start, aborted
+
+
+def marker(producer: int, offset: int, commits: bool) -> bytes:
+    """Return the end of a transaction."""
+    builder = DefaultRecordBatchBuilder(2, 0, 1, producer, 0, -1, 1 << 30)
+    builder.append(0, 1_000, struct.pack(">hh", 0, commits), b"\0" * 6, [])
+    built = bytearray(builder.build())
+    struct.pack_into(">q", built, 0, offset)
+    struct.pack_into(">h", built, 21, struct.unpack_from(">h", built, 21)[0] | 32)
+    return bytes(built)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(fetches())
+def test_whatever_is_fetched_is_read_as_aiokafka_reads_it(
+    fetched: tuple[bytes, int, list[tuple[int, int]]],
+) -> None:
+    sent, start, aborted = fetched
+    expected = fetch(sent, False, start, aborted)
+    assert fetch(sent, True, start, aborted) == expected
+    assert fetch(sent, True, start, aborted, whole) == expected
+    for most in range(1, len(expected[0])):
+        assert fetch(sent, True, start, aborted, most=most) == fetch(
+            sent, False, start, aborted, most=most
+        )
+
+
+def test_what_is_fetched_of_a_partition_is_one_batch() -> None:
+    sent = b"".join(batch(codec, [b"a", b"b"], first=2 * codec) for codec in CODECS.values())
+    tp = TopicPartition("t", 0)
+    [found] = PartitionRecords(tp, Records(sent), [], 3, None, whole, True, theirs.READ_COMMITTED)
+    assert isinstance(found, RecordBatch)
+    assert found.offsets.tolist() == [*range(3, 10)]
+
+
+def test_a_batch_with_a_wrong_checksum_ends_the_fetch() -> None:
+    sent = bytearray(batch(0, [b"value"]))
+    sent[-3] ^= 1
+    found = PartitionRecords(
+        TopicPartition("t", 0), Records(bytes(sent)), [], 0, None, whole, True, 0
+    )
+    with pytest.raises(CorruptRecordException):
+        next(found)
+
+
+def test_records_that_are_not_as_their_head_says_end_the_fetch() -> None:
+    sent = bytearray(batch(0, [b"value"]))
+    struct.pack_into(">i", sent, 57, 2)
+    with pytest.raises(CorruptRecordException, match="the batch at offset 0"):
+        read(bytes(sent))
+
+
+def test_aiokafka_still_looks_both_classes_up_where_ours_are_put() -> None:
+    looked_up = theirs.Fetcher._proc_fetch_request.__code__.co_names  # noqa: SLF001 (the point)
+    assert {"MemoryRecords", "PartitionRecords"} <= set(looked_up)
+    given = inspect.signature(PartitionRecords.__bases__[0].__init__).parameters
+    assert [*given][1:] == [
+        "tp", "records", "aborted_transactions", "fetch_offset", "key_deserializer",
+        "value_deserializer", "check_crcs", "isolation_level",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
