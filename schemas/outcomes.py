@@ -76,6 +76,7 @@ class Fence(msgspec.Struct, frozen=True, kw_only=True, tag="fence", tag_field="k
     """A new owner of the partition: what lower epochs append after this is void."""
 
     epoch: Count
+    key: str = ""  # of the hashes by which it knows ids, as hexadecimal digits
 
 
 class ControlChange(msgspec.Struct, frozen=True, kw_only=True, tag="control", tag_field="kind"):

@@ -68,7 +68,8 @@ class Restore:
 
     def fence(self) -> Output:
         """Take the epoch above all that the journal has; return the fence to append."""
-        return self._state.writer.fence(self._at.epoch if self._at is not None else 0)
+        seen = self._at.epoch if self._at is not None else 0
+        return self._state.writer.fence(seen, self._state.settings.join_key)
 
     def rebuild_join(
         self, source: Literal["predictions", "labels"], records: Sequence[Record]

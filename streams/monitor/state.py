@@ -7,7 +7,8 @@ from typing import Literal
 from tidegauge.schemas.monitors import MonitorSpec, milliseconds
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.decoding import Key
-from tidegauge.streams.monitor.join.join import Join, Pair
+from tidegauge.streams.monitor.join.join import MAX_BYTES, Join, Pair
+from tidegauge.streams.monitor.join.siphash import KEY_BYTES
 from tidegauge.streams.monitor.journal.journal import JournalWriter, Position
 from tidegauge.streams.monitor.journal.poison import Poisons
 from tidegauge.streams.monitor.outcomes import OutcomeMonitors
@@ -28,6 +29,8 @@ class PartitionSettings:
 
     topics: Mapping[Source, str]  # names, for evidence and dead letters
     partitions: int  # of each source topic
+    join_bytes: int = MAX_BYTES  # of predictions and labels that wait in a partition, at most
+    join_key: bytes = bytes(KEY_BYTES)  # that no producer can guess
 
 
 class PartitionState:
@@ -43,7 +46,7 @@ class PartitionState:
             for source in ROW_SOURCES
         }
         self.versions = Versions(self.rows)
-        self.join = Join()
+        self.join = Join(settings.join_bytes, settings.join_key)
         self.writer = JournalWriter()
         self.position = Position()  # of ``outcomes`` in the journal
         self.outcomes = OutcomeMonitors(topics["labels"], number, partitions, self.versions.spread)

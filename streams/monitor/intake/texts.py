@@ -29,6 +29,17 @@ class Texts(Sequence[str]):
         spans = np.stack([np.cumsum(lengths) - lengths, lengths], axis=1)
         return cls(np.frombuffer(b"".join(found), np.uint8), spans)
 
+    @classmethod
+    def joined(cls, parts: Sequence["Texts"]) -> "Texts":
+        """Return the texts of several, one after the other; what they share is not copied."""
+        buffers = list({id(part.buffer): part.buffer for part in parts}.values())
+        if len(buffers) == 1:
+            return cls(buffers[0], np.concatenate([part.spans for part in parts]))
+        ends = np.cumsum([len(buffer) for buffer in buffers]).tolist()
+        starts = {id(b): end - len(b) for b, end in zip(buffers, ends, strict=True)}
+        spans = [part.spans + (starts[id(part.buffer)], 0) for part in parts]  # noqa: RUF005 (a sum)
+        return cls(np.concatenate(buffers), np.concatenate(spans))
+
     def __len__(self) -> int:
         """Return how many there are."""
         return len(self.spans)

@@ -1,19 +1,21 @@
 """Predictions on their way to the join: out of blocks, in the order of the log."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import compress, repeat
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
+import numpy as np
 
-from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.block import Block, Floats, Ints
 from tidegauge.streams.monitor.intake.columns import SCORE
+from tidegauge.streams.monitor.intake.texts import Texts
 
 Key = tuple[str, str]  # model, version
 
 
 class Prediction(msgspec.Struct, gc=False):
-    """What the join needs of a prediction, besides the id it is held by."""
+    """What a pair says of a prediction, besides its id."""
 
     version: str
     ts_ms: int
@@ -21,47 +23,69 @@ class Prediction(msgspec.Struct, gc=False):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Arrivals:
-    """Predictions of one model, whatever their versions, each with the id in the same place."""
+    """Predictions of one model, whatever their versions."""
 
-    ids: list[str] = field(default_factory=list)
-    predictions: list[Prediction] = field(default_factory=list)
+    versions: Sequence[str]
+    version: Ints  # of each: its place in the versions
+    ids: Texts
+    offsets: Ints
+    ts_ms: Ints
+    scores: Floats
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self.ids)
+        return len(self.offsets)
 
-    def cut(self, start: int, stop: int) -> "Arrivals":
-        """Return those from one place to another."""
-        return Arrivals(self.ids[start:stop], self.predictions[start:stop])
-
-    def where(self, chosen: Sequence[bool]) -> "Arrivals":
-        """Return those whose places are chosen."""
-        return Arrivals(list(compress(self.ids, chosen)), list(compress(self.predictions, chosen)))
+    def where(self, chosen: Any) -> "Arrivals":
+        """Return those of a slice, or whose places are chosen."""
+        return Arrivals(
+            self.versions,
+            self.version[chosen],
+            Texts(self.ids.buffer, self.ids.spans[chosen]),
+            self.offsets[chosen],
+            self.ts_ms[chosen],
+            self.scores[chosen],
+        )
 
     def by_version(self) -> Iterator[tuple[str, "Arrivals"]]:
         """Yield the predictions of each version; mostly there is one."""
-        versions = {prediction.version for prediction in self.predictions}
-        if len(versions) == 1:
-            yield versions.pop(), self
-        for version in sorted(versions):
-            yield version, self.where([p.version == version for p in self.predictions])
+        if len(self.versions) == 1:
+            if len(self):
+                yield self.versions[0], self
+            return
+        for version in sorted(self.versions):
+            own = self.where(self.version == self.versions.index(version))
+            if len(own):
+                yield version, own
 
-    def in_order(self) -> "Arrivals":
-        """Return them in the order of the log; those of one record stay as they are."""
-        order = sorted(range(len(self)), key=lambda at: self.predictions[at].offset)
-        return Arrivals([self.ids[at] for at in order], [self.predictions[at] for at in order])
+
+def arrivals(version: str, block: Block) -> Arrivals:
+    """Return what the join needs of a block."""
+    none = np.zeros(len(block), np.int64)
+    return Arrivals((version,), none, block.ids, block.offsets, block.ts_ms, block.number(SCORE))
 
 
 def arrivals_by_model(blocks: Sequence[tuple[Key, Block]]) -> dict[str, Arrivals]:
     """Return what the join needs of a batch, in the order of the log."""
-    found: dict[str, Arrivals] = {}
-    versions: dict[str, set[str]] = {}
+    found: dict[str, list[Arrivals]] = {}
     for (model, version), block in blocks:
-        own = found.setdefault(model, Arrivals())
-        columns = block.ts_ms.tolist(), block.number(SCORE).tolist(), block.offsets.tolist()
-        own.ids.extend(block.ids)
-        own.predictions.extend(map(Prediction, repeat(version), *columns))
-        versions.setdefault(model, set()).add(version)
-    return {m: own.in_order() if len(versions[m]) > 1 else own for m, own in found.items()}
+        found.setdefault(model, []).append(arrivals(version, block))
+    return {m: own[0] if len(own) == 1 else joined(own) for m, own in found.items()}
+
+
+def joined(parts: Sequence[Arrivals]) -> Arrivals:
+    """Return predictions of one model as one; those of one record stay as they are."""
+    versions = list(dict.fromkeys(part.versions[0] for part in parts))
+    places = [np.full(len(part), versions.index(part.versions[0])) for part in parts]
+    found = Arrivals(
+        versions,
+        np.concatenate(places),
+        Texts.joined([part.ids for part in parts]),
+        np.concatenate([part.offsets for part in parts]),
+        np.concatenate([part.ts_ms for part in parts]),
+        np.concatenate([part.scores for part in parts]),
+    )
+    in_order = len(versions) == 1
+    return found if in_order else found.where(np.argsort(found.offsets, kind="stable"))

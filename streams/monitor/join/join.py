@@ -6,15 +6,18 @@ The store is a cache of what the logs hold; a restore rebuilds it by reading the
 """
 
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
-from typing import Protocol, TypeVar
 
 import msgspec
+import numpy as np
 
 from tidegauge.schemas.outcomes import LabelReport
+from tidegauge.streams.monitor.intake.record_batch import Ints
+from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Key, Prediction
+from tidegauge.streams.monitor.join.held import NOTHING, HashIndex, Held
 from tidegauge.streams.monitor.join.label_tally import (
     BEYOND,
     REPORTED,
@@ -23,9 +26,11 @@ from tidegauge.streams.monitor.join.label_tally import (
     LabelTally,
     Met,
 )
+from tidegauge.streams.monitor.join.siphash import KEY_BYTES, Hashes, hashes
 from tidegauge.streams.monitor.join.watermark import STEPS, Watermark
 
-MAX_HELD = 1_000_000  # predictions and labels held in a partition; beyond, the oldest are forgotten
+MAX_BYTES = 256 * 1_048_576  # held in a partition; beyond, the oldest are forgotten
+PREDICTION_BYTES, LABEL_BYTES = 100, 350  # of one that is held, at most
 MAX_STORES = 2000  # models of which anything is held
 SPARE = 64  # part of them that is forgotten at once
 MAX_RESTORE_POINTS = 64
@@ -34,15 +39,6 @@ PAIRS_PER_RECORD = 4000  # some 400 kB of journal
 ID_BYTES_PER_RECORD = 500_000
 GRACE_MS = 86_400_000  # at least, by which rows may come out of order
 GRACE = 10  # part of the horizon, if that is more
-
-
-class Row(Protocol):
-    """Either of the two."""
-
-    offset: int
-
-
-AnyRow = TypeVar("AnyRow", Prediction, Label)
 
 
 class Pair(msgspec.Struct, gc=False):
@@ -92,8 +88,9 @@ class StoreState(msgspec.Struct):
 class Store:
     """Predictions without a label and the known labels of one model, in the order of their logs."""
 
-    predictions: dict[str, dict[str, Prediction]] = field(default_factory=dict)  # by version
+    predictions: dict[str, Held] = field(default_factory=dict)  # by version
     labels: dict[str, Label] = field(default_factory=dict)
+    labelled: HashIndex = field(default_factory=HashIndex)  # the ids of the labels
     predictions_log: Watermark = field(default_factory=Watermark)
     labels_log: Watermark = field(default_factory=Watermark)
     tally: LabelTally = field(default_factory=LabelTally)
@@ -104,6 +101,12 @@ class Store:
         return sum(map(len, self.predictions.values())) + len(self.labels)
 
     @property
+    def size(self) -> int:
+        """Bytes of what is held."""
+        labels = len(self.labels)
+        return PREDICTION_BYTES * (len(self) - labels) + LABEL_BYTES * labels
+
+    @property
     def has_predictions(self) -> bool:
         """Whether there ever was one."""
         return self.predictions_log.first is not None
@@ -112,9 +115,7 @@ class Store:
         """Let a horizon hold for partners that meet from now on."""
         if self.horizons and self.horizons[-1].ms == horizon_ms:
             return
-        newest = (
-            next(reversed(held.values())).offset for held in self.predictions.values() if held
-        )
+        newest = (held.last_offset for held in self.predictions.values())
         label = next(reversed(self.labels.values()), None)
         after_label = 0 if label is None else label.offset + 1
         self.horizons.append(Horizon(max(newest, default=-1) + 1, after_label, horizon_ms))
@@ -128,41 +129,52 @@ class Store:
                 return horizon.ms
         return self.horizons[0].ms
 
-    def forget(self, horizon_ms: int) -> None:
-        """Drop what can have no partner to come in either log.
+    def forget(self, horizon_ms: int) -> bool:
+        """Let go of what can have no partner to come in either log; tell whether ``drop`` is due.
 
         Either log may run far ahead of the other while a worker catches up.
         """
         times = self.predictions_log.ts_ms, self.labels_log.ts_ms
         before_ms = min(-1 if ts_ms is None else ts_ms for ts_ms in times) - kept_ms(horizon_ms)
-        if self.predictions_log.forget(before_ms) | self.labels_log.forget(before_ms):
-            self.drop()
+        return self.predictions_log.forget(before_ms) | self.labels_log.forget(before_ms)
 
     def drop(self) -> None:
         """Drop what is forgotten."""
         for version, held in list(self.predictions.items()):
-            drop_before(held, self.predictions_log.forgotten)
-            if not held:
+            held.drop_before(self.predictions_log.forgotten)
+            if not len(held):
                 del self.predictions[version]
+        self.labelled.drop_before(self.labels_log.forgotten)
         dropped = drop_before(self.labels, self.labels_log.forgotten)
         self.tally.counts.forgotten += sum(not label.met for label in dropped)
 
     def forget_oldest(self, surplus: int) -> None:
-        """Forget this many of whichever there are most, with those in the same record."""
-        fullest = max(self.predictions.values(), key=len, default={})
-        rows: Iterable[Row] = fullest.values()
-        log = self.predictions_log
-        if len(self.labels) > len(fullest):
-            rows, log = self.labels.values(), self.labels_log
-        for row in islice(rows, surplus):
-            log.forgotten = row.offset + 1
+        """Forget bytes of whichever there are most, with those in the same record."""
+        fullest = max(self.predictions.values(), key=len, default=Held())
+        labels = len(self.labels)
+        if LABEL_BYTES * labels > PREDICTION_BYTES * len(fullest):
+            rows = min(labels, -(-surplus // LABEL_BYTES))
+            last = next(islice(self.labels.values(), rows - 1, None)).offset
+            self.labels_log.forgotten = last + 1
+        else:
+            rows = min(len(fullest), -(-surplus // PREDICTION_BYTES))
+            self.predictions_log.forgotten = fullest.offset_of(rows - 1) + 1
         self.drop()
 
 
 class Join:
-    """The pairs of one partition."""
+    """The pairs of one partition.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    max_bytes
+        Of what is held; beyond, the oldest are forgotten.
+    key
+        Of the hashes that stand for ids, 16 bytes; nothing that is told depends on it.
+    """
+
+    def __init__(self, max_bytes: int = MAX_BYTES, key: bytes = bytes(KEY_BYTES)) -> None:
+        self._max_bytes, self._key = max_bytes, key
         self.stores: defaultdict[str, Store] = defaultdict(Store)
         self.counts = JoinCounts()
         self.restore_points: list[RestorePoint] = [RestorePoint(0, 0, 0)]
@@ -181,16 +193,19 @@ class Join:
         predictions of each version.
         """
         store, pairs = self.stores[model], list[Pair]()
-        before, log = len(store), store.predictions_log
+        before, log = store.size, store.predictions_log
         store.hold_to(horizon_ms)
-        for start, stop in log.pieces(len(arrived)):
-            piece = arrived.cut(start, stop)
-            for version, own in piece.by_version():
-                pairs += self._take(model, version, own)
-            first, low_ms = piece.predictions[0].offset, min(p.ts_ms for p in piece.predictions)
-            if log.see(first, low_ms, len(piece), kept_ms(horizon_ms) // STEPS):
-                store.forget(horizon_ms)
-        self._bound(len(store) - before)
+        begin, edges = 0, [*log.pieces(len(arrived))]
+        starts = [start for start, _ in edges]
+        lows = np.minimum.reduceat(arrived.ts_ms, starts).tolist() if starts else ()
+        for (start, stop), low_ms in zip(edges, lows, strict=True):
+            first, step_ms = int(arrived.offsets[start]), kept_ms(horizon_ms) // STEPS
+            if log.see(first, low_ms, stop - start, step_ms) and store.forget(horizon_ms):
+                pairs += self._take(model, arrived.where(slice(begin, stop)))
+                store.drop()
+                begin = stop
+        pairs += self._take(model, arrived.where(slice(begin, None)) if begin else arrived)
+        self._bound(store.size - before)
         return pairs
 
     def add_released(
@@ -202,114 +217,128 @@ class Join:
         gone on.
         """
         store = self.stores[model]
-        before, log = len(store), store.predictions_log
+        before, log = store.size, store.predictions_log
         store.hold_to(horizon_ms)
-        log.begin(arrived.predictions[0].offset)
-        kept = arrived.where([p.offset >= log.forgotten for p in arrived.predictions])
-        pairs = self._take(model, version, kept, in_label_order=True)
-        self._bound(len(store) - before)
+        log.begin(int(arrived.offsets[0]))
+        kept = arrived.where(arrived.offsets >= log.forgotten)
+        pairs = self._take_version(model, version, kept, in_label_order=True)
+        self._bound(store.size - before)
         return pairs
 
-    def _take(
-        self,
-        model: str,
-        version: str,
-        arrived: Arrivals,
-        in_label_order: bool = False,
+    def _take(self, model: str, arrived: Arrivals) -> list[Pair]:
+        own = arrived.by_version()
+        return [pair for v, some in own for pair in self._take_version(model, v, some)]
+
+    def _take_version(
+        self, model: str, version: str, arrived: Arrivals, in_label_order: bool = False
     ) -> list[Pair]:
-        store = self.stores[model]
-        held = store.predictions.setdefault(version, {})
-        fresh = dict(zip(arrived.ids, arrived.predictions, strict=True))
-        known = fresh.keys() & store.labels.keys()
-        if known or len(fresh) < len(arrived) or not held.keys().isdisjoint(fresh):
-            fresh = self._first(store, version, arrived)
-        held |= fresh
+        """Hold predictions that were not delivered before, the first delivery stands; pair them."""
+        store, own = self.stores[model], hashes(arrived.ids, self._key)
+        held = store.predictions.setdefault(version, Held())
+        known = self._known(store, arrived, own)
+        fresh = np.ones(len(arrived), np.bool_)
+        fresh[[at for at, label in known.items() if version in label.met]] = False
+        new, chosen = (arrived, own) if fresh.all() else (arrived.where(fresh), own[fresh])
+        fresh[fresh] = held.put(chosen, new.offsets, new.ts_ms, new.scores)
+        self.counts.duplicate_predictions += len(arrived) - int(np.count_nonzero(fresh))
         pairs: list[Pair] = []
-        for id_ in list(filter(known.__contains__, store.labels if in_label_order else fresh)):
-            label = store.labels[id_]
+        met = [(label, own[at : at + 1]) for at, label in known.items() if fresh[at]]
+        for label, wanted in sorted(met, key=_log_order) if in_label_order else met:
             was = label.met
-            if id_ in fresh:
-                if pair := self._pair((model, version), held, label):
-                    pairs.append(pair)
-                store.tally.reached(label, was)
+            if pair := self._pair((model, version), int(held.find(wanted)[0]), label):
+                pairs.append(pair)
+            store.tally.reached(label, was)
         return pairs
 
-    def _first(self, store: Store, version: str, arrived: Arrivals) -> dict[str, Prediction]:
-        """Return what was not delivered before: the first delivery stands."""
-        held, fresh = store.predictions[version], dict[str, Prediction]()
-        for id_, prediction in zip(arrived.ids, arrived.predictions, strict=True):
-            label = store.labels.get(id_)
-            if id_ in held or id_ in fresh or (label is not None and version in label.met):
-                self.counts.duplicate_predictions += 1
-            else:
-                fresh[id_] = prediction
-        return fresh
+    def _known(self, store: Store, arrived: Arrivals, own: Hashes) -> dict[int, Label]:
+        """Return the labels that are known of predictions, by the places of these."""
+        if not store.labels:
+            return {}
+        places = np.flatnonzero(store.labelled.find(own) != NOTHING).tolist()
+        found = {at: store.labels.get(arrived.ids[at]) for at in places}
+        return {at: label for at, label in found.items() if label is not None}
 
     def add_labels(
-        self, model: str, records: Iterable[LabelRecord], horizon_ms: int
+        self, model: str, records: Sequence[LabelRecord], horizon_ms: int
     ) -> list[Pair | LabelReport]:
         """Take labels; return the pairs they make, with reports of what became of all.
 
         A label waits for predictions, and is known to those of further versions.
         """
         store, found = self.stores[model], list[Pair | LabelReport]()
-        before, tally = len(store), store.tally
+        before, tally = store.size, store.tally
         store.hold_to(horizon_ms)
         step_ms = kept_ms(horizon_ms) // STEPS
+        own = self._hashes(label.id for record in records for label in record.labels)
+        places, at = _places(store, own), 0
         for record in records:
             store.labels_log.begin(record.offset)
             tally.see(record)
             for label in record.labels:
-                if label.id in store.labels and not self._supersedes(store, label):
+                if self._hold_label(store, label, own[at : at + 1]):
+                    found += self._meet(model, store, label, places, at)
+                    tally.arrived(label)
+                else:
                     tally.counts.duplicate += 1
-                    continue
-                store.labels[label.id] = label
-                found += self._meet(model, store, label)
-                tally.arrived(label)
+                at += 1
             batch = tally.batch
             if batch.labels >= REPORTED:
                 store.labels_log.see(batch.first_offset, batch.low_ms, batch.labels, step_ms)
-                store.forget(horizon_ms)
+                if store.forget(horizon_ms):
+                    store.drop()
                 found += self._report(model, store)
-        self._bound(len(store) - before)
+        self._bound(store.size - before)
         return found
 
-    def _supersedes(self, store: Store, label: Label) -> bool:
-        """Return whether a label stands in the place of the first of its id.
+    def _hashes(self, ids: Iterable[str]) -> Hashes:
+        return hashes(Texts.of(list(ids)), self._key)
 
-        It does where no prediction could have met both: one is of another time, or misdated.
+    def _hold_label(self, store: Store, label: Label, own: Hashes) -> bool:
+        """Hold a label, unless one of its id is; tell whether it was.
+
+        It stands in the place of the first where no prediction could have met both: one is of
+        another time, or misdated.
         """
-        known = store.labels[label.id]
-        if abs(label.ts_ms - known.ts_ms) <= 2 * store.horizon_ms(-1, label.offset):
-            return False
-        label.met = tuple(version for version in known.met if version is not None)
-        del store.labels[label.id]  # with its place in the order
+        known = store.labels.get(label.id)
+        if known is not None:
+            if abs(label.ts_ms - known.ts_ms) <= 2 * store.horizon_ms(-1, label.offset):
+                return False
+            label.met = tuple(version for version in known.met if version is not None)
+            del store.labels[label.id]  # with its place in the order
+            store.labelled.remove(int(store.labelled.find(own)[0]))
+        store.labels[label.id] = label
+        store.labelled.add(own, np.array([label.offset]))
         return True
 
-    def _meet(self, model: str, store: Store, label: Label) -> list[Pair]:
-        pairs: list[Pair] = []
-        for version, held in store.predictions.items():
-            if label.id in held and (pair := self._pair((model, version), held, label)):
-                pairs.append(pair)
-        return pairs
+    def _meet(
+        self, model: str, store: Store, label: Label, places: Mapping[str, Ints], at: int
+    ) -> list[Pair]:
+        """Pair a label with what is held at its places, by version."""
+        found = [(version, int(own[at])) for version, own in places.items()]
+        pairs = [
+            self._pair((model, version), place, label)
+            for version, place in found
+            if version in store.predictions and store.predictions[version].holds(place)
+        ]
+        return [pair for pair in pairs if pair is not None]
 
-    def _pair(self, key: Key, held: dict[str, Prediction], label: Label) -> Pair | None:
+    def _pair(self, key: Key, place: int, label: Label) -> Pair | None:
         """Return the pair of a label and a prediction, unless it is too late or journaled."""
         model, version = key
-        prediction, store = held[label.id], self.stores[model]
-        apart_ms = abs(label.ts_ms - prediction.ts_ms)
-        if apart_ms > store.horizon_ms(prediction.offset, label.offset):
+        store = self.stores[model]
+        offset, ts_ms, score = store.predictions[version].at(place)
+        if abs(label.ts_ms - ts_ms) > store.horizon_ms(offset, label.offset):
             label.met = label.met or BEYOND
-            store.tally.beyond_ms = label.ts_ms, prediction.ts_ms
+            store.tally.beyond_ms = label.ts_ms, ts_ms
             return None
-        del held[label.id]
+        store.predictions[version].remove(place)
         met = (*label.met, version)
         label.met = self._met.setdefault(met, met)
         self.counts.pairs += 1
         if self.journaled and label.id in self.journaled[key]:
             self.journaled[key].discard(label.id)
             return None
-        return Pair(label.id, prediction, label)
+        return Pair(label.id, Prediction(version, ts_ms, score, offset), label)
 
     def _report(self, model: str, store: Store) -> list[LabelReport]:
         """Return what became of a model's labels; what the journal says already stands."""
@@ -325,31 +354,33 @@ class Join:
         store = self.stores.get(model)
         if store is None:
             return True
-        known: list[Container[str]] = [store.labels, *store.predictions.values()]
-        return not all(any(id_ in held for held in known) for id_ in ids)
+        missing = [id_ for id_ in ids if id_ not in store.labels]
+        places = _places(store, self._hashes(missing)).values()
+        found = [own != NOTHING for own in places] or [np.zeros(len(missing), np.bool_)]
+        return not np.logical_or.reduce(found).all()
 
     def _bound(self, added: int) -> None:
         """Forget the oldest of whichever model holds most, where there is no room for more."""
         self._held += added
-        while (
-            len(self.stores) > MAX_STORES
-        ):  # mostly labels of models that have no predictions here
+        # Mostly labels of models that have no predictions here.
+        while len(self.stores) > MAX_STORES:
             model = min(self.stores, key=lambda name: self.stores[name].has_predictions)
             store = self.stores.pop(model)
-            self._forgot(model, len(store), len(store.labels))
-        while self._held > MAX_HELD:
-            model = max(self.stores, key=lambda name: len(self.stores[name]))
+            self._forgot(model, store.size, len(store) - len(store.labels))
+        while self._held > self._max_bytes:
+            model = max(self.stores, key=lambda name: self.stores[name].size)
             store = self.stores[model]
-            before, labels = len(store), len(store.labels)
-            store.forget_oldest(self._held - MAX_HELD + MAX_HELD // SPARE)
-            self._forgot(model, before - len(store), labels - len(store.labels))
+            before, rows, labels = store.size, len(store), len(store.labels)
+            store.forget_oldest(self._held - self._max_bytes + self._max_bytes // SPARE)
+            gone = labels - len(store.labels)
+            self._forgot(model, before - store.size, rows - len(store) - gone)
             if not len(store):
                 del self.stores[model]
 
-    def _forgot(self, model: str, rows: int, labels: int) -> None:
-        """Take note of rows, some of them labels, for which there was no room."""
-        self._held -= rows
-        self.counts.forgotten += rows - labels
+    def _forgot(self, model: str, size: int, predictions: int) -> None:
+        """Take note of bytes for which there was no room, and of the predictions among them."""
+        self._held -= size
+        self.counts.forgotten += predictions
         self.moved.add((model, ""))
 
     # --- snapshot and restore ------------------------------------------------------------------
@@ -384,7 +415,7 @@ class Join:
     def load(self, model: str, state: StoreState) -> None:
         """Take back what a snapshot says of a model; its rows are read again."""
         logs = state.predictions, state.labels
-        self.stores[model] = Store({}, {}, *logs, state.tally, state.horizons)
+        self.stores[model] = Store({}, {}, HashIndex(), *logs, state.tally, state.horizons)
 
     def recall(self, key: Key, id_: str, settled: bool) -> None:
         """Take a pair that the journal holds; it is ``settled`` if both sides are read again."""
@@ -393,15 +424,20 @@ class Join:
     def rebuild_predictions(self, model: str, arrived: Arrivals) -> None:
         """Take predictions again that were here at the snapshot."""
         store = self.stores[model]
-        before = len(store)
-        for id_, prediction in zip(arrived.ids, arrived.predictions, strict=True):
-            settled = id_ in self.settled[model, prediction.version]
-            if prediction.offset >= store.predictions_log.forgotten and not settled:
-                store.predictions.setdefault(prediction.version, {}).setdefault(id_, prediction)
-        self._bound(len(store) - before)
+        before = store.size
+        for version, own in arrived.by_version():
+            settled, chosen = (
+                self.settled[model, version],
+                own.offsets >= store.predictions_log.forgotten,
+            )
+            if settled:
+                chosen &= [id_ not in settled for id_ in own.ids]
+            new, held = own.where(chosen), store.predictions.setdefault(version, Held())
+            held.put(hashes(new.ids, self._key), new.offsets, new.ts_ms, new.scores)
+        self._bound(store.size - before)
 
     def rebuild_labels(
-        self, model: str, records: Iterable[LabelRecord], horizon_ms: int
+        self, model: str, records: Sequence[LabelRecord], horizon_ms: int
     ) -> list[Pair]:
         """Take labels again that were here at the snapshot.
 
@@ -410,22 +446,22 @@ class Join:
         which none is known.
         """
         store, pairs = self.stores[model], list[Pair]()
-        before, tally, counts = len(store), store.tally, msgspec.structs.replace(self.counts)
+        before, tally, counts = store.size, store.tally, msgspec.structs.replace(self.counts)
         if not store.horizons:
             store.hold_to(horizon_ms)
         store.tally = LabelTally()  # all of it was counted when it came
         settled = [(version, ids) for (of, version), ids in self.settled.items() if of == model]
-        for record in records:
-            for label in record.labels:
-                if record.offset < store.labels_log.forgotten:
-                    continue
-                met = tuple(version for version, ids in settled if label.id in ids)
-                label.met = self._met.setdefault(met, met)
-                if label.id not in store.labels or self._supersedes(store, label):
-                    store.labels[label.id] = label
-                    pairs += self._meet(model, store, label)
+        start = store.labels_log.forgotten
+        labels = [label for record in records if record.offset >= start for label in record.labels]
+        own = self._hashes(label.id for label in labels)
+        places = _places(store, own)
+        for at, label in enumerate(labels):
+            met = tuple(version for version, ids in settled if label.id in ids)
+            label.met = self._met.setdefault(met, met)
+            if self._hold_label(store, label, own[at : at + 1]):
+                pairs += self._meet(model, store, label, places, at)
         store.tally, self.counts = tally, counts
-        self._bound(len(store) - before)
+        self._bound(store.size - before)
         return pairs
 
 
@@ -434,13 +470,22 @@ def kept_ms(horizon_ms: int) -> int:
     return horizon_ms + max(GRACE_MS, horizon_ms // GRACE)
 
 
-def drop_before(held: dict[str, AnyRow], offset: int) -> list[AnyRow]:
-    """Drop and return the rows before an offset; they lie in its order."""
+def drop_before(held: dict[str, Label], offset: int) -> list[Label]:
+    """Drop and return the labels before an offset; they lie in its order."""
     # gathered in one pass: a dict's front is slow to reach again and again
     old = list(takewhile(lambda row: row.offset < offset, held.values()))
     for id_ in list(islice(held, len(old))):
         del held[id_]
     return old
+
+
+def _places(store: Store, own: Hashes) -> dict[str, Ints]:
+    """Return where each hash is held, by version, for as long as no prediction comes."""
+    return {version: held.find(own) for version, held in store.predictions.items()}
+
+
+def _log_order(met: tuple[Label, Hashes]) -> int:
+    return met[0].offset
 
 
 def records_of(pairs: list[Pair]) -> Iterable[list[Pair]]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from operator import itemgetter
 
+import numpy as np
+
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Key
 from tidegauge.streams.monitor.join.join import Join, Pair
 
@@ -19,13 +21,13 @@ def join_predictions(
     ends = {version: end for (name, version), end in released.items() if name == model}
     rest, held = arrived, dict[str, Arrivals]()
     if ends:
-        was_held = [p.offset <= ends.get(p.version, -1) for p in arrived.predictions]
-        rest = arrived.where([not was for was in was_held])
-        held = dict(arrived.where(was_held).by_version())
+        until = np.array([ends.get(version, -1) for version in arrived.versions])
+        was_held = arrived.offsets <= until[arrived.version]
+        rest, held = arrived.where(~was_held), dict(arrived.where(was_held).by_version())
     for version, end in sorted(ends.items(), key=itemgetter(1)):
-        before = sum(p.offset < end for p in rest.predictions)
-        found += join.add_predictions(model, rest.cut(0, before), horizon_ms)
+        before = int(np.count_nonzero(rest.offsets < end))
+        found += join.add_predictions(model, rest.where(slice(before)), horizon_ms)
         if version in held:
             found += join.add_released(model, version, held[version], horizon_ms)
-        rest = rest.cut(before, len(rest))
+        rest = rest.where(slice(before, None))
     return found + join.add_predictions(model, rest, horizon_ms)

@@ -54,10 +54,10 @@ class JournalWriter(msgspec.Struct):
     epoch: int = 0
     sequence: int = 0
 
-    def fence(self, seen: int) -> Output:
-        """Take the next epoch; return the fence that makes it known."""
+    def fence(self, seen: int, key: bytes) -> Output:
+        """Take the next epoch; return the fence that makes it known, and the key of its hashes."""
         self.epoch, self.sequence = max(seen, self.epoch) + 1, 0
-        return _output(Fence(epoch=self.epoch))
+        return _output(Fence(epoch=self.epoch, key=key.hex()))
 
     def _next(self) -> int:
         self.sequence += 1

@@ -1,7 +1,7 @@
 """Each pair once: in either order, with duplicates on both sides, within the horizon."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 import msgspec
@@ -18,8 +18,10 @@ from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join import join as module
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Prediction, arrivals_by_model
+from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.join import GRACE_MS, Join, Pair, RestorePoint, kept_ms
 from tidegauge.streams.monitor.join.label_tally import Label, LabelRecord
+from tidegauge.streams.monitor.join.siphash import KEY_BYTES, hashes
 from tidegauge.streams.monitor.join.watermark import BLOCK, STEPS, Watermark
 from tidegauge.streams.monitor.journal.journal import JournalWriter
 
@@ -35,12 +37,31 @@ def fold(join: Join, events: list[Event], horizon_ms: int, cuts: frozenset[int])
     found: list[Pair | LabelReport] = []
     for is_label, batch in batches(events, cuts):
         if is_label:
-            found += join.add_labels("m", map(label_record, batch), horizon_ms)
+            found += join.add_labels("m", [*map(label_record, batch)], horizon_ms)
         else:
-            rows = [Prediction(e.version, e.ts_ms, 0.5, e.offset) for e in batch]
-            arrived = Arrivals([e.id for e in batch], rows)
-            found += join.add_predictions("m", arrived, horizon_ms)
+            found += join.add_predictions("m", arrived(batch), horizon_ms)
     return [one for one in found if isinstance(one, Pair)]
+
+
+def arrived(events: Sequence[Event]) -> Arrivals:
+    versions = sorted({event.version for event in events})
+    return Arrivals(
+        versions,
+        np.array([versions.index(event.version) for event in events], np.int64),
+        Texts.of([event.id for event in events]),
+        np.array([event.offset for event in events], np.int64),
+        np.array([event.ts_ms for event in events], np.int64),
+        np.full(len(events), 0.5),
+    )
+
+
+def held(join: Join, names: Iterable[str], version: str = "", model: str = "m") -> list[str]:
+    """Return which of these predictions wait."""
+    own, wanted = join.stores[model].predictions[version], Texts.of([*names])
+    places = own.find(hashes(wanted, bytes(KEY_BYTES)))
+    found = [name for name, place in zip(wanted, places, strict=True) if place != NOTHING]
+    assert len(own) == len(found)
+    return found
 
 
 def label_record(event: Event, model: str = "m", at_ms: int = 0) -> LabelRecord:
@@ -114,15 +135,15 @@ def test_how_the_two_logs_were_read_side_by_side_makes_no_difference(
 def predictions(
     join: Join, *names: str, ts_ms: int = 0, model: str = "m", at: int = 0, version: str = ""
 ) -> list[str]:
-    rows = [Prediction(version, ts_ms, 0.5, at + n) for n in range(len(names))]
-    return [pair.id for pair in join.add_predictions(model, Arrivals([*names], rows), EVER)]
+    rows = [Event(False, name, ts_ms, at + n, version) for n, name in enumerate(names)]
+    return [pair.id for pair in join.add_predictions(model, arrived(rows), EVER)]
 
 
 def labels(
     join: Join, *names: str, ts_ms: int = 0, model: str = "m", horizon: int = EVER, at: int = 0
 ) -> list[str]:
     rows = [Event(True, name, ts_ms, at + n) for n, name in enumerate(names)]
-    found = join.add_labels(model, (label_record(row, model) for row in rows), horizon)
+    found = join.add_labels(model, [label_record(row, model) for row in rows], horizon)
     return [one.id for one in found if isinstance(one, Pair)]
 
 
@@ -186,11 +207,11 @@ def flow(
     for day in days:
         names = [f"{day}-{n}" for n in range(BLOCK)]
         at, ts_ms = day * BLOCK, day * DAY_MS
-        rows = [Prediction("", ts_ms, 0.5, at + n) for n in range(len(names))]
-        found += join.add_predictions("m", Arrivals([*names], rows), horizon)
+        rows = [Event(False, x, ts_ms, at + n) for n, x in enumerate(names)]
+        found += join.add_predictions("m", arrived(rows), horizon)
         if labelled:
             own = [Event(True, x, ts_ms + ahead, at + n) for n, x in enumerate(names)]
-            found += join.add_labels("m", map(label_record, own), horizon)
+            found += join.add_labels("m", [*map(label_record, own)], horizon)
     return [one.id for one in found if isinstance(one, Pair)]
 
 
@@ -209,13 +230,13 @@ def test_no_single_clock_makes_the_join_forget(far: int) -> None:
     join = Join()
     flow(join, range(3), labelled=False)
     wrong = [Event(True, "wrong", 2 * DAY_MS + far, 0)] * 20
-    join.add_labels("m", map(label_record, wrong), 5 * DAY_MS)
-    rows = [Prediction("", far, 0.5, 3 * BLOCK + n) for n in range(20)]
-    join.add_predictions("m", Arrivals([f"w{n}" for n in range(20)], rows), 5 * DAY_MS)
+    join.add_labels("m", [*map(label_record, wrong)], 5 * DAY_MS)
+    rows = [Event(False, f"w{n}", far, 3 * BLOCK + n) for n in range(20)]
+    join.add_predictions("m", arrived(rows), 5 * DAY_MS)
     assert len(flow(join, range(3, 9))) == 6 * BLOCK
     names = [f"{day}-{n}" for day in range(3) for n in range(BLOCK)]
     late = [Event(True, name, 3 * DAY_MS, 1000 + n) for n, name in enumerate(names)]
-    found = join.add_labels("m", map(label_record, late), 5 * DAY_MS)
+    found = join.add_labels("m", [*map(label_record, late)], 5 * DAY_MS)
     assert sum(isinstance(one, Pair) for one in found) == 3 * BLOCK
 
 
@@ -270,10 +291,10 @@ def test_a_file_that_is_replayed_as_another_version_pairs_again() -> None:
         for day in range(60):
             at = start + day * BLOCK
             names = [f"{day}-{n}" for n in range(BLOCK)]
-            rows = [Prediction(version, day * DAY_MS, 0.5, at + n) for n in range(BLOCK)]
-            made += len(join.add_predictions("m", Arrivals(names, rows), horizon))
+            rows = [Event(False, x, day * DAY_MS, at + n, version) for n, x in enumerate(names)]
+            made += len(join.add_predictions("m", arrived(rows), horizon))
             own = [Event(True, x, day * DAY_MS, at + n) for n, x in enumerate(names)]
-            found = join.add_labels("m", map(label_record, own), horizon)
+            found = join.add_labels("m", [*map(label_record, own)], horizon)
             made += sum(isinstance(one, Pair) for one in found)
         assert made == 60 * BLOCK
 
@@ -306,11 +327,16 @@ def test_labels_out_of_order_pair_while_the_logs_forget(
     assert join.stores["m"].predictions_log.forgotten > 1000
 
 
+def one_byte_a_row(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(module, "PREDICTION_BYTES", 1)
+    patch.setattr(module, "LABEL_BYTES", 1)
+
+
 def test_the_store_is_bounded_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_HELD", 5)
-    join = Join()
+    one_byte_a_row(monkeypatch)
+    join = Join(max_bytes=5)
     predictions(join, *"abcdefgh")
-    assert list(join.stores["m"].predictions[""]) == list("defgh")
+    assert held(join, "abcdefgh") == list("defgh")
     assert join.counts.forgotten == 3
     assert labels(join, "c", "d") == ["d"]
     assert sum(len(store) for store in join.stores.values()) <= 5
@@ -319,8 +345,8 @@ def test_the_store_is_bounded_and_forgets_the_oldest(monkeypatch: pytest.MonkeyP
 def test_a_model_that_gets_no_labels_does_not_starve_the_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_HELD", 10)
-    join = Join()
+    one_byte_a_row(monkeypatch)
+    join = Join(max_bytes=10)
     predictions(join, *"abcdefghij", model="silent")
     for n in range(4):
         predictions(join, f"x{n}", model="small")
@@ -331,8 +357,8 @@ def test_a_model_that_gets_no_labels_does_not_starve_the_others(
 def test_labels_of_ever_new_models_take_no_more_than_their_bound(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(module, "MAX_HELD", 10)
-    join = Join()
+    one_byte_a_row(monkeypatch)
+    join = Join(max_bytes=10)
     for n in range(50):
         labels(join, "a", model=f"model {n}")
     assert sum(len(store) for store in join.stores.values()) == 10
@@ -360,8 +386,8 @@ def test_what_is_held_never_exceeds_the_bound_and_pairs_stay_true(
     drawn: list[tuple[bool, str, int, str]], bound: int
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "MAX_HELD", bound)
-        join = Join()
+        one_byte_a_row(patch)
+        join = Join(max_bytes=bound)
         for event in events_of(drawn):
             found = fold(join, [event], EVER, frozenset())
             assert all(pair.id == event.id for pair in found)
@@ -371,7 +397,7 @@ def test_what_is_held_never_exceeds_the_bound_and_pairs_stay_true(
 def test_versions_are_held_apart_and_each_in_the_order_of_the_log() -> None:
     join = Join()
     predictions(join, "b", "c", at=10, version="1")
-    released = Arrivals(["a"], [Prediction("2", 0, 0.5, 3)])
+    released = arrived([Event(False, "a", 0, 3, "2")])
     assert join.add_released("m", "2", released, EVER) == []
     join.add_restore_point(RestorePoint(5, 0, 0), oldest_untyped=5)
     join.add_restore_point(RestorePoint(20, 0, 0), oldest_untyped=20)
@@ -398,8 +424,8 @@ def test_blocks_of_several_versions_are_joined_in_the_order_of_the_log() -> None
     found = arrivals_by_model(
         [(("m", "2"), block([1, 4], "ac")), (("m", "1"), block([2, 3], "ab"))]
     )["m"]
-    placed = zip(found.ids, found.predictions, strict=True)
-    assert [(id_, row.version, row.offset) for id_, row in placed] == [
+    placed = zip(found.ids, found.version.tolist(), found.offsets.tolist(), strict=True)
+    assert [(id_, found.versions[at], offset) for id_, at, offset in placed] == [
         ("a", "2", 1),
         ("a", "1", 2),
         ("b", "1", 3),

@@ -16,6 +16,9 @@ from tidegauge.schemas.monitors import FeatureSpec, LabelSpec, MonitorSpec, Wind
 from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.streams.monitor.control.control import control_digest
 from tidegauge.streams.monitor.dry_run import choose
+from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.join.held import NOTHING
+from tidegauge.streams.monitor.join.siphash import KEY_BYTES, hashes
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
 from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog
@@ -143,8 +146,13 @@ def test_the_pairs_are_those_of_the_logs_whatever_crashed_and_however_they_were_
     assert store.predictions_log.forgotten > 20  # nor what was forgotten meanwhile
     last.checkpoint()
     restored = Worker(broker, [], {"fraud": TWO}, chance).partition.join.stores["fraud"]
-    assert {v: list(own) for v, own in restored.predictions.items() if own} == {
-        version: list(own) for version, own in store.predictions.items() if own
+    names = hashes(Texts.of(sorted({event.id for event in events_of(logs)})), bytes(KEY_BYTES))
+    assert {
+        v: (own.find(names) != NOTHING).tolist()
+        for v, own in restored.predictions.items()
+        if len(own)
+    } == {
+        v: (own.find(names) != NOTHING).tolist() for v, own in store.predictions.items() if len(own)
     }
     first = {event.id: event.offset for event in reversed(events_of(logs)) if event.is_label}
     known = {(x.id, x.offset, frozenset(x.met)) for x in store.labels.values()}

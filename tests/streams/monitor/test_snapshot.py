@@ -1,6 +1,7 @@
 """A snapshot holds what has changed, no more; all of them together hold everything."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,11 +11,13 @@ from tests.streams.monitor.driver import FED_BACK, SETTINGS, Driver, pieces
 from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, label, row
 from tidegauge.schemas.monitors import EffectSpec, MonitorSpec
 from tidegauge.streams.monitor.control.control import control
+from tidegauge.streams.monitor.join.join import PREDICTION_BYTES
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.rows import RowMonitors
 from tidegauge.streams.monitor.snapshot import RETRAINING, Snapshot
+from tidegauge.streams.monitor.state import PartitionSettings
 
 INPUTS: tuple[Source, ...] = ("predictions", "features", "labels")
 
@@ -72,9 +75,9 @@ def test_the_latest_of_every_part_is_everything_wherever_it_is_cut(
     assert driver.partition.snapshot(only_moved=True).parts == {}
 
 
-def many(models: int, rows: int) -> Driver:
+def many(models: int, rows: int, own: PartitionSettings = SETTINGS) -> Driver:
     """Return a driver that has met models, and whose first snapshot is written."""
-    driver = Driver()
+    driver = Driver(settings=own)
     values = [
         row(f"m{m}", str(n), NOON_MS + n, {"a": float(n)}, 0.5)
         for m in range(models)
@@ -113,11 +116,8 @@ def test_a_label_writes_the_model_that_it_pairs_with_alone() -> None:
     assert one(driver, "labels", label("m3", "nobody", NOON_MS, 1.0)) == {("m3", "")}
 
 
-def test_rows_that_make_another_model_s_be_forgotten_write_both(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("tidegauge.streams.monitor.join.join.MAX_HELD", 240)
-    driver = many(2, 120)
+def test_rows_that_make_another_model_s_be_forgotten_write_both() -> None:
+    driver = many(2, 120, replace(SETTINGS, join_bytes=240 * PREDICTION_BYTES))
     assert one(driver, "labels", label("m3", "x", NOON_MS, 1.0)) == {("m0", ""), ("m3", "")}
 
 

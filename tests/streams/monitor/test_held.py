@@ -1,0 +1,122 @@
+"""What waits for its label is held by a keyed hash, in few bytes, as an ordered dict holds it."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.oracles.siphash import sip_hash
+from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.join.held import GONE, NOTHING, HashIndex, Held
+from tidegauge.streams.monitor.join.join import PREDICTION_BYTES
+from tidegauge.streams.monitor.join.siphash import Hashes, hashes
+
+KEY = bytes(range(16))
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.lists(st.text(max_size=40), max_size=5), st.binary(min_size=16, max_size=16))
+def test_ids_are_hashed_as_the_paper_says(texts: list[str], key: bytes) -> None:
+    found = hashes(Texts.of(texts), key)
+    assert [own.tobytes() for own in found] == [sip_hash(text.encode(), key) for text in texts]
+
+
+def test_every_length_is_hashed_as_the_reference_code_does() -> None:
+    texts = ["x" * n for n in range(600)]
+    found = hashes(Texts.of(texts), KEY)
+    assert [own.tobytes() for own in found] == [sip_hash(text.encode(), KEY) for text in texts]
+    assert found[0].tobytes().hex() == "a3817f04ba25a8e66df67214c7550293"
+
+
+def test_with_another_key_all_hashes_are_others() -> None:
+    texts = Texts.of([str(n) for n in range(1000)])
+    ours, theirs = hashes(texts, KEY), hashes(texts, bytes(16))
+    assert not set(ours.ravel().tolist()) & set(theirs.ravel().tolist())
+
+
+def named(numbers: list[int], few: bool) -> Hashes:
+    """Return hashes of names; with ``few`` their places in a table collide all the time."""
+    found = hashes(Texts.of([str(n) for n in numbers]), KEY)
+    return np.stack([found[:, 0] & np.uint64(1), found[:, 1]], axis=1) if few else found
+
+
+NUMBERS = st.lists(st.integers(0, 40), max_size=12)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("put"), NUMBERS),
+        st.tuples(st.just("remove"), NUMBERS),
+        st.tuples(st.just("drop"), st.integers(0, 200)),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(STEPS, st.booleans())
+def test_what_is_held_is_what_an_ordered_dict_holds(
+    steps: list[tuple[str, list[int] | int]], few: bool
+) -> None:
+    held, expected, at = Held(), dict[int, tuple[int, int, float]](), 0
+    for what, told in steps:
+        if isinstance(told, int):
+            before = list(expected.values())
+            while expected and next(iter(expected.values()))[0] < told:
+                del expected[next(iter(expected))]
+            assert held.drop_before(told) == len(before) - len(expected)
+        elif what == "put":
+            offsets = np.arange(at, at + len(told))
+            fresh = held.put(named(told, few), offsets, offsets + 7, offsets / 2)
+            for number, offset, is_fresh in zip(told, offsets.tolist(), fresh, strict=True):
+                assert is_fresh == (number not in expected)
+                expected.setdefault(number, (offset, offset + 7, offset / 2))
+            at += len(told)
+        else:
+            for number in told:
+                place = int(held.find(named([number], few))[0])
+                assert held.holds(place) == (number in expected)
+                if expected.pop(number, None):
+                    held.remove(place)
+                    assert not held.holds(place)
+        assert len(held) == len(expected)
+        places = held.find(named([*expected], few)).tolist()
+        assert [held.at(place) for place in places] == [*expected.values()]
+        others = [n for n in range(41) if n not in expected]
+        assert set(held.find(named(others, few)).tolist()) <= {NOTHING}
+        assert held.last_offset == max([GONE, *(own[0] for own in expected.values())])
+        for number, own in enumerate(expected.values()):
+            assert held.offset_of(number) == own[0]
+
+
+@pytest.mark.parametrize("batch", [1, 100, 3000])
+def test_a_prediction_that_waits_takes_no_more_than_it_is_counted_for(batch: int) -> None:
+    held, most = Held(), 0.0
+    for start in range(0, 60_000, batch):
+        rows = np.arange(start, start + batch)
+        held.put(np.stack([rows, rows], axis=1).astype(np.uint64), rows, rows, rows / 2)
+        if len(held) >= 20_000:
+            most = max(most, held.nbytes / len(held))
+    assert len(held) == 60_000
+    assert most <= PREDICTION_BYTES
+
+
+def test_what_has_found_its_label_gives_its_place_to_others() -> None:
+    held, rows = Held(), np.arange(1000)
+    for start in range(0, 500_000, 1000):
+        own = (rows + start).astype(np.uint64)
+        held.put(np.stack([own, own], axis=1), rows + start, rows, rows / 2)
+        held.drop_before(start - 3000)
+    assert len(held) == 4000
+    assert held.nbytes <= 2 * PREDICTION_BYTES * len(held)
+
+
+def test_arrays_that_were_emptied_are_used_again() -> None:
+    index, rows = HashIndex(), np.arange(100_000)
+    hashed = np.stack([rows, rows], axis=1).astype(np.uint64)
+    index.add(hashed, rows)
+    full = index.nbytes
+    index.drop_before(99_990)
+    index.add(hashed[:40_000], rows[:40_000] + 100_000)
+    assert len(index) == 40_010
+    index.drop_before(1 << 40)
+    index.add(hashed, rows + 200_000)
+    assert index.nbytes <= full
