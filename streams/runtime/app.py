@@ -37,7 +37,7 @@ from tidegauge.streams.runtime.watchdog import Watchdog, compared
 
 CHECKPOINT_EVERY_S = 0.5
 FETCH_BYTES = 8 * 1_048_576  # of one topic at once, over all its partitions
-PARTITION_FETCH_BYTES = (65_536, 1_048_576)  # at least, at most
+PARTITION_FETCH_BYTES = (65_536, 4 * 1_048_576)  # at least, at most
 
 
 class MonitorApp(App):
