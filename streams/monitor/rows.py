@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.streams.monitor.control.columns import other_features, watched_columns
 from tidegauge.streams.monitor.control.control import Control
 from tidegauge.streams.monitor.intake.awaited import Shown
@@ -63,6 +64,7 @@ class RowMonitors:
         self.source, self.topic, self.partition = source, topic, partition
         self.partitions = partitions
         self.controls: dict[Key, Control] = {}
+        self.specs: dict[str, dict[str, MonitorSpec]] = {}  # theirs, by model and version
         self.changes: list[Change] = []
         self.reader = BatchReader(source)
         self.monitors: dict[Key, InputMonitor] = {}
@@ -165,6 +167,7 @@ class RowMonitors:
 
     def _hold(self, key: Key, control: Control) -> None:
         self.controls[key] = control
+        self.specs.setdefault(key[0], {})[key[1]] = control.spec
         self.reader.declared[key] = control.spec.features
         is_published = control.reference is not None and not control.learned
         (self.reader.fixed.add if is_published else self.reader.fixed.discard)(key)

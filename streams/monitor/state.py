@@ -85,8 +85,7 @@ class PartitionState:
 
     def horizon_ms(self, model: str) -> int:
         """Return how far a prediction and its label may lie apart: the most of all versions."""
-        held = self.rows["predictions"].controls
-        specs = [c.spec for (name, _), c in held.items() if name == model]
+        specs = self.rows["predictions"].specs.get(model, {}).values()
         return max(
             milliseconds(spec.labels.horizon) for spec in specs or [MonitorSpec(model=model)]
         )
