@@ -22,6 +22,7 @@ EPILOG = examples(
     "tidegauge worker",
     "tidegauge worker --brokers kafka-1:9092,kafka-2:9092 --instance monitor-1",
 )
+MIN_JOIN_BYTES, JOIN_BYTES = 1_048_576, 268_435_456
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
 
 
@@ -80,6 +81,15 @@ def worker(  # noqa: PLR0913, PLR0917 - an option is a parameter
             help="A file to touch every 5 s while the worker is well, for health checks.",
         ),
     ] = None,
+    join_bytes: Annotated[
+        int,
+        typer.Option(
+            min=MIN_JOIN_BYTES,
+            envvar="TIDEGAUGE_JOIN_BYTES",
+            help="Memory for predictions and labels that wait for each other, in each partition. "
+            "Give all workers the same.",
+        ),
+    ] = JOIN_BYTES,
 ) -> None:
     """Watch every model that sends rows, until SIGTERM or Ctrl-C.
 
@@ -98,5 +108,6 @@ def worker(  # noqa: PLR0913, PLR0917 - an option is a parameter
         restore_within_s=restore_within / 1000,
         wait_s=wait / 1000,
         heartbeat_file=heartbeat_file,
+        join_bytes=join_bytes,
     )
     raise typer.Exit(run_worker(settings))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from faust.exceptions import ConsumerNotStarted
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
+from tidegauge.streams.monitor.join.siphash import KEY_BYTES
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.state import PartitionSettings
@@ -90,7 +92,8 @@ class MonitorApp(App):
 
 def monitor_cores(settings: Settings, partitions: int) -> Cores:
     """Return how to make the real core."""
-    own = PartitionSettings(settings.sources, partitions)
+    key = secrets.token_bytes(KEY_BYTES)
+    own = PartitionSettings(settings.sources, partitions, settings.join_bytes, key)
     return Cores(
         lambda number: Partition(number, own),
         lambda number, snapshot: Partition.restore(number, own, snapshot),

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 
 from tidegauge.schemas.topics import TopicNames
+from tidegauge.streams.monitor.join.join import MAX_BYTES
 from tidegauge.streams.monitor.records import SOURCES, Source
 
 NO_PREFIX = "tidegauge"  # what groups are called where topics share none
@@ -35,6 +36,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         How long to wait at the start for brokers and topics that are not there yet.
     heartbeat_file
         What to touch every 5 s while the worker is well.
+    join_bytes
+        What predictions and labels that wait for each other may take in a partition. It is one of
+        a partition, not of a worker: what is forgotten must not depend on who holds how many.
     """
 
     brokers: str
@@ -46,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     restore_within_s: float = 300.0
     wait_s: float = 120.0
     heartbeat_file: Path | None = None
+    join_bytes: int = MAX_BYTES
 
     @property
     def group_id(self) -> str:
