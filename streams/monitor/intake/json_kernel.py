@@ -1,4 +1,4 @@
-"""Reads plain JSON rows into arrays; what is not plain is left to msgspec, which stays the judge.
+"""Reads plain JSON rows and frames into arrays; what is not plain is left to msgspec, the judge.
 
 Whatever is accepted here, msgspec's typed decoders accept with the same values, to the last bit.
 Everything else is no fault, but ``CAREFUL``: an escape in a text that is used, a name twice, a
@@ -22,19 +22,22 @@ from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
 
 from tidegauge.detectors._jit import kernel, part, routine
-from tidegauge.schemas.events import LATEST_MS
+from tidegauge.schemas.events import LATEST_MS, MAX_ROWS
 from tidegauge.streams.monitor.intake.columns import Columns, RowSource
 from tidegauge.streams.monitor.intake.record_batch import NULL, Bytes, Ints
 
 CAREFUL: Final = -1  # the owner of a row that is not plain
+EACH: Final = -1  # row of a frame, in place of one row
 FAULT: Final = -1  # in place of where to read on
 NOTHING: Final = -1
 UNKNOWN: Final = -2  # the code of a text that is not entered
 PROBES: Final = 16  # places of a hash table that are looked at: hostile names must not cost more
 
 # What stands at the top of a row; a frame has "ids" there.
-TOP: Final = ("model", "version", "id", "ts_ms", "features", "prediction", "ids")
-MODEL, VERSION, ID, TS_MS, FEATURES, PREDICTION, IDS = range(len(TOP))
+TOP: Final = (
+    "model", "version", "id", "ts_ms", "features", "prediction", "ids", "predictions"
+)  # fmt: skip
+MODEL, VERSION, ID, TS_MS, FEATURES, PREDICTION, IDS, PREDICTIONS = range(len(TOP))
 MOST_ID: Final = 512  # characters
 
 # Of a layout: its first field and their number, its model and version among the names, how many
@@ -400,6 +403,93 @@ def identifier(buffer: Any, at: int, end: int) -> Any:
 
 
 @routine
+def moment(buffer: Any, at: int, end: int) -> Any:
+    """Return the UTC milliseconds that begin at ``at``, and where they end."""
+    first, value = at, 0
+    while at < end and ZERO <= byte(buffer, at) <= NINE and value <= LATEST_MS:
+        value = value * 10 + int(byte(buffer, at)) - ZERO
+        at += 1
+    if at == first or value > LATEST_MS or (byte(buffer, first) == ZERO and at > first + 1):
+        return 0, FAULT
+    return value, at
+
+
+@routine
+def cell(buffer: Any, at: int, end: int, goes: int, k: int, numbers: Any, texts: Any) -> Any:
+    """Read a value of the k-th row to where it goes, null nowhere; return where it ends."""
+    if byte(buffer, at) == N:
+        return word(buffer, at, end)
+    if goes >= 0:
+        numbers[k, goes], at = flag_or_number(buffer, at, end)
+        return at
+    if goes > TEXT or byte(buffer, at) != QUOTE:
+        return FAULT
+    stop = ends(buffer, at + 1, end)
+    if stop == FAULT or characters(buffer, at + 1, stop) == FAULT:
+        return FAULT
+    texts[k, TEXT - goes, 0], texts[k, TEXT - goes, 1] = at + 1, stop - at - 1
+    return stop + 1
+
+
+@routine
+def item(buffer: Any, at: int, end: int, is_first: bool) -> Any:
+    """Return where the next value of a list begins; FAULT where there is none."""
+    if at == FAULT:
+        return FAULT
+    at = blank(buffer, at, end)
+    if at >= end or byte(buffer, at) != (OPEN_LIST if is_first else COMMA):
+        return FAULT
+    at = blank(buffer, at + 1, end)
+    return at if at < end else FAULT
+
+
+@routine
+def closed(buffer: Any, at: int, end: int) -> Any:
+    """Return where a list ends whose last value ends at ``at``; FAULT where it goes on."""
+    if at == FAULT:
+        return FAULT
+    at = blank(buffer, at, end)
+    return at + 1 if at < end and byte(buffer, at) == CLOSE_LIST else FAULT
+
+
+@routine
+def column(buffer: Any, at: int, end: int, goes: int, numbers: Any, texts: Any) -> Any:
+    """Read a list, a value a row, to where it goes; return where it ends."""
+    for k in range(len(numbers)):
+        at = item(buffer, at, end, k == 0)
+        if at == FAULT:
+            return FAULT
+        at = cell(buffer, at, end, goes, k, numbers, texts)
+    return closed(buffer, at, end)
+
+
+@routine
+def identifiers(buffer: Any, at: int, end: int, ids: Any) -> Any:
+    """Read a list of ids, one a row; return where it ends."""
+    for k in range(len(ids)):
+        at = item(buffer, at, end, k == 0)
+        if at == FAULT:
+            return FAULT
+        stop = identifier(buffer, at, end)
+        if stop == FAULT:
+            return FAULT
+        ids[k, 0], ids[k, 1] = at + 1, stop - at - 1
+        at = stop + 1
+    return closed(buffer, at, end)
+
+
+@routine
+def moments(buffer: Any, at: int, end: int, ts_ms: Any) -> Any:
+    """Read a list of times, one a row; return where it ends."""
+    for k in range(len(ts_ms)):
+        at = item(buffer, at, end, k == 0)
+        if at == FAULT:
+            return FAULT
+        ts_ms[k], at = moment(buffer, at, end)
+    return closed(buffer, at, end)
+
+
+@routine
 def clear(place: int, layouts: Any, k: int, numbers: Any, texts: Any) -> None:
     """Let the k-th row have no value."""
     for column in range(layouts[place, NUMBERS]):
@@ -415,10 +505,12 @@ def features(
 ) -> Any:  # fmt: skip
     """Read an object of features, known and unknown, into the k-th row of numbers and of texts.
 
-    Return where it ends, FAULT where it is not plain, and whether there were unknown ones.
+    Or into EACH row, of lists. Return where it ends, FAULT where it is not plain, and whether there
+    were unknown ones.
     """
     strange = False
-    clear(place, layouts, k, numbers, texts)
+    if k != EACH:
+        clear(place, layouts, k, numbers, texts)
     at = blank(buffer, at + 1, end)
     if at < end and byte(buffer, at) == CLOSE:
         return at + 1, strange
@@ -458,18 +550,10 @@ def features(
                 return FAULT, strange
             seen[own] = turn
             goes = known[own, GOES]
-            if byte(buffer, at) == N:
-                at = word(buffer, at, end)
-            elif goes >= 0:
-                numbers[k, goes], at = flag_or_number(buffer, at, end)
-            elif goes <= TEXT and byte(buffer, at) == QUOTE:
-                stop = ends(buffer, at + 1, end)
-                if stop == FAULT or characters(buffer, at + 1, stop) == FAULT:
-                    return FAULT, strange
-                texts[k, TEXT - goes, 0], texts[k, TEXT - goes, 1] = at + 1, stop - at - 1
-                at = stop + 1
+            if k == EACH and byte(buffer, at) != N:
+                at = column(buffer, at, end, goes, numbers, texts)
             else:
-                return FAULT, strange
+                at = cell(buffer, at, end, goes, k, numbers, texts)
         if at == FAULT:
             return FAULT, strange
         at = blank(buffer, at, end)
@@ -492,15 +576,20 @@ def top(buffer: Any, at: int, length: int, guess: int, names: Any, tops: Any) ->
 
 
 @routine
-def moment(buffer: Any, at: int, end: int) -> Any:
-    """Return the UTC milliseconds that begin at ``at``, and where they end."""
-    first, value = at, 0
-    while at < end and ZERO <= byte(buffer, at) <= NINE and value <= LATEST_MS:
-        value = value * 10 + int(byte(buffer, at)) - ZERO
-        at += 1
-    if at == first or value > LATEST_MS or (byte(buffer, first) == ZERO and at > first + 1):
-        return 0, FAULT
-    return value, at
+def entry(buffer: Any, at: int, end: int, guess: int, names: Any, tops: Any) -> Any:
+    """Return which of TOP the next field is, and where its value begins; FAULT if it does not."""
+    at = blank(buffer, at + 1, end)
+    if at >= end or byte(buffer, at) != QUOTE:
+        return NOTHING, FAULT
+    stop = ends(buffer, at + 1, end)
+    if stop == FAULT:
+        return NOTHING, FAULT
+    own = top(buffer, at + 1, stop - at - 1, guess, names, tops)
+    at = blank(buffer, stop + 1, end)
+    if at >= end or byte(buffer, at) != COLON:
+        return NOTHING, FAULT
+    at = blank(buffer, at + 1, end)
+    return own, at if at < end else FAULT
 
 
 @part
@@ -522,19 +611,10 @@ def row(
         return CAREFUL, ts_ms, strange
     following = 0
     while byte(buffer, at) != CLOSE:
-        at = blank(buffer, at + 1, end)
-        if at >= end or byte(buffer, at) != QUOTE:
+        own, at = entry(buffer, at, end, following, names, tops)
+        if at == FAULT or own == IDS or (own >= 0 and said[own, 1] != NULL):
             return CAREFUL, ts_ms, strange
-        stop = ends(buffer, at + 1, end)
-        if stop == FAULT:
-            return CAREFUL, ts_ms, strange
-        own = top(buffer, at + 1, stop - at - 1, following, names, tops)
-        at = blank(buffer, stop + 1, end)
-        if at >= end or byte(buffer, at) != COLON:
-            return CAREFUL, ts_ms, strange
-        begin = at = blank(buffer, at + 1, end)
-        if at >= end or own == IDS or (own >= 0 and said[own, 1] != NULL):
-            return CAREFUL, ts_ms, strange
+        begin = at
         if own == MODEL or own == VERSION:
             at = ends(buffer, at + 1, end) + 1 if byte(buffer, at) == QUOTE else FAULT
         elif own == ID:
@@ -648,6 +728,75 @@ def read_rows(
         if owner[k] >= 0:
             last = owner[k]
             ids[k, 0], ids[k, 1] = said[ID, 0], said[ID, 1]
+
+
+@kernel(
+    BYTES, types.boolean, types.int64,
+    PAIRS, PAIRS, PAIRS, BYTES, PAIRS, INTS, INTS, INTS, INTS, PAIRS,
+    INTS, INTS, PAIRS, types.Array(types.float64, 2, "C"), types.Array(types.int64, 3, "C"),
+    allocates=False,
+)  # fmt: skip
+def read_frame(
+    buffer: Any, has_score: Any, place: Any,
+    tops: Any, layouts: Any, known: Any, names: Any, index: Any, owners: Any,
+    follows: Any, seen: Any, turns: Any, said: Any,
+    found: Any, ts_ms: Any, ids: Any, numbers: Any, texts: Any,
+) -> None:  # fmt: skip
+    """Read a frame by the layout at ``place`` into the last four arrays, which hold no value yet.
+
+    found = whose it is, and whether it has unknown features. If it is not that layout's, nothing
+    else counts.
+    """
+    found[0], found[1], following, end = CAREFUL, 0, 0, len(buffer)
+    for own in range(len(said)):
+        said[own, 1] = NULL
+    at = blank(buffer, 0, end)
+    if at >= end or byte(buffer, at) != OPEN:
+        return
+    while byte(buffer, at) != CLOSE:
+        own, at = entry(buffer, at, end, following, names, tops)
+        if at == FAULT or (own >= 0 and said[own, 1] != NULL):
+            return
+        begin, is_text = at, own == MODEL or own == VERSION
+        if is_text:
+            at = ends(buffer, at + 1, end) + 1 if byte(buffer, at) == QUOTE else FAULT
+        elif own == IDS:
+            at = identifiers(buffer, at, end, ids)
+        elif own == TS_MS:
+            at = moments(buffer, at, end, ts_ms)
+        elif own == PREDICTIONS and has_score:
+            at = column(buffer, at, end, layouts[place, NUMBERS], numbers, texts)
+        elif own == FEATURES:
+            if byte(buffer, at) != OPEN:
+                return
+            if said[MODEL, 1] != NULL:
+                other = whose(buffer, said, place, layouts, names, owners)
+                if other != place:
+                    found[0] = other
+                    return
+            turns[0] += 1
+            at, found[1] = features(
+                buffer, at, end, place, layouts, known, names, index, follows, seen, turns[0], EACH,
+                numbers, texts,
+            )  # fmt: skip
+        else:
+            at = skipped(buffer, at, end)
+        if at <= 0:
+            return
+        if own >= 0:
+            said[own, 0], said[own, 1] = begin + is_text, at - begin - 2 * is_text
+            following = own + 1
+        at = blank(buffer, at, end)
+        if at >= end or (byte(buffer, at) != COMMA and byte(buffer, at) != CLOSE):
+            return
+    least = PREDICTIONS if has_score else FEATURES
+    is_frame = said[MODEL, 1] != NULL and said[IDS, 1] != NULL and said[TS_MS, 1] != NULL
+    if not is_frame or said[least, 1] == NULL or blank(buffer, at + 1, end) != end:
+        return
+    for k in range(len(numbers) if has_score else 0):
+        if np.isnan(numbers[k, layouts[place, NUMBERS]]):
+            return
+    found[0] = whose(buffer, said, place, layouts, names, owners)
 
 
 SPANS = types.Array(types.int64, 2, "A", readonly=True)  # also a column of a row's texts
@@ -784,6 +933,44 @@ class RowKernel:
             found.ts_ms, found.ids, found.numbers, found.texts,
         )  # fmt: skip
         return found
+
+    def frame(self, value: bytes, place: int) -> PlainRows | None:
+        """Read a frame if it is plain, as the version at ``place`` is read unless it is another's.
+
+        >>> kernel = RowKernel("predictions")
+        >>> place = kernel.put(("m", ""), Columns(("amount",), ()), ())
+        >>> frame = b'{"model": "m", "ids": ["1", "2"], "ts_ms": [7, 8], "predictions": [1, 0.5]}'
+        >>> kernel.frame(frame, place).numbers.tolist()
+        [[nan, 1.0], [nan, 0.5]]
+        """
+        ids = value.find(b'"ids"')
+        rows = value.count(b'"', ids + 5, value.find(b"]", ids)) // 2  # a guess: the kernel counts
+        if not 0 < rows <= MAX_ROWS:
+            return None
+        if self._tables is None:
+            self._tables = _Tables(self._layouts)
+        buffer, found = np.frombuffer(value, np.uint8), np.empty(2, np.int64)
+        for _ in range(2):
+            own = self._layouts[place]
+            frame = PlainRows(
+                np.full(rows, place, np.int32),
+                np.zeros(rows, np.bool_),
+                np.empty(rows, np.int64),
+                np.empty((rows, 2), np.int64),
+                np.full((rows, own.numbers + self._has_score), np.nan),
+                np.full((rows, own.texts, 2), NULL),
+            )
+            read_frame(
+                buffer, self._has_score, place, *self._tables.arrays, found,
+                frame.ts_ms, frame.ids, frame.numbers, frame.texts,
+            )  # fmt: skip
+            if found[0] == place:
+                frame.strange[:] = found[1]
+                return frame
+            if found[0] < 0:
+                break
+            place = int(found[0])
+        return None
 
 
 class _Tables:

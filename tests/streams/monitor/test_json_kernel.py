@@ -252,6 +252,21 @@ def test_a_torn_row_is_left_to_others_wherever_it_is_torn() -> None:
     assert Judged().accepted([ROW[:at] for at in range(len(ROW))]) == [False] * len(ROW)
 
 
+TOKENS = [b'"', b",", b":", b"{", b"}", b"[", b"]", b"0", b"-", b"e", b".", b"null", b"\\", b" "]
+TOKENS += [b'"id":"2",', b'"version":"2",', b"\xc3", b"\x00", b"1e5", b"true", b'"features":{},']
+
+
+def mutated(chance: random.Random, texts: Sequence[bytes]) -> bytes:
+    """Return one of the texts with some bytes left out, put in or changed."""
+    value = chance.choice(texts)
+    for _ in range(chance.choice((1, 1, 1, 2, 3))):
+        at = chance.randrange(len(value))
+        to = min(len(value), at + chance.choice((0, 0, 1, 1, 1, 2, 9)))
+        more = chance.choice((b"", chance.choice(TOKENS), bytes([chance.randrange(256)])))
+        value = value[:at] + more + value[to:]
+    return value
+
+
 @pytest.mark.parametrize("source", ["predictions", "features"])
 def test_of_mutated_rows_no_more_is_accepted_than_msgspec_accepts(source: RowSource) -> None:
     chance, judged = random.Random(source), Judged(source)
@@ -266,42 +281,9 @@ def test_of_mutated_rows_no_more_is_accepted_than_msgspec_accepts(source: RowSou
          "features": {"größe": "x", **{f"f{n}": n / 7 for n in range(30)}}},
     ]  # fmt: skip
     texts = [written(row, how) for row in good for how in range(4)]
-    tokens = [
-        b'"',
-        b",",
-        b":",
-        b"{",
-        b"}",
-        b"[",
-        b"]",
-        b"0",
-        b"-",
-        b"e",
-        b".",
-        b"null",
-        b"\\",
-        b" ",
-    ]
-    tokens += [
-        b'"id":"2",',
-        b'"version":"2",',
-        b"\xc3",
-        b"\x00",
-        b"1e5",
-        b"true",
-        b'"features":{},',
-    ]
     accepted = 0
     for _ in range(MUTANTS // 100):
-        values = []
-        for _ in range(100):
-            value = chance.choice(texts)
-            for _ in range(chance.choice((1, 1, 1, 2, 3))):
-                at = chance.randrange(len(value))
-                to = min(len(value), at + chance.choice((0, 0, 1, 1, 1, 2, 9)))
-                more = chance.choice((b"", chance.choice(tokens), bytes([chance.randrange(256)])))
-                value = value[:at] + more + value[to:]
-            values.append(value)
+        values = [mutated(chance, texts) for _ in range(100)]
         accepted += sum(judged.accepted(values))
     assert MUTANTS / 10 < accepted < MUTANTS
 
