@@ -90,18 +90,19 @@ def plain(draw: st.DrawFn, source: RowSource) -> dict[str, Any]:
     def some(values: st.SearchStrategy[Any]) -> list[Any]:
         return draw(st.lists(values, min_size=rows, max_size=rows))
 
-    features: dict[str, Any] = draw(st.dictionaries(WORDS, ANY, max_size=2))
+    others = WORDS.filter(lambda name: name != "ids")
+    features: dict[str, Any] = draw(st.dictionaries(others, ANY, max_size=2))
     for name in columns.numeric[:4]:
         features[name] = draw(st.sampled_from([None, some(NUMBERS)]))
     for name in columns.categorical:
-        features[name] = draw(st.sampled_from([None, some(st.none() | WORDS)]))
+        features[name] = draw(st.sampled_from([None, some(st.none() | others)]))
     features |= {name: None for name in awaited}
     frame: dict[str, Any] = {
         "model": key[0],
         "ids": some(WORDS.filter(lambda said: bool(said) and "]" not in said)),
         "ts_ms": some(st.integers(0, 253_402_300_799_999)),
         "features": {name: features[name] for name in draw(st.permutations([*features]))},
-        "id": draw(ANY),  # of no meaning in a frame
+        "id": draw(NUMBERS | others),  # of no meaning in a frame
     }
     if source == "predictions":
         frame["predictions"] = some(NUMBERS.filter(lambda v: v is not None))
