@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class StandIn:
-    """A record in place of a batch that was not unpacked; it is rejected, and says why."""
+    """A record in place of a batch that cannot be read; it is rejected, and says why."""
 
     offset: int  # of the batch's last record
     timestamp: int
@@ -92,18 +92,17 @@ class Piece:
     offset: int  # the last; aiokafka takes this for a record
     content: memoryview | None  # None: they lie in what was fetched
     body: Body
+    batch: "Batch"
 
 
 def joined(data: bytes, pieces: list[Any], position: int) -> Iterator[RecordBatch]:
     """Yield what was fetched in as few batches as can be, from ``position`` on."""
     for are_pieces, group in groupby(pieces, lambda piece: isinstance(piece, Piece)):
         own = list(group)
-        batch = _framed(data, own, position) if are_pieces else RecordBatch.of(own)
-        if len(batch):
-            yield batch
+        yield from _framed(data, own, position) if are_pieces else [RecordBatch.of(own)]
 
 
-def _framed(data: bytes, pieces: list[Piece], position: int) -> RecordBatch:
+def _framed(data: bytes, pieces: list[Piece], position: int) -> Iterator[RecordBatch]:
     bodies = [piece.body for piece in pieces]
     if any(piece.content is not None for piece in pieces):
         contents = [
@@ -116,10 +115,15 @@ def _framed(data: bytes, pieces: list[Piece], position: int) -> RecordBatch:
             body._replace(start=end - len(content), end=end)
             for body, content, end in zip(bodies, contents, ends, strict=True)
         ]
-    try:
-        return framed(np.frombuffer(data, np.uint8), bodies, position)
-    except ValueError as fault:
-        raise CorruptRecordException(str(fault)) from None
+    batch, damaged = framed(np.frombuffer(data, np.uint8), bodies, position)
+    start = 0
+    for place, row in damaged:
+        if row > start:
+            yield batch[start:row]
+        yield RecordBatch.of([pieces[place].batch.stand_in("is not what its head says")])
+        start = row
+    if start < len(batch):
+        yield batch[start:]
 
 
 class Records:
@@ -182,18 +186,20 @@ class Batch:
         if batch.compression_type:
             content = unpack(batch.compression_type, memoryview(data)[start : self._end])
             if content is None:
-                return iter([self._stand_in()])
+                return iter([self.stand_in(f"unpacks to more than {MAX_UNPACKED} bytes")])
         self._fetched.unpacked += self._end - start if content is None else len(content)
         (count,) = LENGTH.unpack_from(data, self._start + COUNT_AT)
         append_ms = batch.max_timestamp if batch.timestamp_type else -1
-        body = Body(start, self._end, count, batch.base_offset, batch.first_timestamp, append_ms)
-        return iter([Piece(batch.next_offset - 1, content, body)])
+        first, last = batch.base_offset, batch.next_offset - 1
+        body = Body(start, self._end, count, first, last, batch.first_timestamp, append_ms)
+        return iter([Piece(last, content, body, self)])
 
-    def _stand_in(self) -> StandIn:
+    def stand_in(self, reason: str) -> StandIn:
+        """Return a record in place of the batch, which is left out."""
         batch = self._batch
         told = (
             f"a batch of {self._end - self._start} bytes, offsets {batch.base_offset} to "
-            f"{batch.next_offset - 1}, unpacks to more than {MAX_UNPACKED} bytes"
+            f"{batch.next_offset - 1}, {reason}"
         )
         log.error("Left out %s", told)
         return StandIn(batch.next_offset - 1, batch.max_timestamp, told.encode())

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from aiokafka.record.util import calc_crc32c
 
 from tests.end_to_end.workers import Sender, everything, group
@@ -18,7 +19,7 @@ from tidegauge.streams.runtime.batches import MAX_UNPACKED
 
 pytestmark = pytest.mark.timeout(300)
 
-CRC_AT, CRC_OF = 17, 21  # bytes of a batch
+CRC_AT, CRC_OF, LAST_AT = 17, 21, 23  # bytes of a batch
 NAME, NO_TEXT = "NAME", b"\xff\xfe\xc3\x28"
 
 
@@ -73,6 +74,33 @@ def test_names_that_are_no_text_and_bombs_end_no_worker(
     assert b"offsets 2 to 2, unpacks to more than" in (left_out.value or b"")
     assert "offsets 2 to 2, unpacks to more than" in worker.told()
     assert dict(wide.headers)["tidegauge.truncated"]
+
+
+def test_offsets_that_a_batch_does_not_have_hide_no_rows_behind_it(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    async def send_jump() -> None:
+        async with AIOKafkaProducer(bootstrap_servers=brokers) as producer:
+            jump = DefaultRecordBatchBuilder(2, 0, 0, -1, -1, -1, 1 << 20)
+            jump.append(1_000_000, NOON_MS, b"m", b"{", [])
+            built = jump.build()
+            struct.pack_into(">i", built, LAST_AT, 0)
+            struct.pack_into(">I", built, CRC_AT, calc_crc32c(bytes(built[CRC_OF:])))
+            batch = producer.create_batch()
+            batch.append(key=b"m", value=b"{", timestamp=NOON_MS)
+            batch.close()
+            batch._buffer = bytes(built)  # noqa: SLF001 (hostile)
+            await (await producer.send_batch(batch, topics.predictions, partition=0))
+            await send_batch(producer, topics.predictions, row("m", "g", NOON_MS, {"a": 1.0}, 0.5))
+
+    asyncio.run(send_jump())
+    with group(brokers, prefix, tmp_path) as workers:
+        worker = workers.start("only")
+        workers.until_settled()
+        assert worker.terminate()[0] == 0, worker.told()
+        tally = workers.partitions()[0].tallies["predictions"]
+    assert (tally.records, tally.rejected) == (2, 1)
+    assert "offsets 0 to 0, is not what its head says" in worker.told()
 
 
 def test_status_tells_of_rows_that_wait_whatever_they_are_named(

@@ -43,7 +43,7 @@ class Reader:
 
 
 def records(
-    body: bytes, count: int, first_offset: int, first_ms: int, append_ms: int
+    body: bytes, count: int, first_offset: int, last_offset: int, first_ms: int, append_ms: int
 ) -> list[Found]:
     """Return the records of an uncompressed body; IndexError where it is damaged."""
     reader, found = Reader(body), list[Found]()
@@ -63,6 +63,9 @@ def records(
         if own.at != len(own.said):
             raise IndexError("bytes behind a record")
         found.append(Found(offset, append_ms if append_ms >= 0 else timestamp, key, value, headers))
+    offsets = [record.offset for record in found]
+    if offsets != sorted({*offsets}) or any(not first_offset <= o <= last_offset for o in offsets):
+        raise IndexError("offsets that do not rise within those of the batch")
     if reader.at != len(body):
         raise IndexError("bytes behind the last record")
     return found

@@ -32,6 +32,7 @@ class Body(NamedTuple):
     end: int
     records: int
     first_offset: int
+    last_offset: int
     first_ms: int
     append_ms: int  # the time of all records, where the broker set it; else -1
 
@@ -77,71 +78,74 @@ def headers_end(buffer: Any, at: int, end: int) -> Any:
 @kernel(BYTES, PAIRS, types.int64, INTS, INTS, PAIRS, PAIRS, PAIRS, INTS, allocates=False)
 def frame(  # noqa: PLR0913, PLR0917 (a kernel takes each array by itself)
     buffer: Any, bodies: Any, position: Any, offsets: Any, timestamps: Any, keys: Any, values: Any,
-    headers: Any, told: Any,
+    headers: Any, damaged: Any,
 ) -> None:  # fmt: skip
-    """Find the records at ``position`` and behind it, each offset above the one before.
+    """Find the records at ``position`` and behind it, of every body that is sound.
 
-    told[0] = how many there are; told[1] = the body that is damaged, or -1.
+    damaged[b] = -1, or the row at which the records of body b would stand; its last element = rows.
     """
     row = 0
-    told[1] = -1
     for body in range(len(bodies)):
-        at, end = bodies[body, 0], bodies[body, 1]
-        first_offset, first_ms, append_ms = bodies[body, 3], bodies[body, 4], bodies[body, 5]
+        at, end, first = bodies[body, 0], bodies[body, 1], row
+        first_offset, last_offset = bodies[body, 3], bodies[body, 4]
+        first_ms, append_ms = bodies[body, 5], bodies[body, 6]
+        least = first_offset
+        damaged[body] = first
         for _ in range(bodies[body, 2]):
             length, at = varint(buffer, at, end)
             if at == FAULT or length < 1 or length > end - at:
-                told[1] = body
+                at = FAULT
                 break
             stop = at + length
             later, at = varint(buffer, at + 1, stop)  # behind the attributes
             offset, at = varint(buffer, at, stop) if at != FAULT else (later, at)
-            if at == FAULT:
-                told[1] = body
-                break
+            key_at, key_length, at = span(buffer, at, stop) if at != FAULT else (0, NULL, at)
+            value_at, value_length, at = span(buffer, at, stop) if at != FAULT else (0, NULL, at)
             offset += first_offset
-            key_at, key_length, at = span(buffer, at, stop)
-            if at != FAULT:
-                value_at, value_length, at = span(buffer, at, stop)
-            if at == FAULT or headers_end(buffer, at, stop) != stop:
-                told[1] = body
+            # Of an uncompressed batch brokers let pass any offsets, though they count in them.
+            if at == FAULT or offset < least or offset > last_offset:
+                at = FAULT
                 break
+            if headers_end(buffer, at, stop) != stop:
+                at = FAULT
+                break
+            least = offset + 1
             if offset >= position:
-                offsets[row], position = offset, offset + 1
+                offsets[row] = offset
                 timestamps[row] = append_ms if append_ms >= 0 else first_ms + later
                 keys[row, 0], keys[row, 1] = key_at, key_length
                 values[row, 0], values[row, 1] = value_at, value_length
                 headers[row, 0], headers[row, 1] = at, stop - at
                 row += 1
             at = stop
-        if told[1] < 0 and at != end:
-            told[1] = body
-        if told[1] >= 0:
-            break
-    told[0] = row
+        if at == end:
+            damaged[body] = -1
+        else:
+            row = first
+    damaged[len(bodies)] = row
 
 
-def framed(buffer: Bytes, bodies: Sequence[Body], position: int) -> RecordBatch:
-    """Return the records at ``position`` and behind it, each offset above the one before.
+def framed(
+    buffer: Bytes, bodies: Sequence[Body], position: int
+) -> tuple[RecordBatch, list[tuple[int, int]]]:
+    """Return the records at ``position`` and behind it, and which bodies are damaged.
 
-    Raises
-    ------
-    ValueError
-        If what a body says of its records is not so.
+    Of a damaged body there are its place among ``bodies`` and the row before which its records
+    would stand; none of them is returned. Damaged is also one with offsets that do not rise, or
+    that its head does not speak of.
     """
     most = ((body.end - body.start) // LEAST for body in bodies)  # a head may say anything
     rows = sum(max(0, min(body.records, own)) for body, own in zip(bodies, most, strict=True))
     offsets, timestamps = np.empty(rows, np.int64), np.empty(rows, np.int64)
     keys, values, headers = (np.empty((rows, 2), np.int64) for _ in range(3))
-    told = np.zeros(2, np.int64)
+    damaged = np.empty(len(bodies) + 1, np.int64)
     table = np.array(bodies, np.int64).reshape(-1, len(Body._fields))
-    frame(buffer, table, position, offsets, timestamps, keys, values, headers, told)
-    found, damaged = told.tolist()
-    if damaged >= 0:
-        first = bodies[damaged].first_offset
-        raise ValueError(f"expected records as its head says in the batch at offset {first}")
+    frame(buffer, table, position, offsets, timestamps, keys, values, headers, damaged)
     batch = RecordBatch(buffer, offsets, timestamps, keys, values, Headers(buffer, headers))
-    return batch if found == rows else batch[:found]
+    found = int(damaged[-1])
+    places = np.flatnonzero(damaged[:-1] >= 0)
+    told = [*zip(places.tolist(), damaged[places].tolist(), strict=True)]
+    return (batch if found == rows else batch[:found]), told
 
 
 @dataclass(frozen=True, slots=True, eq=False)

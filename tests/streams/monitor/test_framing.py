@@ -47,7 +47,10 @@ def body(
     return found
 
 
-def read(bodies: list[tuple[bytes, int, int, int, int]], position: int) -> list[oracle.Found]:
+Own = tuple[bytes, int, int, int, int, int]  # the body, then what its head says, as in Body
+
+
+def read(bodies: list[Own], position: int) -> tuple[list[oracle.Found], list[tuple[int, int]]]:
     """Return what the kernel finds in bodies, one behind the other."""
     ends = np.cumsum([len(said) for said, *_ in bodies]).tolist()
     placed = [
@@ -55,10 +58,9 @@ def read(bodies: list[tuple[bytes, int, int, int, int]], position: int) -> list[
         for (own, *told), end in zip(bodies, ends, strict=True)
     ]  # fmt: skip
     buffer = np.frombuffer(b"".join(own for own, *_ in bodies), np.uint8)
-    found = framed(buffer, placed, position)
-    return [
-        oracle.Found(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in found
-    ]  # fmt: skip
+    found, damaged = framed(buffer, placed, position)
+    records = [oracle.Found(r.offset, r.timestamp, r.key, r.value, list(r.headers)) for r in found]
+    return records, damaged
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
@@ -68,18 +70,20 @@ def read(bodies: list[tuple[bytes, int, int, int, int]], position: int) -> list[
 )
 def test_all_records_from_a_position_on_are_found(batches: list, position: int) -> None:  # type: ignore[type-arg]
     bodies = [
-        (body(records), len(records), 2000 * n, 10**12, append_ms)
+        (body(records), len(records), 2000 * n, 2000 * n + 1999, 10**12, append_ms)
         for n, (records, append_ms) in enumerate(batches)
     ]
     expected = [record for own in bodies for record in oracle.records(*own)]
-    assert read(bodies, position) == [r for r in expected if r.offset >= position]
+    assert read(bodies, position) == ([r for r in expected if r.offset >= position], [])
 
 
-def test_of_damaged_bodies_no_record_is_made_up() -> None:
+def test_of_a_damaged_body_no_record_is_made_up_and_those_around_it_are_found() -> None:
     chance = random.Random(1)
     good = body(
         [(1, 1, b"k", b"value", [(b"name", b"x"), (b"none", None)]), (2, 3, None, None, [])] * 2
     )
+    around = [(good, 4, first, first + 9, 0, -1) for first in (0, 20)]
+    before, behind = (oracle.records(*own) for own in around)
     outcomes = set()
     for _ in range(5000):
         said = bytearray(good)
@@ -88,19 +92,20 @@ def test_of_damaged_bodies_no_record_is_made_up() -> None:
                 (0, 1, 2, 127, 128, 255, chance.randrange(256))
             )
         cut = chance.choice((len(said), chance.randrange(len(said))))
-        own = (bytes(said[:cut]), chance.choice((4, 4, 3, 5, 10**9, -1)), 0, 0, -1)
+        own = (bytes(said[:cut]), chance.choice((4, 4, 3, 5, 10**9, -1)), 10, 19, 0, -1)
         try:
-            expected = oracle.records(*own)
+            expected, damaged = oracle.records(*own), list[tuple[int, int]]()
         except IndexError:
-            with pytest.raises(ValueError, match="the batch at offset 0"):
-                read([own], 0)
-            outcomes.add("damaged")
-        else:
-            rising = [
-                r
-                for n, r in enumerate(expected)
-                if r.offset > max([-1, *(e.offset for e in expected[:n])])
-            ]
-            assert read([own], 0) == rising
-            outcomes.add("read")
-    assert outcomes == {"damaged", "read"}
+            expected, damaged = [], [(1, len(before))]
+        assert read([around[0], own, around[1]], 0) == (before + expected + behind, damaged)
+        outcomes.add(bool(damaged))
+    assert outcomes == {True, False}
+
+
+@pytest.mark.parametrize("offsets", [(0, 10), (10**6, 1), (-1, 1), (3, 3), (3, 2)])
+def test_offsets_that_do_not_rise_within_those_of_the_batch_are_damage(
+    offsets: tuple[int, int],
+) -> None:
+    first, second = offsets
+    said = body([(0, first + 1, None, b"a", []), (0, second - first, None, b"b", [])])
+    assert read([(said, 2, 0, 9, 0, -1)], 0) == ([], [(0, 0)])

@@ -160,11 +160,16 @@ def test_a_batch_with_a_wrong_checksum_ends_the_fetch() -> None:
         next(found)
 
 
-def test_records_that_are_not_as_their_head_says_end_the_fetch() -> None:
-    sent = bytearray(batch(0, [b"value"]))
-    struct.pack_into(">i", sent, 57, 2)
-    with pytest.raises(CorruptRecordException, match="the batch at offset 0"):
-        read(bytes(sent))
+@pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
+def test_a_batch_that_is_not_as_its_head_says_is_left_out_and_named(codec: int) -> None:
+    bad = bytearray(batch(0, [b"c", b"d"], first=2))
+    struct.pack_into(">i", bad, 57, 3)  # records
+    sent = batch(0, [b"a", b"b"]) + repacked(codec, bytes(bad)) + batch(0, [b"e"], first=4)
+    told = read(sent)
+    assert [record[0] for record in told] == [0, 1, 3, 4]
+    assert told[2][1] == 1_001
+    assert b"offsets 2 to 3, is not what its head says" in told[2][3]
+    assert fetch(sent, True, 0, (), whole) == (told, 5)
 
 
 def test_aiokafka_still_looks_both_classes_up_where_ours_are_put() -> None:
