@@ -219,5 +219,6 @@ class Held(HashIndex):
 def moved(column: Any, kept: Ints, size: int) -> Any:
     """Return an array of this size that begins with the rows that are kept."""
     found = np.empty((size, *column.shape[1:]), column.dtype)
-    found[: len(kept)] = column[kept]
+    # "clip" writes at once to where it goes; "raise" would make a copy first
+    np.take(column, kept, axis=0, out=found[: len(kept)], mode="clip")
     return found
