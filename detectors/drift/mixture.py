@@ -56,9 +56,14 @@ def fold(
                     best *= math.exp(peak - highest)
                     peak = highest
                 term = 0.0
-                for column in range(first, first + SIZES):
-                    exponent = square * terms[series, column + SIZES] - peak
-                    term += terms[series, column] * math.exp(exponent)
+                if square == 0.0:  # as of a share that is nil: the rates make no difference
+                    level = math.exp(-peak)
+                    for column in range(first, first + SIZES):
+                        term += terms[series, column] * level
+                else:
+                    for column in range(first, first + SIZES):
+                        exponent = square * terms[series, column + SIZES] - peak
+                        term += terms[series, column] * math.exp(exponent)
                 total += term
                 if term > best:
                     best = term
