@@ -1,6 +1,7 @@
 """Monitor specs: what a team may say about a model. Topic ``monitors``, key: model."""
 
 import re
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,6 +14,7 @@ Duration = Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,9}(ms|s|m|h|d)\Z")]
 Positive = Annotated[float, msgspec.Meta(gt=0, le=1e9)]
 
 
+@lru_cache(maxsize=1024)  # asked for with every block of rows
 def milliseconds(duration: str) -> int:
     """Return a duration such as ``90d``, ``9h``, ``500ms`` in milliseconds.
 

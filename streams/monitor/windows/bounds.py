@@ -1,5 +1,7 @@
 """Where a window lies: in the log, in event time, and with how many rows."""
 
+from typing import TypeVar
+
 import msgspec
 import numpy as np
 
@@ -41,12 +43,13 @@ class Bounds(msgspec.Struct):
             own = slots(spec, ts_ms)
             self.slot = int(own.max()) if self.slot is None else max(self.slot, int(own.max()))
             self.late += int(np.count_nonzero(own < self.slot))
+        first_ms, last_ms = int(ts_ms.min()), int(ts_ms.max())
         if not self.rows:
-            self.first_ts_ms, self.first_offset = int(ts_ms.min()), int(offsets[0])
-            self.last_ts_ms = self.first_ts_ms
+            self.first_ts_ms, self.first_offset = first_ms, int(offsets[0])
+            self.last_ts_ms = first_ms
         self.rows += len(ts_ms)
-        self.first_ts_ms = min(self.first_ts_ms, int(ts_ms.min()))
-        self.last_ts_ms = max(self.last_ts_ms, int(ts_ms.max()))
+        self.first_ts_ms = min(self.first_ts_ms, first_ms)
+        self.last_ts_ms = max(self.last_ts_ms, last_ms)
         self.latest_ms = max(self.latest_ms, self.last_ts_ms)
         self.first_offset = min(self.first_offset, int(offsets.min()))
         self.last_offset = max(self.last_offset, int(offsets.max()))
@@ -62,7 +65,9 @@ class Bounds(msgspec.Struct):
         )
 
 
-def slots(spec: WindowSpec, ts_ms: Ints) -> Ints:
+T = TypeVar("T", int, Ints)
+
+
+def slots(spec: WindowSpec, ts_ms: T) -> T:
     """Return which piece of event time each row lies in; days, where windows are blocks of rows."""
-    found: Ints = (ts_ms - milliseconds(spec.offset)) // milliseconds(spec.every or "1d")
-    return found
+    return (ts_ms - milliseconds(spec.offset)) // milliseconds(spec.every or "1d")

@@ -51,6 +51,8 @@ class Dated:
 
     def cut(self, start: int, stop: int) -> "Dated":
         """Return some of the rows."""
+        if start == 0 and stop == len(self.ts_ms):
+            return self
         return Dated(self.ts_ms[start:stop], self.early[start:stop])
 
 
@@ -79,6 +81,9 @@ def _skip(spec: WindowSpec, ts_ms: Ints, latest_ms: int) -> int:
     """Return the first row that skips a window, or is the first ever; their number, if none is."""
     if latest_ms < 0:
         return 0
+    newest = int(ts_ms.max(initial=latest_ms))
+    if slots(spec, newest) <= slots(spec, latest_ms) + 1:
+        return len(ts_ms)  # as nearly always: none of them can
     clock = slots(spec, np.maximum.accumulate(np.append(latest_ms, ts_ms)))[:-1]
     skips = np.flatnonzero(slots(spec, ts_ms) > clock + 1)
     return int(skips[0]) if len(skips) else len(ts_ms)
@@ -88,7 +93,7 @@ def _walk(spec: WindowSpec, ts_ms: Ints, first: int, latest_ms: int) -> Dated:
     """Look at each row from the first on that skips a window; in such a block all may."""
     own, raw = slots(spec, ts_ms).tolist(), ts_ms.tolist()
     times, early = ts_ms.copy(), np.zeros(len(ts_ms), np.bool_)
-    clock = int(slots(spec, np.array([latest_ms]))[0]) if latest_ms >= 0 else None
+    clock = slots(spec, latest_ms) if latest_ms >= 0 else None
     for at in range(first, len(own)):
         slot = own[at]
         if clock is None or slot > clock + 1:
@@ -99,7 +104,7 @@ def _walk(spec: WindowSpec, ts_ms: Ints, first: int, latest_ms: int) -> Dated:
                     # Of the first that say so: how many more are there depends on the batch.
                     behind = [raw[at + n] for n, other in enumerate(around) if other < slot - 1]
                     latest_ms = sorted(behind[:MOST])[MOST // 2]
-                    clock = int(slots(spec, np.array([latest_ms]))[0])
+                    clock = slots(spec, latest_ms)
                 times[at], early[at] = latest_ms, True
                 continue
             if agree < MOST:
