@@ -112,7 +112,10 @@ class Dependence:
         else.) Without that, a model of 30 series had 1.5 to 12 false alarms in 90 windows, where 1
         is promised, when traffic grew tenfold.
         """
-        sd = self.sd(rows)
+        return self.scaled(values, self.sd(rows))
+
+    def scaled(self, values: NDArray[np.float64], sd: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return window values with these standard deviations as ``standardise`` does."""
         sd = np.maximum(sd, np.hypot(sd, self.typical) / np.sqrt(2.0))
         z = _clipped((values - self.mean) / sd) - self.centre
         return _clipped(z / np.maximum(self.scale, self.floor / sd))

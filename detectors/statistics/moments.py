@@ -1,5 +1,6 @@
 """Running count, mean, spread and extremes of many columns."""
 
+from math import nan, sqrt
 from typing import Final
 
 import numpy as np
@@ -113,6 +114,19 @@ class Moments:
     def high(self) -> NDArray[np.float64]:
         """Largest value, shape (width,); NaN where there is none."""
         return self._where_known(self._state[HIGH])
+
+    def columns(self) -> list[tuple[int, float, float, float, float]]:
+        """Return count, mean, standard deviation, smallest and largest value, column by column.
+
+        >>> moments = Moments(2)
+        >>> moments.update(np.array([[1.0, np.nan], [3.0, np.nan]]))
+        >>> moments.columns()
+        [(2, 2.0, 1.0, 1.0, 3.0), (0, nan, nan, nan, nan)]
+        """
+        return [
+            (int(count), mean, sqrt(m2 / count), low, high) if count else (0, nan, nan, nan, nan)
+            for count, mean, m2, low, high in self._state.T.tolist()
+        ]
 
     def snapshot(self) -> bytes:
         """Return all that is needed to go on in another process, bit for bit."""

@@ -107,10 +107,7 @@ class Cohort(ABC):
     @property
     def reference_windows(self) -> int:
         """How many windows the longest reference of a series has; 0 while it is learned."""
-        known = (
-            [s.reference.windows for s in self.watch.series if s.reference] if self.watch else []
-        )
-        return max(known, default=0)
+        return self.watch.reference_windows if self.watch is not None else 0
 
     def compare(self, profiles: Mapping[str, SeriesProfile]) -> bool:
         """Go from learning to watching by these; return whether anything can be decided so."""

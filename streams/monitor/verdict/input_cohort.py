@@ -5,7 +5,6 @@ from math import isnan
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import CategoryProfile, NumericProfile, Reference, SeriesProfile
@@ -112,7 +111,7 @@ class InputCohort(Cohort):
         numbers, codes, dictionaries = self._own(block)
         part.rows += len(block)
         part.moments.update(numbers)
-        part.missing += np.count_nonzero(codes < 0, axis=0)
+        part.missing += (codes < 0).sum(axis=0)
         if self.learner is not None and part.sample is not None:
             part.sample.add(numbers)
             for column, name in enumerate(self.categorical):
@@ -202,11 +201,16 @@ class InputCohort(Cohort):
 
 def column_reports(part: WindowPart) -> list[ColumnReport]:
     """Return the figures of each number of a part; None for those that there are not."""
-    m, found = part.moments, []
-    for count, *figures in np.stack([m.count, m.mean, m.sd, m.low, m.high]).T.tolist():
-        mean, sd, low, high = (None if isnan(value) else value for value in figures)
-        missing = part.rows - int(count)
+    rows, found = part.rows, []
+    for count, mean, sd, low, high in part.moments.columns():
         found.append(
-            ColumnReport(count=int(count), missing=missing, mean=mean, sd=sd, low=low, high=high)
+            ColumnReport(
+                count=count,
+                missing=rows - count,
+                mean=None if isnan(mean) else mean,
+                sd=None if isnan(sd) else sd,
+                low=None if isnan(low) else low,
+                high=None if isnan(high) else high,
+            )
         )
     return found

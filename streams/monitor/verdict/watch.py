@@ -77,7 +77,7 @@ class Watch:
         detectors: Sequence[DetectorSpec] = (),
     ) -> None:
         self.series = list(series)
-        names = [s.name for s in self.series]
+        self.names = names = [s.name for s in self.series]
         self._chosen: list[tuple[list[int], Bank]] = []  # columns, bank
         self._detector: dict[int, str] = {}  # that decides in place of the mixture, by series
         for spec in detectors:
@@ -89,11 +89,13 @@ class Watch:
                 )
         self._judged = [i for i, s in enumerate(self.series) if s.reference is not None]
         known = [s.reference for s in self.series if s.reference is not None]
+        self.reference_windows = max((one.windows for one in known), default=0)
         false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
         self._reference = references([s.reference for s in self.series])
         self._mean = np.array([s.mean for s in self.series], np.float64)
         self._gate = np.array([s.gate for s in self.series], np.float64)
         self._shares = np.array([s.series.is_share for s in self.series], np.bool_)
+        self._watched = [s.series.is_watched for s in self.series]
         self._worth = [_worth(s.reference) for s in self.series]
         self._mixture = MixtureEDetector(known, np.full(len(known), false_alarms), float(horizon))
         width = len(self.series)
@@ -118,8 +120,9 @@ class Watch:
         values, rows, low, high, shown = readings.T
         firm = np.clip(self._mean, low, high)  # nearest to the reference with one row less
         self.history.remember(values, rows, firm, shown, bounds)
-        alarms = self._decide(values, rows, bounds, row_alarms)
-        blatants = self._blatant(firm, rows)
+        sd = self._reference.sd(rows)
+        alarms = self._decide(values, sd, bounds, row_alarms)
+        blatants = self._blatant(firm, rows, sd)
         verdicts = Verdicts()
         for index in np.flatnonzero(~np.isnan(values)).tolist():
             if self._status[index] == FIRING:
@@ -140,10 +143,10 @@ class Watch:
                 self._effects[index] = alarm.effect
         return verdicts
 
-    def _blatant(self, firm: Floats, rows: Floats) -> Flags:
+    def _blatant(self, firm: Floats, rows: Floats, sd: Floats) -> Flags:
         """Return which values of a window need no further window to be told."""
         reference = self._reference
-        away = np.abs(firm - reference.mean) / reference.sd(rows)
+        away = np.abs(firm - reference.mean) / sd
         far = away > BLATANT * np.maximum(BLATANT, reference.extreme)
         shift = np.abs(firm - self._mean)
         carried = np.where(self._shares, shift * rows, rows) >= LEAST_ROWS
@@ -183,26 +186,26 @@ class Watch:
         for index, log_e, level in found:
             evidence[index], threshold[index] = log_e if isfinite(log_e) else None, level
         columns = zip(
-            self.series, self.history.last, evidence, threshold, self._worth, self._status,
-            strict=True,
+            self.names, self.history.last, evidence, threshold, self._worth, self._status,
+            self._watched, strict=True,
         )  # fmt: skip
         return {
-            watched.name: SeriesReport(
+            name: SeriesReport(
                 value=None if isnan(value) else value,
                 evidence=log_e,
                 threshold=level,
                 worth=worth,
                 state=STATES[status],
             )
-            for watched, value, log_e, level, worth, status in columns
-            if watched.series.is_watched
+            for name, value, log_e, level, worth, status, is_watched in columns
+            if is_watched
         }
 
     def _decide(
-        self, values: Floats, rows: Floats, bounds: Bounds, row_alarms: Mapping[int, str]
+        self, values: Floats, sd: Floats, bounds: Bounds, row_alarms: Mapping[int, str]
     ) -> dict[int, tuple[str, int]]:
         """Return, for each series in alarm, the detector and how many values ago it changed."""
-        z = self._reference.standardise(values, rows)
+        z = self._reference.scaled(values, sd)
         found: dict[int, tuple[str, int]] = {}
         over = self._mixture.update(z[self._judged].reshape(1, -1))[0]
         for column in np.flatnonzero(over):

@@ -15,6 +15,7 @@ from tidegauge.streams.monitor.series.view import Categories, View
 EXAMPLES = 5  # values named in an alert
 
 Views = Mapping[type[View], View]
+Places = slice | list[int]  # of columns in a view
 
 
 class Measure(NamedTuple):
@@ -64,8 +65,9 @@ class Measures(tuple[Measure, ...]):
         for measure in self:
             at = columns[measure.reads].index(measure.column)
             own.setdefault((measure.series, measure.reads), []).append(at)
-        self.shares = [(s, reads, at) for (s, reads), at in own.items() if isinstance(s, Share)]
-        self.means = [(s, reads, at) for (s, reads), at in own.items() if not isinstance(s, Share)]
+        places = [(s, reads, _places(at)) for (s, reads), at in own.items()]
+        self.shares = [(s, reads, at) for s, reads, at in places if isinstance(s, Share)]
+        self.means = [(s, reads, at) for s, reads, at in places if not isinstance(s, Share)]
         self.width = sum(measure.series.is_share for measure in self)  # of the shares
         self.shows_mean = [at for at, measure in enumerate(self) if measure.series.shows_mean]
 
@@ -120,12 +122,14 @@ class Figures:
             tables = [series.quantity(views[reads])[:, at] for series, reads, at in means]
             self._moments.update(np.concatenate(tables, axis=1))
 
-    def _name(self, share: Share, view: View, at: Sequence[int], flags: Flags) -> None:
+    def _name(self, share: Share, view: View, at: Places, flags: Flags) -> None:
         """Remember the first values that were hit, which alerts name."""
         assert isinstance(view, Categories)  # others have no values to name
+        columns = np.arange(len(view.columns))[at].tolist()
         for measure in np.flatnonzero(flags.any(axis=0)).tolist():
-            found = self.examples.setdefault(share.name(view.columns[at[measure]]), [])
-            for value in view.named(at[measure], flags[:, measure]):
+            column = columns[measure]
+            found = self.examples.setdefault(share.name(view.columns[column]), [])
+            for value in view.named(column, flags[:, measure]):
                 if value not in found and len(found) < EXAMPLES:
                     found.append(value)
 
@@ -162,6 +166,12 @@ class Figures:
     def hits(self) -> dict[str, int]:
         """Return how many rows each share has, by the name of its series."""
         return {p.name: n for p, n in zip(self.measures, self._hits.tolist(), strict=False)}
+
+
+def _places(columns: list[int]) -> Places:
+    """Return places of columns, without a copy of what lies there where they are neighbours."""
+    first, stop = columns[0], columns[-1] + 1
+    return slice(first, stop) if columns == list(range(first, stop)) else columns
 
 
 def _count(flags: Sequence[Flags], times: Ints | None) -> Ints:
