@@ -49,6 +49,7 @@ SEED = int(os.environ.get("TIDEGAUGE_TEST_SEED", "20261124"))
 TICKS = 420
 TICK_S = 0.06  # a modest rate: some 250 rows a second
 KILLS = 12
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")  # in turn, as of five producers
 INPUTS: tuple[Source, ...] = ("predictions", "features", "labels")
 EVENTS = ("windows", "alerts", "retraining")
 DRIFT, FAULT, JUNKED = range(200, 250), range(230, 270), range(120, 160)  # ticks
@@ -213,7 +214,7 @@ class Traffic:
 class Trouble:
     """Sends the traffic and makes trouble for two workers in the course of it."""
 
-    sender: Sender
+    senders: Sequence[Sender]
     workers: Group
     traffic: Traffic
     rng: random.Random
@@ -251,20 +252,19 @@ class Trouble:
         until = min(TICKS, self.tick + ticks)
         for tick in range(self.tick, until):
             # labels of earlier predictions only, which the broker has: one order for both runs
-            self.send(self.traffic.labels[tick])
-            self.send(self.traffic.ticks[tick])
-            self.sender.flush()
+            sender = self.senders[tick % len(self.senders)]
+            self.send(sender, self.traffic.labels[tick])
+            self.send(sender, self.traffic.ticks[tick])
+            sender.flush()
             time.sleep(self.rng.uniform(0, 2 * TICK_S))
         self.tick = until
 
-    def send(self, records: Sequence[Outgoing]) -> None:
+    def send(self, sender: Sender, records: Sequence[Outgoing]) -> None:
         """Send records of one tick."""
         names = self.workers.topics.by_topic()
         for record in records:
             trace = [("trace", b"7")]
-            self.sender.send(
-                names[record.source], record.value, record.key, record.partition, trace
-            )
+            sender.send(names[record.source], record.value, record.key, record.partition, trace)
 
     def _kill(self, worker: Worker) -> None:
         self.behind += bool(self.workers.backlog())
@@ -392,10 +392,10 @@ def test_kills_and_rebalances_lose_nothing_and_double_nothing(
 ) -> None:
     print(f"seed {SEED}")
     traffic = Traffic(random.Random(SEED))
-    sender = Sender(brokers)
-    sender.apply(topics, *SPECS)
+    senders = [Sender(brokers, codec) for codec in CODECS]
+    senders[0].apply(topics, *SPECS)
     with group(brokers, prefix, tmp_path) as workers:
-        trouble = Trouble(sender, workers, traffic, random.Random(SEED + 1))
+        trouble = Trouble(senders, workers, traffic, random.Random(SEED + 1))
         began = time.monotonic()
         trouble.run()
         disturbed = found(workers)

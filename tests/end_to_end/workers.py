@@ -242,8 +242,9 @@ class Sent:
 class Sender:
     """Sends records to chosen partitions, in order, each once; ``flush`` waits for the broker."""
 
-    def __init__(self, brokers: str) -> None:
+    def __init__(self, brokers: str, codec: str = "none") -> None:
         options = {"bootstrap.servers": brokers, "enable.idempotence": True, "linger.ms": 5}
+        options["compression.codec"] = codec
         self._producer: Any = confluent_kafka.Producer(options | {"message.max.bytes": 16_000_000})
         self._errors: list[Any] = []
 

@@ -242,10 +242,11 @@ class Join:
         fresh[fresh] = held.put(chosen, new.offsets, new.ts_ms, new.scores)
         self.counts.duplicate_predictions += len(arrived) - int(np.count_nonzero(fresh))
         pairs: list[Pair] = []
-        met = [(label, own[at : at + 1]) for at, label in known.items() if fresh[at]]
-        for label, wanted in sorted(met, key=_log_order) if in_label_order else met:
+        met = {label.id: own[at : at + 1] for at, label in known.items() if fresh[at]}
+        for id_ in filter(met.__contains__, store.labels) if in_label_order else met:
+            label, place = store.labels[id_], int(held.find(met[id_])[0])
             was = label.met
-            if pair := self._pair((model, version), int(held.find(wanted)[0]), label):
+            if pair := self._pair((model, version), place, label):
                 pairs.append(pair)
             store.tally.reached(label, was)
         return pairs
@@ -482,10 +483,6 @@ def drop_before(held: dict[str, Label], offset: int) -> list[Label]:
 def _places(store: Store, own: Hashes) -> dict[str, Ints]:
     """Return where each hash is held, by version, for as long as no prediction comes."""
     return {version: held.find(own) for version, held in store.predictions.items()}
-
-
-def _log_order(met: tuple[Label, Hashes]) -> int:
-    return met[0].offset
 
 
 def records_of(pairs: list[Pair]) -> Iterable[list[Pair]]:

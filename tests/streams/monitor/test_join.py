@@ -154,6 +154,15 @@ def test_pairs_come_in_the_order_of_what_completes_them() -> None:
     assert predictions(join, "z", "y", "x") == ["z", "x"]
 
 
+def test_predictions_that_were_held_pair_in_the_order_of_their_labels() -> None:
+    join = Join()
+    frame = [Label(name, 0, 1.0, 7) for name in "dbca"]
+    join.add_labels("m", [LabelRecord("m", 7, 0, b"m", frame)], EVER)
+    released = arrived([Event(False, name, 0, n) for n, name in enumerate("abcd")])
+    found = join.add_released("m", "", released, EVER)
+    assert [pair.id for pair in found] == list("dbca")
+
+
 def test_a_label_pairs_in_every_version_that_scored_it_before_or_after() -> None:
     join = Join()
     predictions(join, "a", "b", version="1")
