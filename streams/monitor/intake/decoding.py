@@ -42,7 +42,7 @@ from tidegauge.streams.monitor.intake.columns import (
 )
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
 from tidegauge.streams.monitor.intake.json_kernel import CAREFUL, RowKernel
-from tidegauge.streams.monitor.intake.plain import PlainTable
+from tidegauge.streams.monitor.intake.plain import PlainPart, PlainTable
 from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, present, rejection
 from tidegauge.streams.monitor.records import Record
@@ -213,6 +213,10 @@ class BatchReader:
     def read(self, records: Sequence[Record], known: Collection[Key]) -> Batch:
         """Read records in order; stop before the first of a model version that is not known."""
         batch = self._batch = Batch(stop=len(records))
+        for opened in self._opened:
+            opened.place = self._kernel.put(opened.key, opened.read.columns, opened.read.awaited)
+            self._placed[opened.place] = opened
+        self._opened = []
         table = self._table = self._plain(records)
         group: _Group | None = None
         for at in range(len(records)) if table is None else table.careful():
@@ -236,10 +240,6 @@ class BatchReader:
         """Return what a kernel can read; nothing of records that are objects already, or few."""
         if not isinstance(records, RecordBatch) or len(records) < FEW:
             return None
-        for group in self._opened:
-            group.place = self._kernel.put(group.key, group.read.columns, group.read.awaited)
-            self._placed[group.place] = group
-        self._opened = []
         rows = self._kernel.read(records.buffer, records.values)
         owner, looked_at = rows.owner, rows.strange & (records.offsets % LOOK_EVERY == 0)
         for at in np.flatnonzero((owner >= 0) & looked_at).tolist():
@@ -258,7 +258,7 @@ class BatchReader:
             return None
         try:
             if len(value) >= FRAME_HINT and b'"ids"' in value:
-                return group if self._add_frame(group, record, at) else None
+                return self._add_frame(group, record, at)
             row = group.read.row(value)
             if (row.model, row.version) != group.key:
                 other = self._group((row.model, row.version))
@@ -349,11 +349,13 @@ class BatchReader:
             self._flush(self._groups[key], 0)
         self._listed = {}
 
-    def _add_frame(self, group: _Group, record: Record | Kept, at: int) -> bool:
-        """Take a frame whole, or return False if it is another model version's."""
+    def _add_frame(self, group: _Group, record: Record | Kept, at: int) -> _Group | None:
+        """Take a frame whole; return whose it is, None where it takes more care to tell."""
+        if (own := self._add_plain_frame(group, record, at)) is not None:
+            return own
         frame = self._frame(group, record)
         if frame is None:
-            return False
+            return None
         shown = zip(group.read.awaited, group.read.shown(frame.features), strict=True)
         values = {name: values_in(raw, as_frame=True) for name, raw in shown if raw != NULL}
         now = self._attend(group, record, at, values, len(frame.ids))
@@ -362,7 +364,22 @@ class BatchReader:
         block = from_frame(frame, record.offset, now.read, now.with_room())
         self._flush(now, at)
         self._batch.blocks.append((now.key, block))
-        return True
+        return now
+
+    def _add_plain_frame(self, group: _Group, record: Record | Kept, at: int) -> _Group | None:
+        """Take a frame that the kernel can read; return whose it is, None if msgspec must."""
+        value = record.value or b""
+        rows = None if group.place is None else self._kernel.frame(value, group.place)
+        if rows is None or rows.ts_ms.max() > record.timestamp + AHEAD_MS:
+            return None
+        own = self._placed[int(rows.owner[0])]
+        if rows.strange[0] and own.looks:
+            return None
+        self._flush(own, at)
+        offsets = np.full(len(rows.ids), record.offset, np.int64)
+        part = PlainPart(np.frombuffer(value, np.uint8), offsets, rows)
+        self._batch.blocks.append((own.key, part.block(own.read, own.with_room())))
+        return own
 
     def _frame(self, group: _Group, record: Record | Kept) -> Any:
         """Return a frame that can be read as a whole; None if it is another model version's."""

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.streams.monitor.test_json_kernel import (
-    ANY,
     LAYOUTS,
     NUMBERS,
     WORDS,
@@ -91,7 +90,7 @@ def plain(draw: st.DrawFn, source: RowSource) -> dict[str, Any]:
         return draw(st.lists(values, min_size=rows, max_size=rows))
 
     others = WORDS.filter(lambda name: name != "ids")
-    features: dict[str, Any] = draw(st.dictionaries(others, ANY, max_size=2))
+    features: dict[str, Any] = draw(st.dictionaries(others, NUMBERS | st.lists(others), max_size=2))
     for name in columns.numeric[:4]:
         features[name] = draw(st.sampled_from([None, some(NUMBERS)]))
     for name in columns.categorical:
