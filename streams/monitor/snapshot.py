@@ -10,7 +10,8 @@ from tidegauge.schemas.outcomes import Poison
 from tidegauge.streams.monitor.control.control import Control
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
-from tidegauge.streams.monitor.join.join import JoinCounts, RestorePoint, StoreState
+from tidegauge.streams.monitor.join.join import JoinCounts, RestorePoint
+from tidegauge.streams.monitor.join.store import StoreState
 from tidegauge.streams.monitor.journal.journal import JournalWriter, Position
 from tidegauge.streams.monitor.journal.poison import Poisons
 from tidegauge.streams.monitor.records import Source, Tally

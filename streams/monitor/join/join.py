@@ -6,39 +6,33 @@ The store is a cache of what the logs hold; a restore rebuilds it by reading the
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice, takewhile
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
 
 from tidegauge.schemas.outcomes import LabelReport
-from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Key, Prediction
-from tidegauge.streams.monitor.join.held import NOTHING, HashIndex, Held
+from tidegauge.streams.monitor.join.held import NOTHING, Held
+from tidegauge.streams.monitor.join.held_labels import HeldLabels
 from tidegauge.streams.monitor.join.label_tally import (
     BEYOND,
     REPORTED,
     Label,
     LabelRecord,
     LabelTally,
-    Met,
 )
 from tidegauge.streams.monitor.join.siphash import KEY_BYTES, Hashes, hashes
-from tidegauge.streams.monitor.join.watermark import STEPS, Watermark
+from tidegauge.streams.monitor.join.store import Store, StoreState, kept_ms
+from tidegauge.streams.monitor.join.watermark import STEPS
 
 MAX_BYTES = 256 * 1_048_576  # held in a partition; beyond, the oldest are forgotten
-PREDICTION_BYTES, LABEL_BYTES = 100, 350  # of one that is held, at most
 MAX_STORES = 2000  # models of which anything is held
 SPARE = 64  # part of them that is forgotten at once
 MAX_RESTORE_POINTS = 64
-MAX_HORIZONS = 64  # of a model, one after the other
 PAIRS_PER_RECORD = 4000  # some 400 kB of journal
 ID_BYTES_PER_RECORD = 500_000
-GRACE_MS = 86_400_000  # at least, by which rows may come out of order
-GRACE = 10  # part of the horizon, if that is more
 
 
 class Pair(msgspec.Struct, gc=False):
@@ -59,107 +53,12 @@ class RestorePoint(msgspec.Struct, frozen=True, array_like=True):
     sequence: int = 0
 
 
-class Horizon(msgspec.Struct, frozen=True, array_like=True):
-    """How far apart two partners may lie of which the later comes at these offsets or after."""
-
-    predictions: int
-    labels: int
-    ms: int
-
-
 class JoinCounts(msgspec.Struct):
     """What the join did; what became of labels is counted by model."""
 
     pairs: int = 0
     duplicate_predictions: int = 0
     forgotten: int = 0  # predictions: more were held than there is room for
-
-
-class StoreState(msgspec.Struct):
-    """What of a store the logs alone do not say, for the snapshot."""
-
-    predictions: Watermark
-    labels: Watermark
-    tally: LabelTally
-    horizons: list[Horizon] = []
-
-
-@dataclass(slots=True)
-class Store:
-    """Predictions without a label and the known labels of one model, in the order of their logs."""
-
-    predictions: dict[str, Held] = field(default_factory=dict)  # by version
-    labels: dict[str, Label] = field(default_factory=dict)
-    labelled: HashIndex = field(default_factory=HashIndex)  # the ids of the labels
-    predictions_log: Watermark = field(default_factory=Watermark)
-    labels_log: Watermark = field(default_factory=Watermark)
-    tally: LabelTally = field(default_factory=LabelTally)
-    horizons: list[Horizon] = field(default_factory=list)  # the last one holds
-
-    def __len__(self) -> int:
-        """Return how many predictions and labels are held."""
-        return sum(map(len, self.predictions.values())) + len(self.labels)
-
-    @property
-    def size(self) -> int:
-        """Bytes of what is held."""
-        labels = len(self.labels)
-        return PREDICTION_BYTES * (len(self) - labels) + LABEL_BYTES * labels
-
-    @property
-    def has_predictions(self) -> bool:
-        """Whether there ever was one."""
-        return self.predictions_log.first is not None
-
-    def hold_to(self, horizon_ms: int) -> None:
-        """Let a horizon hold for partners that meet from now on."""
-        if self.horizons and self.horizons[-1].ms == horizon_ms:
-            return
-        newest = (held.last_offset for held in self.predictions.values())
-        label = next(reversed(self.labels.values()), None)
-        after_label = 0 if label is None else label.offset + 1
-        self.horizons.append(Horizon(max(newest, default=-1) + 1, after_label, horizon_ms))
-        if len(self.horizons) > MAX_HORIZONS:
-            del self.horizons[0]
-
-    def horizon_ms(self, prediction: int, label: int) -> int:
-        """Return the horizon that held when the later of two offsets came; -1 is before all."""
-        for horizon in reversed(self.horizons):
-            if prediction >= horizon.predictions or label >= horizon.labels:
-                return horizon.ms
-        return self.horizons[0].ms
-
-    def forget(self, horizon_ms: int) -> bool:
-        """Let go of what can have no partner to come in either log; tell whether ``drop`` is due.
-
-        Either log may run far ahead of the other while a worker catches up.
-        """
-        times = self.predictions_log.ts_ms, self.labels_log.ts_ms
-        before_ms = min(-1 if ts_ms is None else ts_ms for ts_ms in times) - kept_ms(horizon_ms)
-        return self.predictions_log.forget(before_ms) | self.labels_log.forget(before_ms)
-
-    def drop(self) -> None:
-        """Drop what is forgotten."""
-        for version, held in list(self.predictions.items()):
-            held.drop_before(self.predictions_log.forgotten)
-            if not len(held):
-                del self.predictions[version]
-        self.labelled.drop_before(self.labels_log.forgotten)
-        dropped = drop_before(self.labels, self.labels_log.forgotten)
-        self.tally.counts.forgotten += sum(not label.met for label in dropped)
-
-    def forget_oldest(self, surplus: int) -> None:
-        """Forget bytes of whichever there are most, with those in the same record."""
-        fullest = max(self.predictions.values(), key=len, default=Held())
-        labels = len(self.labels)
-        if LABEL_BYTES * labels > PREDICTION_BYTES * len(fullest):
-            rows = min(labels, -(-surplus // LABEL_BYTES))
-            last = next(islice(self.labels.values(), rows - 1, None)).offset
-            self.labels_log.forgotten = last + 1
-        else:
-            rows = min(len(fullest), -(-surplus // PREDICTION_BYTES))
-            self.predictions_log.forgotten = fullest.offset_of(rows - 1) + 1
-        self.drop()
 
 
 class Join:
@@ -182,7 +81,6 @@ class Join:
         self.settled: defaultdict[Key, set[str]] = defaultdict(set)
         self.journaled: defaultdict[Key, set[str]] = defaultdict(set)
         self.reported: dict[tuple[str, int], LabelReport] = {}  # by last offset
-        self._met: dict[Met, Met] = {}  # each once, as there is one a label
         self._held = 0
         self.moved: set[Key] = set()  # what was forgotten of since the last snapshot
 
@@ -235,29 +133,24 @@ class Join:
         """Hold predictions that were not delivered before, the first delivery stands; pair them."""
         store, own = self.stores[model], hashes(arrived.ids, self._key)
         held = store.predictions.setdefault(version, Held())
-        known = self._known(store, arrived, own)
+        known = store.known(arrived, own)
         fresh = np.ones(len(arrived), np.bool_)
         fresh[[at for at, label in known.items() if version in label.met]] = False
         new, chosen = (arrived, own) if fresh.all() else (arrived.where(fresh), own[fresh])
         fresh[fresh] = held.put(chosen, new.offsets, new.ts_ms, new.scores)
         self.counts.duplicate_predictions += len(arrived) - int(np.count_nonzero(fresh))
         pairs: list[Pair] = []
-        met = {label.id: own[at : at + 1] for at, label in known.items() if fresh[at]}
-        for id_ in filter(met.__contains__, store.labels) if in_label_order else met:
-            label, place = store.labels[id_], int(held.find(met[id_])[0])
+        met = [at for at in known if fresh[at]]
+        if in_label_order:
+            met.sort(key=store.labels.find(own).__getitem__)  # their places rise with their log
+        for at in met:
+            label, wanted = known[at], own[at : at + 1]
             was = label.met
-            if pair := self._pair((model, version), place, label):
+            if pair := self._pair((model, version), int(held.find(wanted)[0]), label):
                 pairs.append(pair)
+            store.labels.mark(int(store.labels.find(wanted)[0]), label.met)
             store.tally.reached(label, was)
         return pairs
-
-    def _known(self, store: Store, arrived: Arrivals, own: Hashes) -> dict[int, Label]:
-        """Return the labels that are known of predictions, by the places of these."""
-        if not store.labels:
-            return {}
-        places = np.flatnonzero(store.labelled.find(own) != NOTHING).tolist()
-        found = {at: store.labels.get(arrived.ids[at]) for at in places}
-        return {at: label for at, label in found.items() if label is not None}
 
     def add_labels(
         self, model: str, records: Sequence[LabelRecord], horizon_ms: int
@@ -270,18 +163,16 @@ class Join:
         before, tally = store.size, store.tally
         store.hold_to(horizon_ms)
         step_ms = kept_ms(horizon_ms) // STEPS
-        own = self._hashes(label.id for record in records for label in record.labels)
-        places, at = _places(store, own), 0
+        meeting = self._meet(model, store, [label for record in records for label in record.labels])
         for record in records:
             store.labels_log.begin(record.offset)
             tally.see(record)
-            for label in record.labels:
-                if self._hold_label(store, label, own[at : at + 1]):
-                    found += self._meet(model, store, label, places, at)
-                    tally.arrived(label)
-                else:
+            for label, pairs in zip(record.labels, meeting, strict=False):
+                if pairs is None:
                     tally.counts.duplicate += 1
-                at += 1
+                else:
+                    found += pairs
+                    tally.arrived(label)
             batch = tally.batch
             if batch.labels >= REPORTED:
                 store.labels_log.see(batch.first_offset, batch.low_ms, batch.labels, step_ms)
@@ -294,34 +185,25 @@ class Join:
     def _hashes(self, ids: Iterable[str]) -> Hashes:
         return hashes(Texts.of(list(ids)), self._key)
 
-    def _hold_label(self, store: Store, label: Label, own: Hashes) -> bool:
-        """Hold a label, unless one of its id is; tell whether it was.
-
-        It stands in the place of the first where no prediction could have met both: one is of
-        another time, or misdated.
-        """
-        known = store.labels.get(label.id)
-        if known is not None:
-            if abs(label.ts_ms - known.ts_ms) <= 2 * store.horizon_ms(-1, label.offset):
-                return False
-            label.met = tuple(version for version in known.met if version is not None)
-            del store.labels[label.id]  # with its place in the order
-            store.labelled.remove(int(store.labelled.find(own)[0]))
-        store.labels[label.id] = label
-        store.labelled.add(own, np.array([label.offset]))
-        return True
-
     def _meet(
-        self, model: str, store: Store, label: Label, places: Mapping[str, Ints], at: int
-    ) -> list[Pair]:
-        """Pair a label with what is held at its places, by version."""
-        found = [(version, int(own[at])) for version, own in places.items()]
-        pairs = [
-            self._pair((model, version), place, label)
-            for version, place in found
-            if version in store.predictions and store.predictions[version].holds(place)
-        ]
-        return [pair for pair in pairs if pair is not None]
+        self, model: str, store: Store, labels: Sequence[Label]
+    ) -> Iterator[list[Pair] | None]:
+        """Hold labels, one after the other; yield the pairs of each, None where it is not held."""
+        own = self._hashes(label.id for label in labels)
+        found = [(version, held.find(own)) for version, held in store.predictions.items()]
+        for at, (label, place) in enumerate(store.hold(labels, own)):
+            if place == NOTHING:
+                yield None
+                continue
+            waiting = [
+                (version, int(places[at]))
+                for version, places in found
+                if version in store.predictions and store.predictions[version].holds(places[at])
+            ]
+            pairs = [self._pair((model, version), there, label) for version, there in waiting]
+            if label.met:
+                store.labels.mark(place, label.met)
+            yield [pair for pair in pairs if pair is not None]
 
     def _pair(self, key: Key, place: int, label: Label) -> Pair | None:
         """Return the pair of a label and a prediction, unless it is too late or journaled."""
@@ -333,8 +215,7 @@ class Join:
             store.tally.beyond_ms = label.ts_ms, ts_ms
             return None
         store.predictions[version].remove(place)
-        met = (*label.met, version)
-        label.met = self._met.setdefault(met, met)
+        label.met = (*label.met, version)
         self.counts.pairs += 1
         if self.journaled and label.id in self.journaled[key]:
             self.journaled[key].discard(label.id)
@@ -355,10 +236,9 @@ class Join:
         store = self.stores.get(model)
         if store is None:
             return True
-        missing = [id_ for id_ in ids if id_ not in store.labels]
-        places = _places(store, self._hashes(missing)).values()
-        found = [own != NOTHING for own in places] or [np.zeros(len(missing), np.bool_)]
-        return not np.logical_or.reduce(found).all()
+        own = self._hashes(ids)
+        found = [index.find(own) for index in (store.labels, *store.predictions.values())]
+        return bool((np.maximum.reduce(found) == NOTHING).any())
 
     def _bound(self, added: int) -> None:
         """Forget the oldest of whichever model holds most, where there is no room for more."""
@@ -416,7 +296,7 @@ class Join:
     def load(self, model: str, state: StoreState) -> None:
         """Take back what a snapshot says of a model; its rows are read again."""
         logs = state.predictions, state.labels
-        self.stores[model] = Store({}, {}, HashIndex(), *logs, state.tally, state.horizons)
+        self.stores[model] = Store({}, HeldLabels(), *logs, state.tally, state.horizons)
 
     def recall(self, key: Key, id_: str, settled: bool) -> None:
         """Take a pair that the journal holds; it is ``settled`` if both sides are read again."""
@@ -446,7 +326,7 @@ class Join:
         partition. They are told by the horizons of their time; ``horizon_ms`` is that of a model of
         which none is known.
         """
-        store, pairs = self.stores[model], list[Pair]()
+        store = self.stores[model]
         before, tally, counts = store.size, store.tally, msgspec.structs.replace(self.counts)
         if not store.horizons:
             store.hold_to(horizon_ms)
@@ -454,35 +334,12 @@ class Join:
         settled = [(version, ids) for (of, version), ids in self.settled.items() if of == model]
         start = store.labels_log.forgotten
         labels = [label for record in records if record.offset >= start for label in record.labels]
-        own = self._hashes(label.id for label in labels)
-        places = _places(store, own)
-        for at, label in enumerate(labels):
-            met = tuple(version for version, ids in settled if label.id in ids)
-            label.met = self._met.setdefault(met, met)
-            if self._hold_label(store, label, own[at : at + 1]):
-                pairs += self._meet(model, store, label, places, at)
+        for label in labels:
+            label.met = tuple(version for version, ids in settled if label.id in ids)
+        pairs = [pair for own in self._meet(model, store, labels) for pair in own or ()]
         store.tally, self.counts = tally, counts
         self._bound(store.size - before)
         return pairs
-
-
-def kept_ms(horizon_ms: int) -> int:
-    """Return for how long a row may find its partner, in event time of either log."""
-    return horizon_ms + max(GRACE_MS, horizon_ms // GRACE)
-
-
-def drop_before(held: dict[str, Label], offset: int) -> list[Label]:
-    """Drop and return the labels before an offset; they lie in its order."""
-    # gathered in one pass: a dict's front is slow to reach again and again
-    old = list(takewhile(lambda row: row.offset < offset, held.values()))
-    for id_ in list(islice(held, len(old))):
-        del held[id_]
-    return old
-
-
-def _places(store: Store, own: Hashes) -> dict[str, Ints]:
-    """Return where each hash is held, by version, for as long as no prediction comes."""
-    return {version: held.find(own) for version, held in store.predictions.items()}
 
 
 def records_of(pairs: list[Pair]) -> Iterable[list[Pair]]:

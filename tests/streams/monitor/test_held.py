@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from tests.oracles.siphash import sip_hash
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.held import GONE, NOTHING, HashIndex, Held
-from tidegauge.streams.monitor.join.join import PREDICTION_BYTES
 from tidegauge.streams.monitor.join.siphash import Hashes, hashes
+from tidegauge.streams.monitor.join.store import ROW_BYTES
 
 KEY = bytes(range(16))
 
@@ -96,7 +96,7 @@ def test_a_prediction_that_waits_takes_no_more_than_it_is_counted_for(batch: int
         if len(held) >= 20_000:
             most = max(most, held.nbytes / len(held))
     assert len(held) == 60_000
-    assert most <= PREDICTION_BYTES
+    assert most <= ROW_BYTES
 
 
 def test_what_has_found_its_label_gives_its_place_to_others() -> None:
@@ -106,7 +106,7 @@ def test_what_has_found_its_label_gives_its_place_to_others() -> None:
         held.put(np.stack([own, own], axis=1), rows + start, rows, rows / 2)
         held.drop_before(start - 3000)
     assert len(held) == 4000
-    assert held.nbytes <= 2 * PREDICTION_BYTES * len(held)
+    assert held.nbytes <= 2 * ROW_BYTES * len(held)
 
 
 def test_arrays_that_were_emptied_are_used_again() -> None:

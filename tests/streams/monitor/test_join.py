@@ -17,11 +17,13 @@ from tidegauge.schemas.outcomes import LabelReport
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join import join as module
+from tidegauge.streams.monitor.join import store
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Prediction, arrivals_by_model
 from tidegauge.streams.monitor.join.held import NOTHING
-from tidegauge.streams.monitor.join.join import GRACE_MS, Join, Pair, RestorePoint, kept_ms
+from tidegauge.streams.monitor.join.join import Join, Pair, RestorePoint
 from tidegauge.streams.monitor.join.label_tally import Label, LabelRecord
 from tidegauge.streams.monitor.join.siphash import KEY_BYTES, hashes
+from tidegauge.streams.monitor.join.store import GRACE_MS, kept_ms
 from tidegauge.streams.monitor.join.watermark import BLOCK, STEPS, Watermark
 from tidegauge.streams.monitor.journal.journal import JournalWriter
 
@@ -85,8 +87,12 @@ def events_of(drawn: list[tuple[bool, str, int, str]]) -> list[Event]:
     return [Event(is_label, id_, ts, n, v) for n, (is_label, id_, ts, v) in enumerate(drawn)]
 
 
-def waiting(join: Join) -> int:
-    return sum(not label.met for label in join.stores["m"].labels.values())
+def waiting(join: Join, names: Iterable[str]) -> int:
+    own, texts = join.stores["m"].labels, Texts.of([*names])
+    places = own.find(hashes(texts, bytes(KEY_BYTES))).tolist()
+    known = [own.at(place, "") for place in places if place != NOTHING]
+    assert len(own) == len(known)
+    return sum(not label.met for label in known)
 
 
 @few
@@ -106,7 +112,7 @@ def test_pairs_are_those_of_the_definition(
     counts = join.stores["m"].tally.counts
     assert counts.labels == sum(event.is_label for event in events)
     decided = counts.paired + counts.duplicate + counts.beyond_horizon
-    assert counts.labels == decided + waiting(join)
+    assert counts.labels == decided + waiting(join, "abcdefgh")
 
 
 @few
@@ -337,8 +343,7 @@ def test_labels_out_of_order_pair_while_the_logs_forget(
 
 
 def one_byte_a_row(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(module, "PREDICTION_BYTES", 1)
-    patch.setattr(module, "LABEL_BYTES", 1)
+    patch.setattr(store, "ROW_BYTES", 1)
 
 
 def test_the_store_is_bounded_and_forgets_the_oldest(monkeypatch: pytest.MonkeyPatch) -> None:

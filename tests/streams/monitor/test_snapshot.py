@@ -11,7 +11,7 @@ from tests.streams.monitor.driver import FED_BACK, SETTINGS, Driver, pieces
 from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, label, row
 from tidegauge.schemas.monitors import EffectSpec, MonitorSpec
 from tidegauge.streams.monitor.control.control import control
-from tidegauge.streams.monitor.join.join import PREDICTION_BYTES
+from tidegauge.streams.monitor.join.store import ROW_BYTES
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Source
@@ -117,7 +117,7 @@ def test_a_label_writes_the_model_that_it_pairs_with_alone() -> None:
 
 
 def test_rows_that_make_another_model_s_be_forgotten_write_both() -> None:
-    driver = many(2, 120, replace(SETTINGS, join_bytes=240 * PREDICTION_BYTES))
+    driver = many(2, 120, replace(SETTINGS, join_bytes=240 * ROW_BYTES))
     assert one(driver, "labels", label("m3", "x", NOON_MS, 1.0)) == {("m0", ""), ("m3", "")}
 
 

@@ -1,0 +1,148 @@
+"""What of one model waits for its partner, and how long it may."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+
+import msgspec
+import numpy as np
+
+from tidegauge.streams.monitor.join.arrivals import Arrivals
+from tidegauge.streams.monitor.join.held import NOTHING, HashIndex, Held
+from tidegauge.streams.monitor.join.held_labels import HeldLabels, only_ones
+from tidegauge.streams.monitor.join.label_tally import Label, LabelTally
+from tidegauge.streams.monitor.join.siphash import Hashes
+from tidegauge.streams.monitor.join.watermark import Watermark
+
+ROW_BYTES = 100  # of a prediction or a label that is held, at most
+MAX_HORIZONS = 64  # of a model, one after the other
+GRACE_MS = 86_400_000  # at least, by which rows may come out of order
+GRACE = 10  # part of the horizon, if that is more
+
+
+class Horizon(msgspec.Struct, frozen=True, array_like=True):
+    """How far apart two partners may lie of which the later comes at these offsets or after."""
+
+    predictions: int
+    labels: int
+    ms: int
+
+
+class StoreState(msgspec.Struct):
+    """What of a store the logs alone do not say, for the snapshot."""
+
+    predictions: Watermark
+    labels: Watermark
+    tally: LabelTally
+    horizons: list[Horizon] = []
+
+
+@dataclass(slots=True)
+class Store:
+    """Predictions without a label and the known labels of one model, in the order of their logs."""
+
+    predictions: dict[str, Held] = field(default_factory=dict)  # by version
+    labels: HeldLabels = field(default_factory=HeldLabels)
+    predictions_log: Watermark = field(default_factory=Watermark)
+    labels_log: Watermark = field(default_factory=Watermark)
+    tally: LabelTally = field(default_factory=LabelTally)
+    horizons: list[Horizon] = field(default_factory=list)  # the last one holds
+
+    def __len__(self) -> int:
+        """Return how many predictions and labels are held."""
+        return sum(map(len, self.predictions.values())) + len(self.labels)
+
+    @property
+    def size(self) -> int:
+        """Bytes of what is held."""
+        return ROW_BYTES * len(self)
+
+    @property
+    def has_predictions(self) -> bool:
+        """Whether there ever was one."""
+        return self.predictions_log.first is not None
+
+    def hold_to(self, horizon_ms: int) -> None:
+        """Let a horizon hold for partners that meet from now on."""
+        if self.horizons and self.horizons[-1].ms == horizon_ms:
+            return
+        newest = (held.last_offset for held in self.predictions.values())
+        after = max(newest, default=NOTHING) + 1, self.labels.last_offset + 1
+        self.horizons.append(Horizon(*after, horizon_ms))
+        if len(self.horizons) > MAX_HORIZONS:
+            del self.horizons[0]
+
+    def horizon_ms(self, prediction: int, label: int) -> int:
+        """Return the horizon that held when the later of two offsets came; -1 is before all."""
+        for horizon in reversed(self.horizons):
+            if prediction >= horizon.predictions or label >= horizon.labels:
+                return horizon.ms
+        return self.horizons[0].ms
+
+    def forget(self, horizon_ms: int) -> bool:
+        """Let go of what can have no partner to come in either log; tell whether ``drop`` is due.
+
+        Either log may run far ahead of the other while a worker catches up.
+        """
+        times = self.predictions_log.ts_ms, self.labels_log.ts_ms
+        before_ms = min(-1 if ts_ms is None else ts_ms for ts_ms in times) - kept_ms(horizon_ms)
+        return self.predictions_log.forget(before_ms) | self.labels_log.forget(before_ms)
+
+    def drop(self) -> None:
+        """Drop what is forgotten."""
+        for version, held in list(self.predictions.items()):
+            held.drop_before(self.predictions_log.forgotten)
+            if not len(held):
+                del self.predictions[version]
+        unmet = self.labels.drop_unmet_before(self.labels_log.forgotten)
+        self.tally.counts.forgotten += unmet
+
+    def forget_oldest(self, surplus: int) -> None:
+        """Forget bytes of whichever there are most, with those in the same record."""
+        rows = -(-surplus // ROW_BYTES)
+        fullest: HashIndex = max(self.predictions.values(), key=len, default=Held())
+        log = self.predictions_log
+        if len(self.labels) > len(fullest):
+            fullest, log = self.labels, self.labels_log
+        log.forgotten = fullest.offset_of(min(len(fullest), rows) - 1) + 1
+        self.drop()
+
+    def known(self, arrived: Arrivals, hashes: Hashes) -> dict[int, Label]:
+        """Return the labels that are known of predictions, by the places of these."""
+        places = self.labels.find(hashes) if len(self.labels) else np.empty(0, np.int64)
+        met = np.flatnonzero(places != NOTHING).tolist()
+        return {at: self.labels.at(int(places[at]), arrived.ids[at]) for at in met}
+
+    def hold(self, labels: Sequence[Label], hashes: Hashes) -> Iterator[tuple[Label, int]]:
+        """Hold labels, those that are new many at once; yield each, and where it is held.
+
+        NOTHING is where a label is not held, as one of its id is.
+        """
+        is_new = only_ones(hashes) & (self.labels.find(hashes) == NOTHING)
+        start = 0
+        for stop in (*np.flatnonzero(~is_new).tolist(), len(labels)):
+            first = self.labels.put(hashes[start:stop], labels[start:stop])
+            yield from zip(labels[start:stop], count(first))
+            if stop < len(labels):
+                yield labels[stop], self._hold_again(labels[stop], hashes[stop : stop + 1])
+            start = stop + 1
+
+    def _hold_again(self, label: Label, own: Hashes) -> int:
+        """Hold a label, unless one of its id is; return where.
+
+        It stands in the place of the first where no prediction could have met both: one is of
+        another time, or misdated.
+        """
+        place = int(self.labels.find(own)[0])
+        if place != NOTHING:
+            known = self.labels.at(place, label.id)
+            if abs(label.ts_ms - known.ts_ms) <= 2 * self.horizon_ms(-1, label.offset):
+                return NOTHING
+            label.met = tuple(version for version in known.met if version is not None)
+            self.labels.remove(place)
+        return self.labels.put(own, [label])
+
+
+def kept_ms(horizon_ms: int) -> int:
+    """Return for how long a row may find its partner, in event time of either log."""
+    return horizon_ms + max(GRACE_MS, horizon_ms // GRACE)
