@@ -76,7 +76,10 @@ class Partition(PartitionState):
                 batch = self._fold(source, piece, poison)
                 outputs += self._count(source, piece, batch)
             except Exception as fault:  # whatever it is, the next owner must not meet it again
-                raise FoldError(source, piece[0].offset, piece[-1].offset, fault) from fault
+                first = piece[0].offset
+                if source in ("predictions", "features"):
+                    first = self.rows[source].settled_before(first)
+                raise FoldError(source, first, piece[-1].offset, fault) from fault
             fresh = fresh[batch.read :]
             if batch.unknown is not None:
                 return Folded(outputs, fresh, batch.unknown)
@@ -128,6 +131,7 @@ class Partition(PartitionState):
         return _Batch(len(records), rejections=refused(records, poison))
 
     def _fold_rows(self, source: RowSource, records: Sequence[Record]) -> _Batch:
+        self.rows[source].gathers = len(records) > 1 and not self.poisons.entries
         folded = self.rows[source].fold(records)
         batch = _Batch(folded.read, folded.outputs, folded.rejections)
         batch.released, batch.unknown = folded.released, folded.unknown

@@ -70,6 +70,7 @@ class RowMonitors:
         self.monitors: dict[Key, InputMonitor] = {}
         # Columns that held before an offset: a restore reads the rows before it as they were read.
         self.past: dict[Key, list[tuple[int, Columns]]] = {}
+        self.gathers = True  # rows of several batches, where one must not tell which one fails
         self.moved: set[Key] = set()  # what has changed of since the last snapshot
 
     def schedule(self, offset: int, key: Key, control: Control) -> None:
@@ -112,7 +113,10 @@ class RowMonitors:
                 self._outgrow(grown.key, grown.offset, grown.columns)
             for key, block in batch.blocks:
                 self.moved.add(key)
-                folded.outputs += self._monitor(key, block.names, block.categorical).fold(block)
+                monitor = self._monitor(key, block.names, block.categorical)
+                folded.outputs += monitor.fold(block)
+                if not self.gathers:
+                    monitor.settle()
             if batch.unknown is not None and len(self.controls) < MAX_MODELS:
                 folded.unknown = batch.unknown
                 return folded
@@ -121,6 +125,11 @@ class RowMonitors:
                 folded.rejections.append(Rejection(records[folded.read], reason, "TooManyModels"))
                 folded.read += 1
         return folded
+
+    def settled_before(self, offset: int) -> int:
+        """Return before which offset all rows are folded, ``offset`` at most."""
+        blocks = (monitor.gathered_rows.block for monitor in self.monitors.values())
+        return min([offset, *(int(block.offsets[0]) for block in blocks if block is not None)])
 
     def _apply_due(self, offset: int) -> list[Output]:
         outputs: list[Output] = []
@@ -133,6 +142,8 @@ class RowMonitors:
         """Watch a model version by a new control; what was open under the old one is closed."""
         self.moved.add(key)
         old, before = self.monitors.pop(key, None), self.controls.get(key)
+        if old is not None:
+            old.settle()
         spec = control.spec
         if control.reference is not None and control.reference.source != self.source:
             control = msgspec.structs.replace(control, reference=None)

@@ -230,6 +230,7 @@ def _inputs(source: RowSource, monitor: InputMonitor) -> StreamStatus:
 
 
 def _stream(source: MonitorSource, monitor: Monitor) -> StreamStatus:
+    monitor.settle()
     bounds, waiting = monitor.bounds, len(monitor.waiting.offsets)
     latest_ms = max(monitor.waiting.ts_ms, default=None)
     found = state_of(monitor)

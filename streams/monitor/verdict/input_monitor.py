@@ -13,6 +13,8 @@ from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputCohort, InputsState
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.reports import window_report
+from tidegauge.streams.monitor.windows.bounds import slots
+from tidegauge.streams.monitor.windows.gathered import Gathered
 
 
 class InputMonitor(Monitor):
@@ -33,6 +35,7 @@ class InputMonitor(Monitor):
     def __init__(self, origin: Origin, control: Control, columns: Columns, share: float) -> None:
         self.control = control
         self._columns: tuple[Sequence[str], Sequence[str]] = (), ()  # of the block before
+        self.gathered_rows = Gathered()
         self._budget = control.spec.false_alarms.count * SHARES[origin.source] * share
         reference, spec = control.reference, control.spec
         super().__init__(origin, spec, spec.windows if reference is None else reference.windows, [])
@@ -61,6 +64,7 @@ class InputMonitor(Monitor):
         """Fold a block of rows; columns that are new in it are watched from here on."""
         columns = block.names, block.categorical
         if columns != self._columns:
+            self.settle()
             numeric = tuple(n for n in block.names if all(n not in c.numeric for c in self.inputs))
             texts = tuple(
                 n for n in block.categorical if all(n not in c.categorical for c in self.inputs)
@@ -68,7 +72,27 @@ class InputMonitor(Monitor):
             if numeric or texts:
                 self._take_up(numeric, texts)
             self._columns = columns
+        if self._closes_nothing(block) and self.gathered_rows.take(block):
+            return []
+        self.settle()
         return super().fold(block)
+
+    def _closes_nothing(self, block: Block) -> bool:
+        """Return whether it is certain that a block leaves the open window open."""
+        windows, bounds = self.windows, self.bounds
+        if windows is None or self.waiting.offsets:
+            return False
+        if windows.rows is not None:
+            return bounds.rows + self.gathered_rows.rows + len(block) < windows.rows
+        return bounds.slot is not None and slots(windows, int(block.ts_ms.max())) <= bounds.slot
+
+    def settle(self) -> None:
+        """Fold the rows of small blocks; what looks into a monitor asks for it first."""
+        block = self.gathered_rows.block
+        if block is not None:
+            outputs = super().fold(block)
+            assert not outputs  # they close no window
+            self.gathered_rows.clear()
 
     def close(self, examples: Examples = MappingProxyType({})) -> list[Output]:
         """Close the open window; return the alerts and the report that it gives rise to."""

@@ -133,6 +133,9 @@ class Monitor:
                 outputs += self.close()
         return outputs
 
+    def settle(self) -> None:
+        """Fold what was put off; by itself a monitor puts off nothing."""
+
     def add(self, block: Block, found: Dated) -> None:
         """Take rows that belong to the open window, and when they count."""
         assert self.windows is not None  # or no row would belong anywhere
@@ -188,6 +191,7 @@ class Monitor:
 
     def supersede(self) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""
+        self.settle()
         return self._incidents().supersede(self.bounds, self.context, self._start)
 
     def _incidents(self) -> Incidents:
@@ -197,6 +201,7 @@ class Monitor:
 
     def state(self) -> MonitorState:
         """Return what a snapshot needs."""
+        self.settle()
         return MonitorState(
             self.observed,
             self.windows,

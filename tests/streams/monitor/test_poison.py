@@ -18,6 +18,7 @@ from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.snapshot import Snapshot
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
+from tidegauge.streams.monitor.windows.cutting import Dated
 
 BAD = 666.0
 
@@ -33,6 +34,18 @@ def break_on(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
         return outputs
 
     monkeypatch.setattr(InputMonitor, "fold", failing)
+
+
+def break_late(monkeypatch: pytest.MonkeyPatch, value: float) -> None:
+    """Let the monitors fail at a number only when they fold the rows that they gathered."""
+    add = InputMonitor.add
+
+    def failing(self: InputMonitor, block: Block, found: Dated) -> None:
+        add(self, block, found)
+        if (block.numbers == value).any():
+            raise ZeroDivisionError("a bug in a kernel")
+
+    monkeypatch.setattr(InputMonitor, "add", failing)
 
 
 class Worker(Driver):
@@ -90,6 +103,16 @@ def logs(rows: int, bad: Callable[[int], bool]) -> dict[Source, list[LoggedRecor
 def letters(worker: Driver) -> list[int]:
     headers = [dict(o.headers) for o in worker.outputs if o.topic == "rejected"]
     return sorted({int(found["__connect.errors.offset"] or b"") for found in headers})
+
+
+@pytest.mark.parametrize("batch", [1, 7, 30])
+def test_the_poisonous_record_is_found_among_rows_gathered_from_many_batches(
+    monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    break_late(monkeypatch, BAD)
+    worker = Worker().work(logs(2300, lambda n: n == 1240), batch)
+    assert letters(worker) == [1240]
+    assert worker.restores == (1 if batch == 1 else 2)
 
 
 @pytest.mark.parametrize("batch", [1, 50, 5000])
