@@ -76,14 +76,17 @@ class Partition(PartitionState):
                 batch = self._fold(source, piece, poison)
                 outputs += self._count(source, piece, batch)
             except Exception as fault:  # whatever it is, the next owner must not meet it again
-                first = piece[0].offset
-                if source in ("predictions", "features"):
-                    first = self.rows[source].settled_before(first)
-                raise FoldError(source, first, piece[-1].offset, fault) from fault
+                raise self._fault(source, piece[0].offset, piece[-1].offset, fault) from fault
             fresh = fresh[batch.read :]
             if batch.unknown is not None:
                 return Folded(outputs, fresh, batch.unknown)
         return Folded(outputs)
+
+    def _fault(self, source: Source, first: int, last: int, cause: Exception) -> FoldError:
+        """Return what could not be folded; it may be rows gathered from batches before."""
+        if source in ("predictions", "features"):
+            first = self.rows[source].settled_before(first)
+        return FoldError(source, first, last, cause)
 
     def poison(self, fault: FoldError) -> Output:
         """Return the journal entry that says what could not be folded."""
@@ -279,7 +282,19 @@ class Partition(PartitionState):
         self._restore.rebuild_join(source, records)
 
     def snapshot(self, only_moved: bool = False) -> Snapshot:
-        """Return all that is to be remembered, or what has changed of it since this was asked."""
+        """Return all that is to be remembered, or what has changed of it since this was asked.
+
+        Raises
+        ------
+        FoldError
+            If rows cannot be folded that were gathered; as from ``fold``.
+        """
+        for source, rows in self.rows.items():
+            try:
+                rows.settle()
+            except Exception as fault:
+                last = self.next_offset[source] - 1
+                raise self._fault(source, last, last, fault) from fault
         return snapshots.take(self, only_moved)
 
 

@@ -126,6 +126,11 @@ class RowMonitors:
                 folded.read += 1
         return folded
 
+    def settle(self) -> None:
+        """Fold all rows that monitors gathered."""
+        for monitor in self.monitors.values():
+            monitor.settle()
+
     def settled_before(self, offset: int) -> int:
         """Return before which offset all rows are folded, ``offset`` at most."""
         blocks = (monitor.gathered_rows.block for monitor in self.monitors.values())
@@ -141,9 +146,9 @@ class RowMonitors:
     def _apply(self, key: Key, control: Control, offset: int) -> list[Output]:
         """Watch a model version by a new control; what was open under the old one is closed."""
         self.moved.add(key)
+        if key in self.monitors:
+            self.monitors[key].settle()
         old, before = self.monitors.pop(key, None), self.controls.get(key)
-        if old is not None:
-            old.settle()
         spec = control.spec
         if control.reference is not None and control.reference.source != self.source:
             control = msgspec.structs.replace(control, reference=None)

@@ -71,7 +71,10 @@ class Core(Protocol):
         """Which parts have changed since the last snapshot."""
 
     def snapshot(self, only_moved: bool = False) -> Snapshot:
-        """Return all that is to be remembered, or what has changed of it since this was asked."""
+        """Return all that is to be remembered, or what has changed of it since this was asked.
+
+        Raises FoldError as ``fold`` does, where rows that were gathered cannot be folded.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -290,7 +290,11 @@ class Ledger:
 
     async def _capture(self, slot: Slot) -> tuple[Snapshot, dict[tuple[Source, int], int]]:
         async with slot.lock:  # not between a control change's journal entry and its effect
-            snapshot = slot.core.snapshot(only_moved=True)
+            try:
+                snapshot = slot.core.snapshot(only_moved=True)
+            except FoldError as fault:  # the next owner must not meet it again
+                await self._outbox.deliver(slot.number, slot.core.poison(fault))
+                raise
             slot.touched, slot.input_bytes, slot.snapshot_at = False, 0, self._now()
             return snapshot, {(source, slot.number): slot.position(source) for source in SOURCES}
 

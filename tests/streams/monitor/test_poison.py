@@ -115,6 +115,23 @@ def test_the_poisonous_record_is_found_among_rows_gathered_from_many_batches(
     assert worker.restores == (1 if batch == 1 else 2)
 
 
+def test_a_snapshot_tells_which_gathered_rows_cannot_be_folded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    break_late(monkeypatch, BAD)
+    worker, own = Worker(), logs(2007, lambda n: n == 2003)
+    worker.work({"predictions": own["predictions"][:2000], "labels": []})
+    worker.save()
+    worker.fold("predictions", own["predictions"][2000:])
+    with pytest.raises(FoldError, match="predictions offsets 2000 to 2006") as found:
+        worker.save()
+    worker.publish([worker.partition.poison(found.value)])
+    worker.logs = own
+    worker.restore()
+    worker.work(own)
+    assert letters(worker) == [2003]
+
+
 @pytest.mark.parametrize("batch", [1, 50, 5000])
 def test_the_poisonous_record_is_rejected_and_told_and_the_rest_is_as_without_it(
     monkeypatch: pytest.MonkeyPatch, batch: int
