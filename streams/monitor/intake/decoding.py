@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from tidegauge.schemas.events import (
+    LATEST_MS,
     MAX_FEATURES,
     MAX_ROWS,
     Features,
@@ -22,6 +23,15 @@ from tidegauge.schemas.events import (
     Version,
 )
 from tidegauge.schemas.monitors import FeatureSpec
+from tidegauge.streams.monitor.intake.arrow_columns import missing
+from tidegauge.streams.monitor.intake.arrow_frames import (
+    BEGIN,
+    ArrowFrame,
+    in_json,
+    is_arrow,
+    read_record,
+    whose,
+)
 from tidegauge.streams.monitor.intake.awaited import (
     LOOK_EVERY,
     NULL,
@@ -221,11 +231,12 @@ class BatchReader:
         group: _Group | None = None
         for at in range(len(records)) if table is None else table.careful():
             record = records[at]
-            if (like := self._like(group, record, at)) is not None:
+            arrow = is_arrow(record)
+            if not arrow and (like := self._like(group, record, at)) is not None:
                 group = like
                 continue
             try:
-                key = self._careful(record, at, known)
+                key = (self._arrow if arrow else self._careful)(record, at, known)
             except FAULTS as fault:
                 batch.rejections.append(rejection(record, fault, self._whose(record)))
                 continue
@@ -323,12 +334,15 @@ class BatchReader:
 
         Return whether there are any that were not known before.
         """
-        columns, awaited = self.columns[key], self.awaited.setdefault(key, {})
+        further = self._further(key, names)
+        self.awaited.setdefault(key, {}).update((name, Shown()) for name in further)
+        return bool(further)
+
+    def _further(self, key: Key, names: Iterable[str]) -> list[str]:
+        columns, awaited = self.columns[key], self.awaited.get(key, {})
         known = {*columns.numeric, *columns.categorical, *awaited}
         further = eligible([n for n in names if n not in known], self.declared.get(key, {}))
-        further = further[: max(self._room(key), 0)]
-        awaited |= {name: Shown() for name in further}
-        return bool(further)
+        return further[: max(self._room(key), 0)]
 
     def _flush(self, group: _Group, before: int) -> None:
         """Make blocks of what was read of a version before a place of the batch."""
@@ -380,6 +394,26 @@ class BatchReader:
         part = PlainPart(np.frombuffer(value, np.uint8), offsets, rows)
         self._batch.blocks.append((own.key, part.block(own.read, own.with_room())))
         return own
+
+    def _arrow(self, record: Record, at: int, known: Collection[Key]) -> Key:
+        """Read an Arrow frame by its arrays, or as the JSON frame that it stands for."""
+        frame = read_record(record)
+        group = self._group(frame.key)
+        if group is not None and not self._unheard(group, frame, record):
+            latest_ms = min(record.timestamp + AHEAD_MS, LATEST_MS)
+            block = frame.block(record, group.read, group.with_room(), latest_ms)
+            if block is not None:
+                self._flush(group, at)
+                self._batch.blocks.append((group.key, block))
+                return group.key
+        return self._careful(in_json(record, frame), at, known)
+
+    def _unheard(self, group: _Group, frame: ArrowFrame, record: Record) -> bool:
+        """Return whether features without a column are to be looked at in a frame."""
+        if any(not missing(frame.features[n]) for n in group.read.awaited if n in frame.features):
+            return True
+        looks = group.looks and (len(frame) >= LOOK_EVERY or record.offset % LOOK_EVERY == 0)
+        return looks and bool(self._further(group.key, frame.features))
 
     def _frame(self, group: _Group, record: Record | Kept) -> Any:
         """Return a frame that can be read as a whole; None if it is another model version's."""
@@ -574,6 +608,8 @@ def named(value: bytes) -> Key:
     ('fraud', '3')
     """
     try:
+        if value[:4] == BEGIN:
+            return whose(value)
         head = HEAD.decode(value)
         return head.model, head.version
     except FAULTS:

@@ -1,0 +1,43 @@
+"""As much of the flatbuffers format as tells what an Arrow message holds."""
+
+import struct
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table in a buffer that was verified; its fields are known by their places.
+
+    https://flatbuffers.dev/internals: at its place stands how far before it lies the list of
+    where its fields are, 16 bits each, 0 for one that is not there.
+    """
+
+    buffer: bytes
+    place: int
+
+    @classmethod
+    def root(cls, buffer: bytes) -> Self:
+        """Return the table that a buffer is about."""
+        return cls(buffer, *struct.unpack_from("<I", buffer))
+
+    def has(self, field: int) -> bool:
+        """Return whether a field is there; one with its default need not be."""
+        return self._place(field) != self.place
+
+    def int16(self, field: int) -> int:
+        """Return a number of 16 bits, 0 where it is not there."""
+        return (
+            struct.unpack_from("<h", self.buffer, self._place(field))[0] if self.has(field) else 0
+        )
+
+    def table(self, field: int) -> "Table":
+        """Return the table that a field leads to."""
+        place = self._place(field)
+        return Table(self.buffer, place + struct.unpack_from("<I", self.buffer, place)[0])
+
+    def _place(self, field: int) -> int:
+        fields = self.place - struct.unpack_from("<i", self.buffer, self.place)[0]
+        size, at = struct.unpack_from("<H", self.buffer, fields)[0], 4 + 2 * field
+        inside = at < size
+        return self.place + (struct.unpack_from("<H", self.buffer, fields + at)[0] if inside else 0)
