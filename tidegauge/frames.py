@@ -1,5 +1,6 @@
 """Rows as frames on the wire: checked, converted to what JSON has, written as columns."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from math import isfinite, isinf
 from typing import Any
@@ -162,7 +163,13 @@ def finite(part: str, value: Any) -> float:
     )
 
 
-def encode(model: str, version: str, topic: str, rows: list[Row]) -> list[tuple[bytes, int]]:
+def encode(
+    model: str,
+    version: str,
+    topic: str,
+    rows: list[Row],
+    dumps: Callable[[dict[str, Any]], bytes] = orjson.dumps,
+) -> list[tuple[bytes, int]]:
     """Write clean rows of one topic as frames, each with its number of rows.
 
     One frame, unless it would be too large; a feature that a row lacks is null there.
@@ -176,11 +183,11 @@ def encode(model: str, version: str, topic: str, rows: list[Row]) -> list[tuple[
             frame["features"] = {name: [row[3].get(name) for row in rows] for name in names}
         if topic != "features":
             frame[topic] = [row[4] for row in rows]
-        payload = orjson.dumps(frame)
+        payload = dumps(frame)
         if len(payload) <= MAX_BYTES or len(rows) == 1:
             return [(payload, len(rows))]
     half = len(rows) // 2
     return [
-        *encode(model, version, topic, rows[:half]),
-        *encode(model, version, topic, rows[half:]),
+        *encode(model, version, topic, rows[:half], dumps),
+        *encode(model, version, topic, rows[half:], dumps),
     ]

@@ -19,12 +19,19 @@ CONNECT_S = 5.0  # for a port to answer
 PARKED_S = 0.1  # how often a producer that has no broker yet looks whether it is to end
 NEWEST = (4, 3)  # what kafka-python speaks at best; with each broker it settles on what both know
 THREAD = "tidegauge-producer"  # ours; kafka-python's begins with the same, through the client id
+ARROW_BEGINS = b"\xff\xff\xff\xff"  # no JSON begins so
+ARROW = ("content-type", b"application/vnd.apache.arrow.stream")
 NOISY = ["cluster", "producer.sender"]
 NOISY += ["net.connection", "net.manager", "net.selector", "net.transport"]
 
 NetClient: Any = KafkaProducer.DEFAULT_CONFIG["kafka_client"]
 
 Done = Callable[[BaseException | None], None]
+
+
+def headers(value: bytes) -> list[tuple[str, bytes]]:
+    """Return the headers of a frame: what it is, where it is no JSON."""
+    return [ARROW] if value.startswith(ARROW_BEGINS) else []
 
 
 class Transport(Protocol):
@@ -101,7 +108,7 @@ class KafkaTransport:
 
     def send(self, topic: str, key: bytes, value: bytes, done: Done) -> None:
         """Send one frame."""
-        future = self._producer.send(topic, value=value, key=key)
+        future = self._producer.send(topic, value=value, key=key, headers=headers(value))
         future.add_callback(lambda _: done(None))
         future.add_errback(done)
 

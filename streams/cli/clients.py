@@ -19,6 +19,7 @@ from tidegauge.streams.runtime import topics
 from tidegauge.streams.runtime.admin import BOOTSTRAP_MS, admin_client
 from tidegauge.streams.runtime.errors import ConfigurationError, TopicMissingError, WorkerError
 from tidegauge.streams.runtime.unreachable import unreachable
+from tidegauge.transport import headers
 
 ACKNOWLEDGED_WITHIN_MS = 30_000
 BATCH_BYTES = 512 * 1024
@@ -75,7 +76,8 @@ class Sender:
     def send(self, topic: str, key: str, value: bytes | None) -> Any:
         """Send one message, return its future; raise what became of an earlier one if it failed."""
         size = len(value or b"")
-        future = self._producer.send(topic, value=value, key=key.encode())
+        said = headers(value or b"")
+        future = self._producer.send(topic, value=value, key=key.encode(), headers=said)
         self._waiting.append((future, size))
         self._bytes += size
         while self._bytes > UNACKNOWLEDGED_BYTES or (self._waiting and self._waiting[0][0].is_done):

@@ -39,6 +39,7 @@ EPILOG = examples(
     "tidegauge replay flights.parquet -m delay --prediction-column score \\",
     "    --time-column scheduled --label-column late --label-delay 6h --rate 1000",
     "tidegauge replay big.parquet -m delay --prediction-column score --rows frames",
+    "tidegauge replay big.parquet -m delay --prediction-column score --rows frames --format arrow",
 )
 
 
@@ -73,6 +74,12 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
             min=1, max=100_000, envvar="TIDEGAUGE_FRAME_ROWS", help="Rows in a frame, at most."
         ),
     ] = 500,
+    format: Annotated[
+        Literal["json", "arrow"],
+        typer.Option(
+            envvar="TIDEGAUGE_FORMAT", help="How frames are written; single rows are JSON."
+        ),
+    ] = "json",
     progress: Annotated[
         bool,
         typer.Option(
@@ -89,6 +96,7 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
     is a missing value. First all is read as a worker reads it: rows that it would reject are told
     with their place, and nothing is sent. Every message is keyed by the model and acknowledged.
     """
+    from tidegauge.producer import writer
     from tidegauge.streams.cli.clients import sending
     from tidegauge.streams.cli.monitors_file import spec_of
     from tidegauge.streams.cli.traffic import read_traffic
@@ -105,7 +113,7 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
         types=spec.features,
     )
     traffic = read_traffic(file, columns, spec, version, skip_bad, rate)
-    messages = traffic.messages(frame_rows if rows == "frames" else None)
+    messages = traffic.messages(frame_rows if rows == "frames" else None, writer(format))
     used = [traffic.topic, "labels"] if label_column else [traffic.topic]
     names = {topic: topic_names(prefix, map_topic).by_topic()[topic] for topic in used}
     sent = Sent(traffic.topic)

@@ -27,6 +27,7 @@ PART_ROWS = 1000  # turned from Arrow into Python at once
 MESSAGE_BYTES = 1_000_000  # a topic takes somewhat more, key and headers included
 Topic = Literal["predictions", "features", "labels"]
 Part = dict[str, list[Any]]
+Dumps = Callable[[dict[str, Any]], bytes]
 # A label: when it is known, its row, its id, and what it says. They sort by that.
 DueLabel = tuple[int, int, str, float | int | bool]
 LABEL = msgspec.json.Decoder(Label).decode
@@ -79,6 +80,7 @@ class Traffic:
         self.topic: Topic = "predictions" if columns.prediction else "features"
         self.left_out, self.bad, self.bad_labels = rows.left_out, rows.bad, rows.bad_labels
         self._head = {"model": model, "version": version}
+        self._dumps: Dumps = orjson.dumps
         self._own, self._features = rows.own, rows.features
         if len(self._features.column_names) > MAX_FEATURES:
             raise ConfigurationError(f"expected at most {MAX_FEATURES} features: use --features")
@@ -94,11 +96,14 @@ class Traffic:
         """How many rows there are to send."""
         return self._own.num_rows
 
-    def messages(self, frame_rows: int | None = None) -> Iterator[Message]:
-        """Yield messages of one row each, or of up to ``frame_rows`` as columns.
+    def messages(
+        self, frame_rows: int | None = None, dumps: Dumps = orjson.dumps
+    ) -> Iterator[Message]:
+        """Yield messages of one row each, or of up to ``frame_rows`` as columns, by ``dumps``.
 
         A label comes when it is due, and never before its row.
         """
+        self._dumps = dumps
         pending: list[DueLabel] = []
         for own, features in self._parts(frame_rows or PART_ROWS):
             first = 0
@@ -147,7 +152,7 @@ class Traffic:
         body["features"] = features.to_pydict()
         if self.topic == "predictions":
             body["predictions"] = own["prediction"]
-        yield from _fitting(self.topic, body, len(own["id"]))
+        yield from _fitting(self.topic, body, len(own["id"]), self._dumps)
 
     def _due(
         self, pending: list[DueLabel], now_ms: int | None, frame_rows: int | None
@@ -168,7 +173,7 @@ class Traffic:
     def _label_frames(self, due: Sequence[DueLabel]) -> Iterator[Message]:
         times, _, ids, labels = map(list, zip(*due, strict=True))
         body = {**self._head, "ids": ids, "ts_ms": times, "labels": labels}
-        yield from _fitting("labels", body, len(ids))
+        yield from _fitting("labels", body, len(ids), self._dumps)
 
     def _drop_bad(self) -> None:
         """Leave out the rows and the labels that cannot be used."""
@@ -246,15 +251,15 @@ def read_traffic(
     return traffic
 
 
-def _fitting(topic: Topic, body: dict[str, Any], rows: int) -> Iterator[Message]:
+def _fitting(topic: Topic, body: dict[str, Any], rows: int, dumps: Dumps) -> Iterator[Message]:
     """Yield a frame, or its halves where it is larger than a topic takes."""
-    value = orjson.dumps(body)
+    value = dumps(body)
     if len(value) <= MESSAGE_BYTES or rows == 1:
         yield Message(topic, value, rows)
         return
     for half in (slice(rows // 2), slice(rows // 2, rows)):
         part = {name: _cut(values, half) for name, values in body.items()}
-        yield from _fitting(topic, part, half.stop - (half.start or 0))
+        yield from _fitting(topic, part, half.stop - (half.start or 0), dumps)
 
 
 def _cut(values: Any, part: slice) -> Any:

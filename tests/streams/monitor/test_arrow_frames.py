@@ -85,12 +85,7 @@ KINDS: dict[str, list[Any]] = {
     "prediction": [pa.float64()],
     "features.x": [pa.float64()],
     "features.n": [pa.int64()],
-    "features.c": [
-        pa.string(),
-        pa.large_string(),
-        pa.string_view(),
-        pa.dictionary(pa.uint16(), pa.large_string()),
-    ],
+    "features.c": [pa.string(), LARGE, pa.dictionary(pa.uint16(), LARGE)],
     "features.other": [pa.string()],
 }
 
