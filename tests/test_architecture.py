@@ -34,6 +34,7 @@ SHARED = ("tidegauge", "tidegauge.streams")  # packages whose parts belong to se
 IMPURE = {"faust", "aiokafka", "kafka", "confluent_kafka", "time", "random", "secrets", "uuid"}
 CLOCKS = {"now", "utcnow", "today"}  # of datetime and date
 LIGHT = {*sys.stdlib_module_names, "kafka", "orjson"}
+OF_EXTRAS = {("tidegauge.arrow_frames", "pyarrow")}  # a module that only who asks for it imports
 
 
 class Import(NamedTuple):
@@ -102,7 +103,8 @@ def purity_faults(module: str, tree: ast.AST, found: list[Import]) -> Iterator[s
 def client_faults(module: str, found: list[Import]) -> Iterator[str]:
     for name, line, lazy in found:
         light = of_client(name) or name.split(".")[0] in LIGHT
-        if not light and not (lazy and module == "tidegauge.__main__"):
+        asked = (module, name) in OF_EXTRAS or (lazy and module == "tidegauge.__main__")
+        if not light and not asked:
             yield f"{module}:{line}: the client must not import {name}"
 
 

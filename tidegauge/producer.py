@@ -73,7 +73,7 @@ def writer(format: str) -> Callable[[dict[str, Any]], bytes]:
     try:
         arrow = import_module("tidegauge.arrow_frames")
     except ModuleNotFoundError as error:
-        error.add_note("format='arrow' needs pyarrow: pip install 'tidegauge[arrow]'")
+        error.add_note("format='arrow' needs pyarrow: install the extra tidegauge[arrow]")
         raise
     dumps: Callable[[dict[str, Any]], bytes] = arrow.dumps
     return dumps
