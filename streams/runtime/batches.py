@@ -9,7 +9,7 @@ import logging
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import Any
 
 import cramjam
@@ -19,6 +19,7 @@ from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
 from aiokafka.record.default_records import DefaultRecordBase, DefaultRecordBatch
 from aiokafka.record.legacy_records import LegacyRecordBatch
+from crc32c import crc32c
 
 from tidegauge.streams.monitor.intake.framing import Body, framed
 from tidegauge.streams.monitor.intake.record_batch import RecordAt, RecordBatch
@@ -27,7 +28,7 @@ MAX_UNPACKED = 64 * 1_048_576  # bytes of a batch; a fetch ends with the batch t
 MOSTLY = 32  # bytes or fewer come of one
 HEAD = DefaultRecordBase.HEADER_STRUCT.size
 LENGTH, LENGTH_AT, BEFORE = struct.Struct(">i"), 8, 12  # of a batch: not counted are 12 bytes
-MAGIC_AT, MAGIC, COUNT_AT = 16, 2, HEAD - 4
+MAGIC_AT, MAGIC = 16, 2
 LEAST = 26  # bytes of the smallest old batch
 XERIAL = 16  # bytes before the blocks of snappy, where Java packed it
 UNPACK = {
@@ -62,16 +63,16 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
     """What was fetched of a partition, in place of aiokafka's class of this name.
 
     aiokafka's own goes through the batches, checks them, and leaves out markers and what was
-    aborted; of a batch it is given one ``Piece`` for a record.
+    aborted; of a ``Batch`` it is given itself for a record.
     """
 
     next_fetch_offset: int
 
     def _unpack_records(self) -> Iterator[Any]:
         """Yield batches of records, or records, and move ``next_fetch_offset`` behind each."""
-        start, pieces = self.next_fetch_offset, [*super()._unpack_records()]
+        start, found = self.next_fetch_offset, [*super()._unpack_records()]
         end = self.next_fetch_offset
-        for batch in joined(self._records.data, pieces, start):
+        for batch in joined(self._records.data, found, start):
             for taken in [batch] if self._value_deserializer is whole else batch:
                 last = taken.offsets[-1] if isinstance(taken, RecordBatch) else taken.offset
                 self.next_fetch_offset = int(last) + 1
@@ -79,51 +80,44 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
         self.next_fetch_offset = end
 
     def _consumer_record(self, tp: Any, record: Any) -> Any:
-        if isinstance(record, Piece | StandIn):
+        if isinstance(record, Batch | StandIn):
             return record
         timestamp = -1 if record.timestamp is None else record.timestamp  # magic 0 has none
         return RecordAt(record.offset, timestamp, record.key, record.value, ())
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """The records of a batch, as bytes that are not compressed."""
-
-    offset: int  # the last; aiokafka takes this for a record
-    content: memoryview | None  # None: they lie in what was fetched
-    body: Body
-    batch: "Batch"
-
-
-def joined(data: bytes, pieces: list[Any], position: int) -> Iterator[RecordBatch]:
+def joined(data: bytes, found: list[Any], position: int) -> Iterator[RecordBatch]:
     """Yield what was fetched in as few batches as can be, from ``position`` on."""
-    for are_pieces, group in groupby(pieces, lambda piece: isinstance(piece, Piece)):
+    for are_whole, group in groupby(found, lambda one: isinstance(one, Batch)):
         own = list(group)
-        yield from _framed(data, own, position) if are_pieces else [RecordBatch.of(own)]
+        yield from _framed(data, own, position) if are_whole else [RecordBatch.of(own)]
 
 
-def _framed(data: bytes, pieces: list[Piece], position: int) -> Iterator[RecordBatch]:
-    bodies = [piece.body for piece in pieces]
-    if any(piece.content is not None for piece in pieces):
+def _framed(data: bytes, batches: list["Batch"], position: int) -> Iterator[RecordBatch]:
+    if all(batch.unpacked is None for batch in batches):
+        bodies = [batch.body(batch.start + HEAD, batch.end) for batch in batches]
+    else:
         contents = [
-            memoryview(data)[p.body.start : p.body.end] if p.content is None else p.content
-            for p in pieces
+            memoryview(data)[batch.start + HEAD : batch.end]
+            if batch.unpacked is None
+            else batch.unpacked
+            for batch in batches
         ]
-        ends = np.cumsum([len(content) for content in contents]).tolist()
-        data = b"".join(contents)
+        ends = [*accumulate(len(content) for content in contents)]
         bodies = [
-            body._replace(start=end - len(content), end=end)
-            for body, content, end in zip(bodies, contents, ends, strict=True)
+            batch.body(end - len(content), end)
+            for batch, content, end in zip(batches, contents, ends, strict=True)
         ]
-    batch, damaged = framed(np.frombuffer(data, np.uint8), bodies, position)
+        data = b"".join(contents)
+    records, damaged = framed(np.frombuffer(data, np.uint8), bodies, position)
     start = 0
     for place, row in damaged:
         if row > start:
-            yield batch[start:row]
-        yield RecordBatch.of([pieces[place].batch.stand_in("is not what its head says")])
+            yield records[start:row]
+        yield RecordBatch.of([batches[place].stand_in("is not what its head says")])
         start = row
-    if start < len(batch):
-        yield batch[start:]
+    if start < len(records):
+        yield records[start:]
 
 
 class Records:
@@ -151,12 +145,12 @@ class Records:
     def next_batch(self) -> Any:
         """Return the next batch."""
         start, self._at = self._at, self._end()
-        if self._at - start < LEAST:
-            raise CorruptRecordException(f"expected {LEAST} bytes or more in a batch, got fewer")
-        content, magic = memoryview(self.data)[start : self._at], self.data[start + MAGIC_AT]
+        length, magic = self._at - start, self.data[start + MAGIC_AT]
+        if length < (least := LEAST if magic < MAGIC else HEAD):
+            raise CorruptRecordException(f"expected {least} bytes or more in a batch, got {length}")
         if magic < MAGIC:
-            return LegacyRecordBatch(content, magic)
-        return Batch(DefaultRecordBatch(content), start, self._at, self)
+            return LegacyRecordBatch(memoryview(self.data)[start : self._at], magic)
+        return Batch(start, self._at, self)
 
     def _end(self) -> int:
         if len(self.data) - self._at < BEFORE:
@@ -166,43 +160,76 @@ class Records:
 
 
 class Batch:
-    """aiokafka's batch, of which the records are not read one by one."""
+    """A batch as aiokafka asks about it; its records are not read one by one."""
 
-    def __init__(self, batch: Any, start: int, end: int, fetched: Records) -> None:
-        self._batch, self._start, self._end, self._fetched = batch, start, end, fetched
+    __slots__ = (
+        "_attributes", "_count", "_crc", "_fetched", "_first_ms", "_max_ms", "base_offset", "end",
+        "offset", "producer_id", "start", "unpacked",
+    )  # fmt: skip
 
-    def __getattr__(self, name: str) -> Any:
-        """Return what aiokafka knows of the batch."""
-        return getattr(self._batch, name)
+    def __init__(self, start: int, end: int, fetched: Records) -> None:
+        self.start, self.end, self._fetched = start, end, fetched
+        (
+            self.base_offset, _, _, _, self._crc, self._attributes, last, self._first_ms,
+            self._max_ms, producer, _, _, self._count,
+        ) = DefaultRecordBase.HEADER_STRUCT.unpack_from(fetched.data, start)  # fmt: skip
+        self.producer_id = None if producer < 0 else producer
+        self.offset: int = self.base_offset + last  # its own: to aiokafka it is a record, too
+        self.unpacked: memoryview | None = None  # None: its records lie in what was fetched
+
+    @property
+    def next_offset(self) -> int:
+        """Return where the next batch begins; compaction does not change it."""
+        return self.offset + 1
+
+    @property
+    def is_transactional(self) -> bool:
+        """Tell whether it is part of a transaction."""
+        return bool(self._attributes & DefaultRecordBase.TRANSACTIONAL_MASK)
+
+    @property
+    def is_control_batch(self) -> bool:
+        """Tell whether it is the marker at the end of a transaction."""
+        return bool(self._attributes & DefaultRecordBase.CONTROL_MASK)
+
+    def _bytes(self, first: int) -> memoryview:
+        return memoryview(self._fetched.data)[self.start + first : self.end]
+
+    def validate_crc(self) -> bool:
+        """Tell whether it is as it was sent."""
+        return bool(crc32c(self._bytes(DefaultRecordBase.ATTRIBUTES_OFFSET)) == self._crc)
 
     def __next__(self) -> Any:
-        """Return the record of a transaction's marker, which is asked for without an iterator."""
-        return next(self._batch)
+        """Return the record of a marker, which is asked for without an iterator."""
+        return next(DefaultRecordBatch(self._bytes(0)))
 
     def __iter__(self) -> Iterator[Any]:
-        """Return all records as one piece, or one record in place of them."""
-        batch, data, start = self._batch, self._fetched.data, self._start + HEAD
-        content = None
-        if batch.compression_type:
-            content = unpack(batch.compression_type, memoryview(data)[start : self._end])
-            if content is None:
+        """Return itself as one record, or another in its place."""
+        size = self.end - self.start
+        if codec := self._attributes & DefaultRecordBase.CODEC_MASK:
+            self.unpacked = unpack(codec, self._bytes(HEAD))
+            if self.unpacked is None:
                 return iter([self.stand_in(f"unpacks to more than {MAX_UNPACKED} bytes")])
-        self._fetched.unpacked += self._end - start if content is None else len(content)
-        (count,) = LENGTH.unpack_from(data, self._start + COUNT_AT)
-        append_ms = batch.max_timestamp if batch.timestamp_type else -1
-        first, last = batch.base_offset, batch.next_offset - 1
-        body = Body(start, self._end, count, first, last, batch.first_timestamp, append_ms)
-        return iter([Piece(last, content, body, self)])
+            size = len(self.unpacked)
+        self._fetched.unpacked += size
+        return iter([self])
+
+    def body(self, start: int, end: int) -> Body:
+        """Return what it says of its records, which lie there."""
+        appended = self._attributes & DefaultRecordBase.TIMESTAMP_TYPE_MASK
+        append_ms = self._max_ms if appended else -1
+        return Body(
+            start, end, self._count, self.base_offset, self.offset, self._first_ms, append_ms
+        )
 
     def stand_in(self, reason: str) -> StandIn:
         """Return a record in place of the batch, which is left out."""
-        batch = self._batch
         told = (
-            f"a batch of {self._end - self._start} bytes, offsets {batch.base_offset} to "
-            f"{batch.next_offset - 1}, {reason}"
+            f"a batch of {self.end - self.start} bytes, offsets {self.base_offset} to "
+            f"{self.offset}, {reason}"
         )
         log.error("Left out %s", told)
-        return StandIn(batch.next_offset - 1, batch.max_timestamp, told.encode())
+        return StandIn(self.offset, self._max_ms, told.encode())
 
 
 def unpack(kind: int, data: memoryview) -> memoryview | None:
