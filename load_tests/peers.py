@@ -1,31 +1,52 @@
-"""What a team would write instead: a plain Faust agent with River; and the ceiling without either.
+"""What a team would write instead, with River; and the ceiling: rows decoded and nothing done.
 
-Run as a process of its own: ``python -m load_tests.peers faust|aiokafka BROKERS TOPIC PROGRESS``.
-Every thousand rows it says so on the topic PROGRESS; the broker's clock gives the rate.
+Run as a process of its own: ``python -m load_tests.peers KIND BROKERS TOPIC PROGRESS``, where KIND
+is ``aiokafka``, ``confluent``, ``faust`` or ``quix``. Every thousand rows it says on the topic
+PROGRESS how many they are so far. It runs until it is ended.
 """
 
 import asyncio
+import importlib
 import sys
 import tempfile
+from collections.abc import Callable
 from typing import Any, Final
 
-import faust
+import confluent_kafka
 import orjson
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from faust.worker import Worker
-from river import drift, stats
 
 EVERY: Final = 1000  # rows between two marks
-IDLE_S: Final = 5.0
+
+
+class Watch:
+    """River's ADWIN and variance for each number of a row: what both frameworks run."""
+
+    def __init__(self) -> None:
+        drift = importlib.import_module("river.drift")  # slow, and the bare consumers need none
+        stats = importlib.import_module("river.stats")
+        self._new = lambda: (drift.ADWIN(), stats.Var())
+        self._watched: dict[str, tuple[Any, Any]] = {}
+        self.seen = 0
+
+    def row(self, row: dict[str, Any]) -> None:
+        """Watch one row."""
+        for name, number in {**row["features"], "score": row["prediction"]}.items():
+            if not isinstance(number, float):
+                continue
+            if name not in self._watched:
+                self._watched[name] = self._new()
+            for statistic in self._watched[name]:
+                statistic.update(number)
+        self.seen += 1
 
 
 def faust_with_river(brokers: str, topic: str, progress: str) -> None:
-    """Watch ten features and a score with River, an event at a time."""
-    folder = tempfile.mkdtemp(prefix="tidegauge-peer-")
+    """Watch with a Faust agent, an event at a time."""
+    faust = importlib.import_module("faust")
     app = faust.App(
-        "bench-faust",
+        "bench-faust-" + progress,
         broker=f"kafka://{brokers}",
-        datadir=folder,
+        datadir=tempfile.mkdtemp(prefix="tidegauge-peer-"),
         web_enabled=False,
         consumer_auto_offset_reset="earliest",
         topic_allow_declare=False,
@@ -33,38 +54,53 @@ def faust_with_river(brokers: str, topic: str, progress: str) -> None:
     )
     source = app.topic(topic, value_type=bytes, value_serializer="raw")
     marks = app.topic(progress, value_type=bytes, value_serializer="raw")
-    detectors: dict[str, Any] = {}
-    means: dict[str, Any] = {}
-    seen = 0
+    watch = Watch()
 
     @app.agent(source)
-    async def watch(stream: Any) -> None:
-        nonlocal seen
+    async def watched(stream: Any) -> None:
         async for value in stream:
-            row = orjson.loads(value)
-            numbers = {**row["features"], "score": row["prediction"]}
-            for name, number in numbers.items():
-                if not isinstance(number, float):
-                    continue
-                if name not in detectors:
-                    detectors[name], means[name] = drift.ADWIN(), stats.Var()
-                detectors[name].update(number)
-                means[name].update(number)
-            seen += 1
-            if seen % EVERY == 0:
-                await marks.send(value=str(seen).encode())
+            watch.row(orjson.loads(value))
+            if watch.seen % EVERY == 0:
+                await marks.send(value=str(watch.seen).encode())
 
-    Worker(app, loglevel="ERROR", quiet=True).execute_from_commandline()
+    worker = importlib.import_module("faust.worker").Worker(app, loglevel="ERROR", quiet=True)
+    worker.execute_from_commandline()
+
+
+def quix_with_river(brokers: str, topic: str, progress: str) -> None:
+    """Watch with Quix Streams, an event at a time."""
+    quix = importlib.import_module("quixstreams")
+    app = quix.Application(
+        brokers,
+        consumer_group="bench-quix-" + progress,
+        auto_offset_reset="earliest",
+        auto_create_topics=False,
+        loglevel="ERROR",
+        state_dir=tempfile.mkdtemp(prefix="tidegauge-peer-"),
+    )
+    producer = confluent_kafka.Producer({"bootstrap.servers": brokers})
+    watch = Watch()
+
+    def watched(value: bytes) -> None:
+        watch.row(orjson.loads(value))
+        if watch.seen % EVERY == 0:
+            _say(producer, progress, watch.seen)
+
+    app.dataframe(app.topic(topic, value_deserializer="bytes")).update(watched)
+    app.run()
 
 
 async def bare_aiokafka(brokers: str, topic: str, progress: str) -> None:
-    """Fetch and decode every row, and do nothing with it."""
-    producer = AIOKafkaProducer(bootstrap_servers=brokers)
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=brokers, auto_offset_reset="earliest")
+    """Fetch and decode every row with aiokafka, and do nothing with it."""
+    aiokafka = importlib.import_module("aiokafka")
+    producer = aiokafka.AIOKafkaProducer(bootstrap_servers=brokers)
+    consumer = aiokafka.AIOKafkaConsumer(
+        topic, bootstrap_servers=brokers, auto_offset_reset="earliest"
+    )
     seen = told = 0
     async with producer, consumer:
-        while fetched := await consumer.getmany(timeout_ms=int(1000 * IDLE_S)):
-            for records in fetched.values():
+        while True:
+            for records in (await consumer.getmany(timeout_ms=1000)).values():
                 for record in records:
                     orjson.loads(record.value)
                 seen += len(records)
@@ -73,9 +109,41 @@ async def bare_aiokafka(brokers: str, topic: str, progress: str) -> None:
                 await producer.send(progress, str(told).encode())
 
 
+def bare_confluent(brokers: str, topic: str, progress: str) -> None:
+    """Fetch and decode every row with librdkafka's client, and do nothing with it."""
+    producer = confluent_kafka.Producer({"bootstrap.servers": brokers})
+    consumer = confluent_kafka.Consumer({
+        "bootstrap.servers": brokers, "group.id": progress, "auto.offset.reset": "earliest",
+        "enable.auto.commit": False, "fetch.queue.backoff.ms": 2,  # its default stalls a backlog
+    })  # fmt: skip
+    consumer.assign([confluent_kafka.TopicPartition(topic, 0, 0)])
+    seen = told = 0
+    while True:
+        messages = consumer.consume(EVERY, timeout=1.0)
+        for message in messages:
+            orjson.loads(message.value())
+        seen += len(messages)
+        while told + EVERY <= seen:
+            told += EVERY
+            _say(producer, progress, told)
+
+
+def _say(producer: Any, progress: str, rows: int) -> None:
+    producer.produce(progress, str(rows).encode(), partition=0)
+    producer.poll(0)
+
+
+def _aiokafka(brokers: str, topic: str, progress: str) -> None:
+    asyncio.run(bare_aiokafka(brokers, topic, progress))
+
+
+PEERS: Final[dict[str, Callable[[str, str, str], None]]] = {
+    "aiokafka": _aiokafka,
+    "confluent": bare_confluent,
+    "faust": faust_with_river,
+    "quix": quix_with_river,
+}
+
 if __name__ == "__main__":
     kind, *where = sys.argv[1:]
-    if kind == "faust":
-        faust_with_river(*where)
-    else:
-        asyncio.run(bare_aiokafka(*where))
+    PEERS[kind](*where)

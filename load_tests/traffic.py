@@ -1,62 +1,124 @@
-"""Synthetic traffic of one model: ten features, a score; the same bytes for the same seed."""
+"""Synthetic traffic: features without drift, a score, labels; the same bytes for the same seed."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Any, Final, Literal, NamedTuple
 
+import msgspec
 import numpy as np
 import orjson
+import pyarrow as pa
 
-MODEL: Final = "bench"
-NUMBERS: Final = 9
 COUNTRIES: Final = ("DE", "FR", "US", "BR", "IN")
 START_MS: Final = 1_700_000_000_000
+STEP_MS: Final = 10  # of event time between two rows
 FRAME_ROWS: Final = 500
-CHUNK: Final = 10_000
+ARROW: Final = [("content-type", b"application/vnd.apache.arrow.stream")]
+Headers = list[tuple[str, bytes]]
 
 
-def rows(count: int, seed: int) -> Iterator[dict[str, Any]]:
-    """Yield rows as they are sent, one object each; independent and without drift."""
+class Data(msgspec.Struct, frozen=True):
+    """What lies in a topic before contenders read it.
+
+    ``features`` counts the one category among them. Rows of several ``models`` come in random
+    order, but for the last hundredth, which is of the first model: its windows tell the end.
+    """
+
+    rows: int
+    form: Literal["rows", "frames", "arrow"] = "rows"
+    models: int = 1
+    features: int = 10
+    labels: bool = False
+    codec: str = "none"
+    shifted_from: int | None = None  # row at which every number jumps by three sd
+
+    @property
+    def rows_a_message(self) -> int:
+        """Return how many rows an offset stands for."""
+        return 1 if self.form == "rows" else FRAME_ROWS
+
+
+class Chunk(NamedTuple):
+    """Some rows in columns."""
+
+    models: list[str]
+    ids: list[str]
+    ts_ms: list[int]
+    features: dict[str, list[Any]]
+    scores: list[float]
+
+
+def chunks(data: Data, seed: int) -> Iterator[Chunk]:
+    """Yield the rows, as many at a time as a frame has."""
     rng = np.random.default_rng(seed)
-    for start in range(0, count, CHUNK):
-        numbers = rng.normal(100.0, 15.0, (CHUNK, NUMBERS)).round(4).tolist()
-        scores = rng.beta(2, 5, CHUNK).round(6).tolist()
-        countries = rng.integers(len(COUNTRIES), size=CHUNK).tolist()
-        for at in range(min(CHUNK, count - start)):
-            features: dict[str, Any] = {f"feature_{j}": x for j, x in enumerate(numbers[at])}
-            features["country"] = COUNTRIES[countries[at]]
-            yield {
-                "model": MODEL,
-                "version": "1",
-                "id": f"request-{start + at:09d}",
-                "ts_ms": START_MS + 10 * (start + at),
-                "features": features,
-                "prediction": scores[at],
-            }
+    tail = data.rows - data.rows // 100
+    for start in range(0, data.rows, FRAME_ROWS):
+        size = min(FRAME_ROWS, data.rows - start)
+        shifted = data.shifted_from is not None and start >= data.shifted_from
+        numbers = rng.normal(145.0 if shifted else 100.0, 15.0, (data.features - 1, size)).round(4).tolist()
+        features: dict[str, list[Any]] = {f"feature_{j}": x for j, x in enumerate(numbers)}
+        countries = rng.integers(len(COUNTRIES), size=size).tolist()
+        features["country"] = [COUNTRIES[code] for code in countries]
+        several = 1 if data.form != "rows" else size  # a frame is of one model
+        whose = rng.integers(data.models if start < tail else 1, size=several).tolist()
+        at = range(start, start + size)
+        yield Chunk(
+            [f"model-{model:04d}" for model in whose] * (size // several),
+            [f"request-{row:09d}" for row in at],
+            [START_MS + STEP_MS * row for row in at],
+            features,
+            rng.beta(2, 5, size).round(6).tolist(),
+        )
 
 
-def single_rows(count: int, seed: int) -> Iterator[bytes]:
+def rows(chunk: Chunk) -> Iterator[bytes]:
     """Yield one message a row."""
-    return map(orjson.dumps, rows(count, seed))
+    columns = zip(*chunk.features.values(), strict=True)
+    names = list(chunk.features)
+    for model, row_id, ts_ms, values, score in zip(
+        chunk.models, chunk.ids, chunk.ts_ms, columns, chunk.scores, strict=True
+    ):
+        yield orjson.dumps({
+            "model": model, "version": "1", "id": row_id, "ts_ms": ts_ms,
+            "features": dict(zip(names, values, strict=True)), "prediction": score,
+        })  # fmt: skip
 
 
-def frames(count: int, seed: int) -> Iterator[bytes]:
-    """Yield one message for each 500 rows, as columns."""
-    held: list[dict[str, Any]] = []
-    for row in rows(count, seed):
-        held.append(row)
-        if len(held) == FRAME_ROWS:
-            yield orjson.dumps(_frame(held))
-            held = []
-    if held:
-        yield orjson.dumps(_frame(held))
+def frame(chunk: Chunk) -> bytes:
+    """Return the chunk, which is of one model, as one JSON message of columns."""
+    return orjson.dumps({
+        "model": chunk.models[0], "version": "1", "ids": chunk.ids, "ts_ms": chunk.ts_ms,
+        "features": chunk.features, "predictions": chunk.scores,
+    })  # fmt: skip
 
 
-def _frame(held: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "model": MODEL,
-        "version": "1",
-        "ids": [row["id"] for row in held],
-        "ts_ms": [row["ts_ms"] for row in held],
-        "features": {name: [row["features"][name] for row in held] for name in held[0]["features"]},
-        "predictions": [row["prediction"] for row in held],
-    }
+def arrow(chunk: Chunk) -> bytes:
+    """Return the chunk, which is of one model, as one Arrow IPC stream."""
+    columns = {"id": chunk.ids, "ts_ms": chunk.ts_ms, "prediction": chunk.scores}
+    table = pa.table(columns | chunk.features)
+    table = table.replace_schema_metadata({"model": chunk.models[0], "version": "1"})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def predictions(data: Data, seed: int) -> Iterator[tuple[bytes, Headers]]:
+    """Yield value and headers of every message of predictions."""
+    for chunk in chunks(data, seed):
+        if data.form == "rows":
+            yield from ((value, []) for value in rows(chunk))
+        elif data.form == "frames":
+            yield frame(chunk), []
+        else:
+            yield arrow(chunk), ARROW
+
+
+def labels(data: Data, seed: int) -> Iterator[tuple[bytes, Headers]]:
+    """Yield the label of every row, in their order."""
+    rng = np.random.default_rng(seed)
+    for chunk in chunks(data, seed):
+        came = rng.integers(2, size=len(chunk.ids)).tolist()
+        for model, row_id, ts_ms, label in zip(
+            chunk.models, chunk.ids, chunk.ts_ms, came, strict=True
+        ):
+            yield orjson.dumps({"model": model, "id": row_id, "ts_ms": ts_ms, "label": label}), []

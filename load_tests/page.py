@@ -1,0 +1,168 @@
+"""The page of the docs: written anew from the results of a run.
+
+python -m load_tests.page RESULTS.json
+"""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from load_tests import plots
+from load_tests.figures import Spread
+from load_tests.latency import Latency
+from load_tests.memory import Memory
+from load_tests.targets import verdicts
+from load_tests.throughput import Result
+
+DOCS: Final = Path(__file__).parent.parent / "docs"
+PICTURES: Final = "benchmarks"
+
+HOW: Final = """\
+# Benchmarks
+
+`make bench` measures all of this in ten minutes at most, writes this page, and fails where a target
+is missed; `make bench-quick` measures less in two minutes and writes nothing here. The results in
+full are in [results.json](benchmarks/results.json).
+
+Machines are noisy: read the ratios, and run a near miss again before you believe it.
+
+## How it is measured
+
+- One Apache Kafka, one process a contender, one after the other on the same cores, several rounds in
+  turn. Figures are medians, with the least and the greatest of the rounds in brackets.
+- All single rows are the same bytes in the same topic, of one partition. They are there before a
+  contender starts. Contenders that are slow read only the first part of them.
+- Each says how far it is, a peer every 1,000 rows, a worker by its windows of 500. The broker's clock
+  gives the time. The first tenth of the rows is left out for everybody: start and compilation count
+  for nobody.
+- The peers with River run ADWIN and a variance for each number, an event at a time. The bare ones
+  decode each row and do nothing with it. Tidegauge does all that it does: windows, series, the join,
+  snapshots, reports.
+- CPU is the contender's processor time a row, all threads; the broker's own stands beside it.
+- A thousand models come in random order. Of a thousand features Tidegauge watches the first 200; it
+  reads them all. With labels, a row counts when its label has been paired.
+"""
+
+
+class Results(msgspec.Struct, frozen=True):
+    """All that one run measured."""
+
+    machine: dict[str, str]
+    seconds: float
+    throughput: list[Result]
+    latency: Latency | None
+    memory: Memory | None
+    stages: dict[str, float] | None
+    figures: dict[str, float]  # what the targets are about
+    left_out: list[str]  # and why
+
+
+def spread(found: Spread | None, digits: int = 0) -> str:
+    """Return a median with its spread.
+
+    >>> spread(Spread(1200.0, 1000.0, 1300.0, 3))
+    '1,200 (1,000–1,300)'
+    """
+    if found is None:
+        return "–"
+    median, low, high = (f"{x:,.{digits}f}" for x in (found.median, found.low, found.high))
+    return f"{median} ({low}–{high})"
+
+
+def table(results: list[Result]) -> Iterator[str]:
+    """Yield the lines of the table of contenders."""
+    medians = {r.name: r.rows_a_second.median for r in results if r.rows_a_second}
+    slow, bare = medians.get("plain Faust + River"), medians.get("bare aiokafka + orjson")
+    yield "| | rows/s | × Faust + River | × aiokafka | CPU µs a row | broker's CPU µs | rounds |"
+    yield "|---|---|---|---|---|---|---|"
+    for r in results:
+        if r.rows_a_second is None:
+            yield f"| {r.name} | left out: {r.skipped} | | | | | |"
+            continue
+        own = medians[r.name]
+        ratios = [f"{own / base:.2f}" if base else "–" for base in (slow, bare)]
+        yield (
+            f"| {r.name} | {spread(r.rows_a_second)} | {ratios[0]} | {ratios[1]} "
+            f"| {spread(r.cpu_us, 2)} | {spread(r.broker_us, 2)} | {r.rows_a_second.repeats} |"
+        )
+
+
+def latency(found: Latency) -> Iterator[str]:
+    """Yield what is said of the open loop."""
+    kept = found.kept
+    yield (
+        f"{found.rate:,.0f} rows/s, half of what single rows reach, for "
+        f"{kept.rows / found.rate:.0f} s: {found.windows:,} windows. From when a window's last row was "
+        f"*due* until a reader has its report: p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms, "
+        f"p99.9 {found.p99_9:.1f} ms, worst {found.worst:.1f} ms. Due means by the schedule, not when it "
+        "was sent, so a stall counts for every row that should have come in it (coordinated omission). "
+        "Rows of 5 ms leave together, when the last of them is due."
+    )
+    yield ""
+    word = "kept its schedule" if found.kept_schedule else "DID NOT KEEP its schedule"
+    yield (
+        f"The sender {word}: its batches left {kept.late_p50_ms:.1f} ms late in the median, "
+        f"{kept.late_p99_ms:.1f} ms at p99, {kept.late_max_ms:.1f} ms at most."
+    )
+    if found.alerts_ms:
+        yield (
+            f"Something moved on the way: {len(found.alerts_ms)} alerts came, the slowest "
+            f"{max(found.alerts_ms):.1f} ms after the last row of the window that decided was due."
+        )
+    yield ""
+    yield f"![Histogram of latencies]({PICTURES}/latency.svg)"
+
+
+def lines(results: Results) -> Iterator[str]:
+    """Yield the page's lines."""
+    yield HOW
+    yield from (f"- {name}: {fact}" for name, fact in results.machine.items())
+    yield f"- This run: {results.seconds:.0f} s"
+    yield "\n## Targets\n"
+    yield from (f"- {verdict}" for verdict in verdicts(results.figures))
+    yield "\n## Rows per second\n"
+    yield f"![Rows per second of all contenders]({PICTURES}/throughput.svg)\n"
+    yield from table(results.throughput)
+    if results.latency:
+        yield "\n## Latency\n"
+        yield from latency(results.latency)
+    if results.memory:
+        yield "\n## Memory\n"
+        yield (
+            "What fresh workers differ by that read the same but for what is asked about "
+            "(unique set size, 10 features):\n"
+        )
+        yield f"- a model: {results.memory.model:,.0f} bytes"
+        yield f"- one more series: {results.memory.series:,.0f} bytes"
+        yield f"- a prediction that waits for its label: {results.memory.waiting_prediction:,.0f} bytes"
+    if results.stages:
+        yield "\n## Where the time of a single row goes\n"
+        yield (
+            "Samples of a worker on single rows (py-spy, all threads that work). A sample counts for "
+            "the stage that stands nearest to the top of its stack.\n"
+        )
+        yield f"![Share of each stage]({PICTURES}/stages.svg)"
+    if results.left_out:
+        yield "\n## Left out\n"
+        yield from (f"- {line}" for line in results.left_out)
+
+
+def write(results: Results, docs: Path = DOCS) -> None:
+    """Write the page, its pictures and the results."""
+    folder = docs / PICTURES
+    folder.mkdir(exist_ok=True)
+    raw = msgspec.json.format(msgspec.json.encode(results), indent=1)
+    (folder / "results.json").write_bytes(raw + b"\n")
+    plots.throughput(results.throughput, folder / "throughput.svg")
+    if results.latency:
+        plots.latency(results.latency, folder / "latency.svg")
+    if results.stages:
+        plots.stages(results.stages, folder / "stages.svg")
+    (docs / "benchmarks.md").write_text("\n".join(lines(results)) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Results))
