@@ -5,12 +5,13 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3 python; do \
 	$$p -c '$(IN_RANGE)' 2>/dev/null && { echo $$p; break; }; done)
 BIN := .venv/bin
 READY := .venv/.ready
+BENCH_READY := .venv/.bench-ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check bench bench-quick lock clean
 
 help: ## print what there is
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1 - \2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
 
 demo: $(READY) ## a year of real flights through Kafka: the drift that is there, and nothing else
 	@$(BIN)/tidegauge demo
@@ -28,8 +29,11 @@ check: $(READY) ## style, types and layers, as CI runs them
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(READY) ## rows per second beside plain Faust with River and bare aiokafka
-	@$(BIN)/python -m load_tests
+bench: $(BENCH_READY) ## speed, latency and memory beside peers, in ten minutes; writes docs/benchmarks.md
+	@$(BIN)/python -m load_tests --page
+
+bench-quick: $(BENCH_READY) ## less of the same in two minutes; writes nothing
+	@$(BIN)/python -m load_tests --quick
 
 # With 3.11: what it needs contains what 3.12 and 3.13 need, so one lock serves all three.
 lock: $(READY) ## work out requirements.txt anew, keeping the versions that still fit
@@ -54,4 +58,9 @@ $(READY): requirements.txt requirements-demo.txt pyproject.toml
 	@$(PIP) install --require-hashes -r requirements.txt
 	@$(PIP) install --require-hashes --no-deps --no-build-isolation -r requirements-demo.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(BENCH_READY): $(READY) requirements-bench.txt
+	@echo "installing the benchmark's peers and plots; this happens once"
+	@$(PIP) install --require-hashes --no-deps -r requirements-bench.txt
 	@touch $@

@@ -1,9 +1,9 @@
 """Sends rows at a fixed rate, whatever the other side does, and proves that it kept its schedule.
 
 Run as a process of its own: ``python -m load_tests.generator BROKERS TOPIC RATE SECONDS``. Batches
-are built beforehand, so that sending costs next to nothing; each leaves when its last row is due, as
-a producer's would that lingers 5 ms. At the end one line of JSON says when it began and how late the
-batches left.
+are built beforehand, so that sending costs next to nothing; each leaves when its last row is due,
+as a producer's would that lingers 5 ms. At the end one line of JSON says when it began and how late
+the batches left.
 """
 
 import asyncio

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Any, Final, NamedTuple
 
-from confluent_kafka import Consumer, Message, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
 from load_tests.processes import Contender, QuietError
 from load_tests.traffic import Headers
@@ -13,6 +14,15 @@ from tidegauge.schemas.topics import FOREVER_MS, TopicNames, configuration
 
 WITHIN_S: Final = 60.0
 BATCH_BYTES: Final = 500_000
+
+
+class Record(NamedTuple):
+    """What is used of a record that was read."""
+
+    topic: str
+    value: bytes
+    written_ms: int
+    headers: dict[str, bytes]
 
 
 def create(brokers: str, topics: dict[str, dict[str, str]]) -> None:
@@ -36,21 +46,24 @@ def fill(
     """Send everything, in order, and wait until the broker has it."""
     producer = Producer({
         "bootstrap.servers": brokers, "compression.type": codec, "linger.ms": 50,
-        "batch.size": BATCH_BYTES, "enable.idempotence": True, "log_level": 2, "message.max.bytes": 1_000_000,
+        "batch.size": BATCH_BYTES, "enable.idempotence": True, "log_level": 2,
+        "message.max.bytes": 1_000_000,
         "queue.buffering.max.messages": 2_000_000,
         "queue.buffering.max.kbytes": 1_000_000,
     })  # fmt: skip
     for value, headers in messages:
         while True:
             try:
-                producer.produce(topic, value, b"model", partition=0, headers=headers)
+                producer.produce(topic, value, b"model", partition=0, headers=dict(headers))
                 break
             except BufferError:
                 producer.poll(1.0)
         producer.poll(0)
     left = producer.flush(WITHIN_S)
     if left:
-        raise TimeoutError(f"expected the broker to take all within {WITHIN_S:g} s, {left} are left")
+        raise TimeoutError(
+            f"expected the broker to take all within {WITHIN_S:g} s, {left} are left"
+        )
 
 
 def reader(brokers: str, *topics: str) -> Consumer:
@@ -65,7 +78,7 @@ def reader(brokers: str, *topics: str) -> Consumer:
 
 
 def follow(
-    consumer: Consumer, contender: Contender, take: Callable[[Message], bool], patience_s: float
+    consumer: Consumer, contender: Contender, take: Callable[[Record], bool], patience_s: float
 ) -> None:
     """Hand over messages until ``take`` says that it is enough.
 
@@ -81,10 +94,15 @@ def follow(
             raise QuietError(str(message.error()))
         if message is not None:
             end = time.monotonic() + patience_s
-            if take(message):
+            if take(_record(message)):
                 return
             continue
         if contender.process.poll() is not None:
             raise QuietError(f"it ended with {contender.process.returncode}")
         if time.monotonic() > end:
             raise QuietError(f"no word from it for {patience_s:g} s")
+
+
+def _record(message: Any) -> Record:
+    headers = dict(message.headers() or [])
+    return Record(message.topic(), message.value(), message.timestamp()[1], headers)

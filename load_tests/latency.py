@@ -8,11 +8,11 @@ import time
 from typing import Final
 
 import msgspec
-from confluent_kafka import Message
 
 from load_tests import kafka, traffic
 from load_tests.figures import latencies_ms, percentile
 from load_tests.generator import Kept
+from load_tests.kafka import Record
 from load_tests.processes import QuietError, python, running
 from load_tests.throughput import PATIENCE_S, Broker
 from load_tests.traffic import Data
@@ -48,14 +48,14 @@ class Told:
         self.alerts: list[tuple[int, float]] = []
         self._first_row = first_row
 
-    def take(self, message: Message) -> bool:
+    def take(self, record: Record) -> bool:
         """Take a report or an alert; it is never enough."""
         now = time.time()
-        if message.topic().endswith("alerts"):
-            alert = msgspec.json.decode(message.value(), type=Alert)
+        if record.topic.endswith("alerts"):
+            alert = msgspec.json.decode(record.value, type=Alert)
             self.alerts.append((alert.evidence.last_offset - self._first_row, now))
         else:
-            report = msgspec.json.decode(message.value(), type=WindowReport)
+            report = msgspec.json.decode(record.value, type=WindowReport)
             if report.source == "predictions":
                 self.windows.append((report.last_offset - self._first_row, now))
         return False
@@ -114,7 +114,16 @@ def summary(rate: float, kept: Kept, told: Told) -> Latency:
     counts = [0] * len(EDGES_MS)
     for ms in windows:
         counts[min(max(int(ms // EDGES_MS[1]), 0), len(counts) - 1)] += 1
-    shares = [percentile(windows, share) for share in (0.5, 0.99, 0.999, 1.0)]
+    p50, p99, p99_9, worst = (percentile(windows, share) for share in (0.5, 0.99, 0.999, 1.0))
     return Latency(
-        rate, len(windows), *shares, after(told.alerts), counts, kept, kept.late_p99_ms <= LATE_MS
+        rate=rate,
+        windows=len(windows),
+        p50=p50,
+        p99=p99,
+        p99_9=p99_9,
+        worst=worst,
+        alerts_ms=after(told.alerts),
+        counts=counts,
+        kept=kept,
+        kept_schedule=kept.late_p99_ms <= LATE_MS,
     )

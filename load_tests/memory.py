@@ -9,9 +9,9 @@ from typing import Final
 
 import msgspec
 import psutil
-from confluent_kafka import Message
 
 from load_tests import kafka
+from load_tests.kafka import Record
 from load_tests.processes import python, running
 from load_tests.throughput import PATIENCE_S, Broker, Marks, preload, reported
 from load_tests.traffic import Data
@@ -45,10 +45,10 @@ def taken(broker: Broker, run: str, name: str, data: Data) -> Taken:
     marks = Marks(data.rows, reported(data), f"{prefix}rejected")
     series = 0
 
-    def take(message: Message) -> bool:
+    def take(record: Record) -> bool:
         nonlocal series
-        over = marks.take(message)
-        series = len(msgspec.json.decode(message.value(), type=WindowReport).series)
+        over = marks.take(record)
+        series = len(msgspec.json.decode(record.value, type=WindowReport).series)
         return over
 
     command = python("tidegauge", "worker", "--brokers", broker.address, "--prefix", prefix,

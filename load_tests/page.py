@@ -31,16 +31,16 @@ Machines are noisy: read the ratios, and run a near miss again before you believ
 
 ## How it is measured
 
-- One Apache Kafka, one process a contender, one after the other on the same cores, several rounds in
-  turn. Figures are medians, with the least and the greatest of the rounds in brackets.
+- One Apache Kafka, one process a contender, one after the other on the same cores, several rounds
+  in turn. Figures are medians, with the least and the greatest of the rounds in brackets.
 - All single rows are the same bytes in the same topic, of one partition. They are there before a
   contender starts. Contenders that are slow read only the first part of them.
-- Each says how far it is, a peer every 1,000 rows, a worker by its windows of 500. The broker's clock
-  gives the time. The first tenth of the rows is left out for everybody: start and compilation count
-  for nobody.
+- Each says how far it is, a peer every 1,000 rows, a worker by its windows of 500. The broker's
+  clock gives the time. The first tenth of the rows is left out for everybody: start and
+  compilation count for nobody.
 - The peers with River run ADWIN and a variance for each number, an event at a time. The bare ones
-  decode each row and do nothing with it. Tidegauge does all that it does: windows, series, the join,
-  snapshots, reports.
+  decode each row and do nothing with it. Tidegauge does all that it does: windows, series, the
+  join, snapshots, reports.
 - CPU is the contender's processor time a row, all threads; the broker's own stands beside it.
 - A thousand models come in random order. Of a thousand features Tidegauge watches the first 200; it
   reads them all. With labels, a row counts when its label has been paired.
@@ -95,11 +95,11 @@ def latency(found: Latency) -> Iterator[str]:
     kept = found.kept
     yield (
         f"{found.rate:,.0f} rows/s, half of what single rows reach, for "
-        f"{kept.rows / found.rate:.0f} s: {found.windows:,} windows. From when a window's last row was "
-        f"*due* until a reader has its report: p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms, "
-        f"p99.9 {found.p99_9:.1f} ms, worst {found.worst:.1f} ms. Due means by the schedule, not when it "
-        "was sent, so a stall counts for every row that should have come in it (coordinated omission). "
-        "Rows of 5 ms leave together, when the last of them is due."
+        f"{kept.rows / found.rate:.0f} s: {found.windows:,} windows. From when a window's last row "
+        f"was *due* until a reader has its report: p50 {found.p50:.1f} ms, p99 {found.p99:.1f} ms, "
+        f"p99.9 {found.p99_9:.1f} ms, worst {found.worst:.1f} ms. Due means by the schedule, not "
+        "when it was sent, so a stall counts for every row that should have come in it "
+        "(coordinated omission). Rows of 5 ms leave together, when the last of them is due."
     )
     yield ""
     word = "kept its schedule" if found.kept_schedule else "DID NOT KEEP its schedule"
@@ -137,12 +137,13 @@ def lines(results: Results) -> Iterator[str]:
         )
         yield f"- a model: {results.memory.model:,.0f} bytes"
         yield f"- one more series: {results.memory.series:,.0f} bytes"
-        yield f"- a prediction that waits for its label: {results.memory.waiting_prediction:,.0f} bytes"
+        waiting = results.memory.waiting_prediction
+        yield f"- a prediction that waits for its label: {waiting:,.0f} bytes"
     if results.stages:
         yield "\n## Where the time of a single row goes\n"
         yield (
-            "Samples of a worker on single rows (py-spy, all threads that work). A sample counts for "
-            "the stage that stands nearest to the top of its stack.\n"
+            "Samples of a worker on single rows (py-spy, all threads that work). A sample counts "
+            "for the stage that stands nearest to the top of its stack.\n"
         )
         yield f"![Share of each stage]({PICTURES}/stages.svg)"
     if results.left_out:

@@ -24,7 +24,7 @@ class Watch:
     def __init__(self) -> None:
         drift = importlib.import_module("river.drift")  # slow, and the bare consumers need none
         stats = importlib.import_module("river.stats")
-        self._new = lambda: (drift.ADWIN(), stats.Var())
+        self._adwin, self._variance = drift.ADWIN, stats.Var
         self._watched: dict[str, tuple[Any, Any]] = {}
         self.seen = 0
 
@@ -34,7 +34,7 @@ class Watch:
             if not isinstance(number, float):
                 continue
             if name not in self._watched:
-                self._watched[name] = self._new()
+                self._watched[name] = self._adwin(), self._variance()
             for statistic in self._watched[name]:
                 statistic.update(number)
         self.seen += 1
@@ -42,7 +42,7 @@ class Watch:
 
 def faust_with_river(brokers: str, topic: str, progress: str) -> None:
     """Watch with a Faust agent, an event at a time."""
-    faust = importlib.import_module("faust")
+    faust: Any = importlib.import_module("faust")
     app = faust.App(
         "bench-faust-" + progress,
         broker=f"kafka://{brokers}",
@@ -56,7 +56,7 @@ def faust_with_river(brokers: str, topic: str, progress: str) -> None:
     marks = app.topic(progress, value_type=bytes, value_serializer="raw")
     watch = Watch()
 
-    @app.agent(source)
+    @app.agent(source)  # type: ignore[untyped-decorator] # Faust ships no types
     async def watched(stream: Any) -> None:
         async for value in stream:
             watch.row(orjson.loads(value))
@@ -121,7 +121,7 @@ def bare_confluent(brokers: str, topic: str, progress: str) -> None:
     while True:
         messages = consumer.consume(EVERY, timeout=1.0)
         for message in messages:
-            orjson.loads(message.value())
+            orjson.loads(message.value() or b"null")
         seen += len(messages)
         while told + EVERY <= seen:
             told += EVERY

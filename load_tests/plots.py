@@ -15,13 +15,15 @@ OURS, THEIRS = "#1f6f8b", "#b0b0b0"
 
 mpl.use("svg")
 mpl.rcParams.update({
-    "svg.hashsalt": "tidegauge", "svg.fonttype": "none", "font.size": 9, "font.family": "sans-serif",
+    "svg.hashsalt": "tidegauge", "svg.fonttype": "none",
+    "font.size": 9, "font.family": "sans-serif",
     "axes.spines.top": False, "axes.spines.right": False,
 })  # fmt: skip
 
 
 def _new(height: float) -> tuple[Figure, Axes]:
-    return plt.subplots(figsize=(7.5, height), layout="constrained")
+    figure, axes = plt.subplots(figsize=(7.5, height), layout="constrained")
+    return figure, axes
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -13,10 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from confluent_kafka import Message
-
 from load_tests import kafka
 from load_tests.figures import WARM_UP
+from load_tests.kafka import Record
 from load_tests.processes import QuietError, python, running
 from load_tests.throughput import PATIENCE_S, Broker, Marks, reported
 from load_tests.traffic import Data
@@ -82,8 +81,8 @@ def measure(broker: Broker, run: str, name: str, data: Data) -> dict[str, float]
     reader = kafka.reader(broker.address, f"{prefix}windows", f"{prefix}rejected")
     marks = Marks(data.rows, reported(data), f"{prefix}rejected")
 
-    def is_warm(message: Message) -> bool:
-        marks.take(message)
+    def is_warm(record: Record) -> bool:
+        marks.take(record)
         return bool(marks.found) and marks.found[-1][1] >= WARM_UP * data.rows
 
     ours = python("tidegauge", "worker", "--brokers", broker.address, "--prefix", prefix,

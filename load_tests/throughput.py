@@ -9,13 +9,13 @@ import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
-from confluent_kafka import Message
 
 from load_tests import kafka, traffic
 from load_tests.figures import Mark, Spread, measured, rate
+from load_tests.kafka import Record
 from load_tests.processes import CpuClock, QuietError, python, running
 from load_tests.traffic import Data
 from tidegauge.schemas.topics import FOREVER_MS, configuration
@@ -95,17 +95,16 @@ class Marks:
         self.found: list[Mark] = []
         self._total, self._rows_of, self._rejected = total, rows_of, rejected
 
-    def take(self, message: Message) -> bool:
-        """Take a message; return whether it is the last that is needed."""
-        if message.topic() == self._rejected:
-            told = dict(message.headers() or [])
-            reason = told["__connect.errors.exception.message"].decode()
+    def take(self, record: Record) -> bool:
+        """Take a record; return whether it is the last that is needed."""
+        if record.topic == self._rejected:
+            reason = record.headers["__connect.errors.exception.message"].decode()
             raise QuietError(f"it rejects rows: {reason}")
-        rows = self._rows_of(message.value())
+        rows = self._rows_of(record.value)
         if rows is None:
             return False
         if not self.found or rows > self.found[-1][1]:
-            self.found.append((message.timestamp()[1], rows))
+            self.found.append((record.written_ms, rows))
         return self.found[-1][1] >= ENOUGH * self._total
 
 
@@ -206,5 +205,5 @@ def measure(
 def _result(contender: Contender, runs: list[Run], skipped: str) -> Result:
     if not runs:
         return Result(contender.name, contender.data, skipped=skipped or "no time was left for it")
-    columns: list[Any] = [Spread.of(values) for values in zip(*runs, strict=True)]
-    return Result(contender.name, contender.data, *columns, skipped=skipped)
+    rows, cpu, broker = (Spread.of(values) for values in zip(*runs, strict=True))
+    return Result(contender.name, contender.data, rows, cpu, broker, skipped)

@@ -12,6 +12,7 @@ COUNTRIES: Final = ("DE", "FR", "US", "BR", "IN")
 START_MS: Final = 1_700_000_000_000
 STEP_MS: Final = 10  # of event time between two rows
 FRAME_ROWS: Final = 500
+PILOT: Final = 50
 ARROW: Final = [("content-type", b"application/vnd.apache.arrow.stream")]
 Headers = list[tuple[str, bytes]]
 
@@ -20,7 +21,8 @@ class Data(msgspec.Struct, frozen=True):
     """What lies in a topic before contenders read it.
 
     ``features`` counts the one category among them. Rows of several ``models`` come in random
-    order, but for the last hundredth, which is of the first model: its windows tell the end.
+    order, but for every fiftieth and the last hundredth of all, which are of the first model: by
+    its windows is seen how far a worker is.
     """
 
     rows: int
@@ -54,12 +56,18 @@ def chunks(data: Data, seed: int) -> Iterator[Chunk]:
     for start in range(0, data.rows, FRAME_ROWS):
         size = min(FRAME_ROWS, data.rows - start)
         shifted = data.shifted_from is not None and start >= data.shifted_from
-        numbers = rng.normal(145.0 if shifted else 100.0, 15.0, (data.features - 1, size)).round(4).tolist()
+        numbers = (
+            rng.normal(145.0 if shifted else 100.0, 15.0, (data.features - 1, size))
+            .round(4)
+            .tolist()
+        )
         features: dict[str, list[Any]] = {f"feature_{j}": x for j, x in enumerate(numbers)}
         countries = rng.integers(len(COUNTRIES), size=size).tolist()
         features["country"] = [COUNTRIES[code] for code in countries]
         several = 1 if data.form != "rows" else size  # a frame is of one model
         whose = rng.integers(data.models if start < tail else 1, size=several).tolist()
+        if data.form == "rows":
+            whose[::PILOT] = [0] * len(whose[::PILOT])
         at = range(start, start + size)
         yield Chunk(
             [f"model-{model:04d}" for model in whose] * (size // several),
