@@ -52,7 +52,7 @@ class Chunk(NamedTuple):
 def chunks(data: Data, seed: int) -> Iterator[Chunk]:
     """Yield the rows, as many at a time as a frame has."""
     rng = np.random.default_rng(seed)
-    tail = data.rows - data.rows // 100
+    tail = data.rows - max(data.rows // 100, FRAME_ROWS)
     for start in range(0, data.rows, FRAME_ROWS):
         size = min(FRAME_ROWS, data.rows - start)
         shifted = data.shifted_from is not None and start >= data.shifted_from
