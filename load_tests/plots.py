@@ -61,11 +61,13 @@ def latency(found: Latency, path: Path) -> None:
     figure, axes = _new(2.4)
     width = EDGES_MS[1]
     axes.bar(EDGES_MS[:last], found.counts[:last], width=width, align="edge", color=OURS)
-    for name, ms in (("p50", found.p50), ("p99", found.p99), ("p99.9", found.p99_9)):
+    for down, (name, ms) in enumerate(
+        (("p50", found.p50), ("p99", found.p99), ("p99.9", found.p99_9))
+    ):
         at = min(ms, EDGES_MS[-1] + width)
         axes.axvline(at, color="#333333", linewidth=0.8)
-        axes.annotate(f"{name} {ms:.0f} ms", (at, axes.get_ylim()[1]), (2, -1),
-                      textcoords="offset points", rotation=90, va="top")  # fmt: skip
+        axes.annotate(f"{name} {ms:.0f} ms", (at, axes.get_ylim()[1]), (-2, -1 - 12 * down),
+                      textcoords="offset points", ha="right", va="top")  # fmt: skip
     axes.set_xlabel("ms from when a window's last row was due to its report at a reader")
     axes.set_ylabel("windows")
     _save(figure, path)

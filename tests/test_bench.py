@@ -274,7 +274,8 @@ def test_a_tiny_run_measures_a_worker_and_peers_and_leaves_out_what_gets_nowhere
     late = throughput.measure(broker, run, contenders[:1], data, time.monotonic() - 1)
     assert late[0].skipped == "no time was left for it"
     loop = latency.measure(broker, run, rate=2000.0, seconds=3.0)
-    assert (loop.kept.rows, loop.windows) == (6000, 8)
+    assert loop.kept.rows == 6000
+    assert 6 <= loop.windows <= 8  # of 500 rows, from the second second on
     assert 0 < loop.p50 <= loop.p99 <= loop.worst
 
 
