@@ -14,6 +14,7 @@ from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputC
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.reports import window_report
 from tidegauge.streams.monitor.windows.bounds import slots
+from tidegauge.streams.monitor.windows.cutting import AROUND, DAY_MS, DEFAULT_ROWS
 from tidegauge.streams.monitor.windows.gathered import Gathered
 
 
@@ -36,6 +37,7 @@ class InputMonitor(Monitor):
         self.control = control
         self._columns: tuple[Sequence[str], Sequence[str]] = (), ()  # of the block before
         self.gathered_rows = Gathered()
+        self._span_ms = (0, 0)  # earliest and latest time of rows that wait for their windows
         self._budget = control.spec.false_alarms.count * SHARES[origin.source] * share
         reference, spec = control.reference, control.spec
         super().__init__(origin, spec, spec.windows if reference is None else reference.windows, [])
@@ -80,11 +82,25 @@ class InputMonitor(Monitor):
     def _closes_nothing(self, block: Block) -> bool:
         """Return whether it is certain that a block leaves the open window open."""
         windows, bounds = self.windows, self.bounds
-        if windows is None or self.waiting.offsets:
+        if windows is None:
+            return self._chooses_nothing(block)
+        if self.waiting.offsets:
             return False
         if windows.rows is not None:
             return bounds.rows + self.gathered_rows.rows + len(block) < windows.rows
         return bounds.slot is not None and slots(windows, int(block.ts_ms.max())) <= bounds.slot
+
+    def _chooses_nothing(self, block: Block) -> bool:
+        """Return whether it is certain that windows are not chosen with a block; see ``choose``."""
+        held, gathered = self.waiting.ts_ms, self.gathered_rows.rows
+        if len(held) < AROUND or len(held) + gathered + len(block) >= DEFAULT_ROWS:
+            return False
+        if not gathered:
+            self._span_ms = min(held), max(held)
+        low_ms = min(self._span_ms[0], int(block.ts_ms.min()))
+        high_ms = max(self._span_ms[1], int(block.ts_ms.max()))
+        self._span_ms = low_ms, high_ms
+        return high_ms - low_ms < DAY_MS
 
     def settle(self) -> None:
         """Fold the rows of small blocks; what looks into a monitor asks for it first."""
