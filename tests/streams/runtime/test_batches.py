@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka import codec as codecs
 from aiokafka.consumer import fetcher as theirs
 from aiokafka.errors import CorruptRecordException
@@ -180,6 +180,14 @@ def test_aiokafka_still_looks_both_classes_up_where_ours_are_put() -> None:
         "tp", "records", "aborted_transactions", "fetch_offset", "key_deserializer",
         "value_deserializer", "check_crcs", "isolation_level",
     ]  # fmt: skip
+
+
+def test_aiokafka_still_keeps_what_is_set_and_asked_of_it_under_these_names() -> None:
+    kept = AIOKafkaConsumer.__init__.__code__.co_names
+    assert {"_value_deserializer", "_isolation_level", "_partition_assignment_strategy"} <= {*kept}
+    assert "_fetch_max_wait_ms" in theirs.Fetcher.__init__.__code__.co_names
+    walk = PartitionRecords.__bases__[0]._unpack_records.__code__.co_names  # noqa: SLF001 (the point)
+    assert {"has_next", "next_batch", "_consumer_record", "next_fetch_offset"} <= {*walk}
 
 
 @pytest.mark.parametrize("codec", CODECS.values(), ids=CODECS)
