@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidegauge.arrow_frames import dumps
 from tidegauge.schemas.events import FeatureFrame, Label, LabelFrame, Prediction, PredictionFrame
 from tidegauge.schemas.monitors import LabelSpec, MonitorSpec
 from tidegauge.streams.cli.files import read_table
 from tidegauge.streams.cli.options import Columns
 from tidegauge.streams.cli.traffic import MESSAGE_BYTES, Traffic, read_traffic
+from tidegauge.streams.monitor.intake.arrow_frames import read_frame
 from tidegauge.streams.monitor.offline import OfflineLog
 from tidegauge.streams.runtime.errors import ConfigurationError
 
@@ -97,6 +100,13 @@ def test_a_frame_holds_the_same_rows_as_columns(tmp_path: Path) -> None:
         "ts_ms": [NEW_YEAR_MS + 3 * HOUR_MS, NEW_YEAR_MS + 5 * HOUR_MS],
         "labels": [0, 1],
     }
+
+
+def test_an_arrow_frame_stands_for_the_frame_that_is_sent_otherwise(tmp_path: Path) -> None:
+    traffic = traffic_of(csv(CSV, tmp_path), NAMED)
+    arrow = [read_frame(message.value).as_json() for message in traffic.messages(2, dumps)]
+    frames = [{"features": {}, **frame} for _, frame in sent(traffic, frame_rows=2)]
+    assert list(map(json.loads, arrow)) == frames
 
 
 def test_without_a_delay_a_label_follows_its_row_at_once() -> None:
