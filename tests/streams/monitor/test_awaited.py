@@ -127,6 +127,17 @@ def test_a_frame_of_many_rows_is_looked_at_whatever_its_offset() -> None:
     assert values(reader.blocks[-1:], "new") == [*range(LOOK_EVERY)]
 
 
+def test_rows_behind_a_frame_that_brought_a_column_are_all_read_in_its_batch() -> None:
+    values = [row("m", f"r{n}", n, {"a": 1, "late": None}, 0.5) for n in range(INTAKE_ROWS + 1)]
+    values.append(frame([row("m", f"f{n}", n, {"a": 1, "late": n}, 0.5) for n in range(99)]))
+    values += [row("m", f"s{n}", n, {"a": 1}, 0.5) for n in range(9)]
+    reader = BatchReader("predictions")
+    records = [LoggedRecord(n, 1 << 40, b"m", value) for n, value in enumerate(values)]
+    blocks = [block for _, block in reader.read(records, {KEY}).blocks]
+    assert sum(map(len, blocks)) == INTAKE_ROWS + 1 + 99 + 9
+    assert blocks[-1].names == ("a", "late", "score")
+
+
 def test_no_features_are_looked_for_where_a_reference_was_published() -> None:
     reader = Reader({"a": 1})
     reader.reader.fixed.add(KEY)

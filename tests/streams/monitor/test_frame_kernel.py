@@ -26,11 +26,12 @@ from tests.streams.monitor.test_json_kernel import (
 from tidegauge.schemas.events import MAX_ROWS
 from tidegauge.streams.monitor.intake.block import from_frame
 from tidegauge.streams.monitor.intake.columns import Columns, RowSource, decoders
-from tidegauge.streams.monitor.intake.decoding import check_lengths
+from tidegauge.streams.monitor.intake.decoding import BatchReader, check_lengths
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
 from tidegauge.streams.monitor.intake.json_kernel import RowKernel
 from tidegauge.streams.monitor.intake.plain import PlainPart
 from tidegauge.streams.monitor.intake.rejections import FAULTS
+from tidegauge.streams.monitor.offline import LoggedRecord
 
 MUTANTS = int(os.environ.get("MUTANTS", "10000"))
 
@@ -235,3 +236,21 @@ def test_of_mutated_frames_no_more_is_accepted_than_msgspec_accepts(source: RowS
     texts = [written(frame, how) for frame in good for how in range(4)]
     accepted = sum(judged.accepts(mutated(chance, texts)) for _ in range(MUTANTS))
     assert MUTANTS / 20 < accepted < MUTANTS
+
+
+def test_frames_of_versions_that_take_turns_stay_in_the_bytes_they_came_in() -> None:
+    keys = [("m", ""), ("m", "2")]
+    reader = BatchReader("predictions")
+    for key in keys:
+        reader.columns[key], reader.spread[key] = Columns(("a",), ("b",)), False
+    values = [
+        written({"model": model, "version": version, "ids": ["x", "y"] * 20, "ts_ms": [1, 2] * 20,
+                 "predictions": [0.5, 1] * 20, "features": {"a": [1, None] * 20}}, 0)
+        for model, version in keys * 2
+    ]  # fmt: skip
+    records = [LoggedRecord(n, 9, b"m", value) for n, value in enumerate(values)]
+    reader.read(records, keys)  # opens them
+    blocks = reader.read(records, keys).blocks
+    assert [key for key, _ in blocks] == keys * 2
+    for value, (_, block) in zip(values, blocks, strict=True):
+        assert np.shares_memory(block.ids.buffer, np.frombuffer(value, np.uint8))
