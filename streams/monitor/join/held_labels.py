@@ -81,7 +81,8 @@ class HeldLabels(HashIndex):
         self._met = moved(self._met, kept, size)
         if len(self._kinds) > MET_KINDS:
             own, kinds = self._met[: len(kept)], self._by_kind()
-            used, own[:] = np.unique(np.append(own, MET_NONE), return_inverse=True)
+            used, codes = np.unique(np.append(own, MET_NONE), return_inverse=True)
+            own[:] = codes[:-1]
             self._kinds = {kinds[kind]: n for n, kind in enumerate(used.tolist())}
 
 

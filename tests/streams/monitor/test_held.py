@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 
 from tests.oracles.siphash import sip_hash
 from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.join import held_labels as module
 from tidegauge.streams.monitor.join.held import GONE, NOTHING, HashIndex, Held
+from tidegauge.streams.monitor.join.held_labels import HeldLabels
+from tidegauge.streams.monitor.join.label_tally import BEYOND, NONE, Label
 from tidegauge.streams.monitor.join.siphash import Hashes, hashes
 from tidegauge.streams.monitor.join.store import ROW_BYTES
 
@@ -97,6 +100,46 @@ def test_a_prediction_that_waits_takes_no_more_than_it_is_counted_for(batch: int
             most = max(most, held.nbytes / len(held))
     assert len(held) == 60_000
     assert most <= ROW_BYTES
+
+
+@pytest.mark.parametrize("batch", [1, 100, 3000])
+def test_a_label_that_is_known_takes_no_more_than_it_is_counted_for(batch: int) -> None:
+    held, most = HeldLabels(), 0.0
+    for start in range(0, 30_000, batch):
+        rows = np.arange(start, start + batch).astype(np.uint64)
+        own = [Label("", at, 1.0, at) for at in range(start, start + batch)]
+        held.put(np.stack([rows, rows], axis=1), own)
+        if len(held) >= 10_000:
+            most = max(most, held.nbytes / len(held))
+    assert len(held) == 30_000
+    assert most <= ROW_BYTES
+
+
+def test_what_labels_have_met_is_kept_and_kinds_that_none_has_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "MET_KINDS", 20)
+    held, expected = HeldLabels(), dict[int, Label]()
+    for number in range(3000):
+        label = Label(str(number), number * 2, number / 2, number)
+        place = held.put(named([number], few=False), [label])
+        label.met = (BEYOND, ("v",), (str(number),), NONE)[number % 4]
+        held.mark(place, label.met)
+        expected[number] = label
+        if number % 10 == 9:
+            gone = [expected.pop(at) for at in list(expected) if at < number - 49]
+            assert held.drop_unmet_before(number - 49) == sum(not one.met for one in gone)
+    places = held.find(named([*expected], few=False)).tolist()
+    found = [held.at(place, str(at)) for place, at in zip(places, expected, strict=True)]
+    assert found == [*expected.values()]
+    assert len(held._kinds) < 200  # noqa: SLF001 (what is not told and must not grow)
+
+
+def test_a_label_that_gave_way_to_another_is_not_missed() -> None:
+    held = HeldLabels()
+    held.remove(held.put(named([1], few=False), [Label("1", 0, 1.0, 5)]))
+    held.put(named([1, 2], few=False), [Label("1", 9, 1.0, 6), Label("2", 9, 1.0, 7)])
+    assert held.drop_unmet_before(7) == 1
 
 
 def test_what_has_found_its_label_gives_its_place_to_others() -> None:
