@@ -259,11 +259,11 @@ def test_a_tiny_run_measures_a_worker_and_peers_and_leaves_out_what_gets_nowhere
     broker: throughput.Broker,
 ) -> None:
     run = f"test-bench-{time.time_ns()}"
-    data = {"rows": Data(20_000)}
+    data = {"rows": Data(200_000)}
     throughput.preload(broker, run, "rows", data["rows"])
     contenders = [
         Contender("ours", "tidegauge", "rows", 1),
-        Contender("theirs", "faust", "rows", 1, 0.5),
+        Contender("theirs", "faust", "rows", 1, 0.05),
         Contender("nobody", "nobody", "rows", 1),  # type: ignore[arg-type] # it ends at once
     ]
     ours, theirs, nobody = throughput.measure(broker, run, contenders, data, time.monotonic() + 100)
