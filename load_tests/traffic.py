@@ -102,7 +102,7 @@ def frame(chunk: Chunk) -> bytes:
 def arrow(chunk: Chunk) -> bytes:
     """Return the chunk, which is of one model, as one Arrow IPC stream."""
     columns = {"id": chunk.ids, "ts_ms": chunk.ts_ms, "prediction": chunk.scores}
-    table = pa.table(columns | chunk.features)
+    table = pa.table(columns | {f"features.{name}": v for name, v in chunk.features.items()})
     table = table.replace_schema_metadata({"model": chunk.models[0], "version": "1"})
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:

@@ -93,10 +93,9 @@ class Join:
         store, pairs = self.stores[model], list[Pair]()
         before, log = store.size, store.predictions_log
         store.hold_to(horizon_ms)
-        begin, edges = 0, [*log.pieces(len(arrived))]
-        starts = [start for start, _ in edges]
-        lows = np.minimum.reduceat(arrived.ts_ms, starts).tolist() if starts else ()
-        for (start, stop), low_ms in zip(edges, lows, strict=True):
+        begin = 0
+        for start, stop in log.pieces(len(arrived)):
+            low_ms = int(arrived.ts_ms[start:stop].min())
             first, step_ms = int(arrived.offsets[start]), kept_ms(horizon_ms) // STEPS
             if log.see(first, low_ms, stop - start, step_ms) and store.forget(horizon_ms):
                 pairs += self._take(model, arrived.where(slice(begin, stop)))

@@ -395,7 +395,9 @@ def test_rows_that_wait_are_read_before_those_that_follow_whatever_model_comes_b
         partition.fold("predictions", rest)
         assert partition.rows["predictions"].waiting() == 0
         assert partition.tallies["predictions"].observed == 101 + 7 + 2 + 2
-        window = partition.rows["predictions"].monitors["m", ""].bounds
+        monitor = partition.rows["predictions"].monitors["m", ""]
+        monitor.settle()
+        window = monitor.bounds
         assert (window.rows, window.first_offset, window.last_offset) == (9, 101, 111)
         assert len(partition.join.stores["m"].predictions[""]) == 9
     assert restored.join.counts == driver.partition.join.counts

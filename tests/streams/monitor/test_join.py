@@ -160,6 +160,17 @@ def test_pairs_come_in_the_order_of_what_completes_them() -> None:
     assert predictions(join, "z", "y", "x") == ["z", "x"]
 
 
+def test_how_far_the_log_has_come_does_not_depend_on_batches() -> None:
+    rows = [Event(False, str(n), n * 7 % 1000, n) for n in range(5 * BLOCK + 30)]
+    whole = Join()
+    whole.add_predictions("m", arrived(rows), EVER)
+    for size in (1, 30, BLOCK, BLOCK + 1):
+        pieces = Join()
+        for start in range(0, len(rows), size):
+            pieces.add_predictions("m", arrived(rows[start : start + size]), EVER)
+        assert pieces.state("m") == whole.state("m")
+
+
 def test_predictions_that_were_held_pair_in_the_order_of_their_labels() -> None:
     join = Join()
     frame = [Label(name, 0, 1.0, 7) for name in "dbca"]
