@@ -25,6 +25,7 @@ from tests.end_to_end.workers import (
     group,
     pairs,
 )
+from tests.streams.monitor.arrow import TYPE, stream
 from tests.streams.monitor.logs import JUNK, NOON_MS, frame, label, row
 from tidegauge.schemas.alerts import Alert
 from tidegauge.schemas.monitors import (
@@ -75,6 +76,14 @@ class Outgoing(NamedTuple):
     value: bytes | None
     good: int = 1
     bad: int = 0
+
+
+def as_arrow(frame: bytes) -> bytes:
+    """Return a JSON frame of predictions as an Arrow stream."""
+    said = json.loads(frame)
+    columns = {"id": said["ids"], "ts_ms": said["ts_ms"], "prediction": said["predictions"]}
+    columns |= {f"features.{name}": values for name, values in said["features"].items()}
+    return stream(columns, {"model": said["model"]})
 
 
 @dataclass
@@ -160,6 +169,7 @@ class Traffic:
             rows.append(row("house", one.id, one.ts_ms, {"area": area}, price))
         value = frame(rows)
         if self.rng.random() < 0.9:
+            value = value if tick % 2 else as_arrow(value)
             return Outgoing("predictions", 1, b"house", value, good=10)
         spoilt = json.loads(value)
         spoilt["ts_ms"][4] = "then"
@@ -264,6 +274,7 @@ class Trouble:
         names = self.workers.topics.by_topic()
         for record in records:
             trace = [("trace", b"7")]
+            trace += [TYPE] if (record.value or b"").startswith(b"\xff\xff\xff\xff") else []
             sender.send(names[record.source], record.value, record.key, record.partition, trace)
 
     def _kill(self, worker: Worker) -> None:
