@@ -148,3 +148,12 @@ def test_the_interpreted_kernel_gives_the_same_bytes() -> None:
     with interpreted("tidegauge.detectors.statistics.moments", "fold"):
         plain.update(block)
     assert plain.snapshot() == compiled.snapshot()
+
+
+def test_what_is_told_column_by_column_is_what_the_arrays_say() -> None:
+    moments = Moments(3)
+    block = np.random.default_rng(5).normal(10, 3, (50, 3))
+    block[::7, 1] = block[:, 2] = np.nan
+    moments.update(block)
+    arrays = moments.count, moments.mean, moments.sd, moments.low, moments.high
+    assert np.array_equal(np.array(moments.columns()).T, np.array(arrays), equal_nan=True)
