@@ -10,7 +10,7 @@ from tidegauge.streams.cli import columns as read
 from tidegauge.streams.cli.bad_rows import BadRows, Bools
 from tidegauge.streams.cli.cells import Floats
 from tidegauge.streams.cli.options import Columns
-from tidegauge.streams.monitor.intake.decoding import AHEAD_MS
+from tidegauge.streams.monitor.intake.messages import AHEAD_MS
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.control import Choice
 from tidegauge.streams.monitor.dry_run import choose
-from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.intake.messages import Key
 
 
 def refuse(model: str, fault: ValueError) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tidegauge.schemas.outcomes import LabelReport, Outcomes
 from tidegauge.streams.monitor.control.control import Control, control
-from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.join.join import MAX_STORES
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.verdict.incidents import Origin

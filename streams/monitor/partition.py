@@ -11,7 +11,7 @@ from tidegauge.schemas.outcomes import ControlChange, Fence, Gap, JournalEntry, 
 from tidegauge.streams.monitor import snapshot as snapshots
 from tidegauge.streams.monitor.control.control import Choice, control
 from tidegauge.streams.monitor.intake.columns import RowSource
-from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.intake.record_batch import since
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model

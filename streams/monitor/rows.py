@@ -11,7 +11,8 @@ from tidegauge.streams.monitor.control.control import Control
 from tidegauge.streams.monitor.intake.awaited import Shown
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import SCORE, Columns, RowSource
-from tidegauge.streams.monitor.intake.decoding import Batch, BatchReader, Intake, Key
+from tidegauge.streams.monitor.intake.decoding import Batch, BatchReader
+from tidegauge.streams.monitor.intake.messages import Intake, Key
 from tidegauge.streams.monitor.intake.record_batch import until
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record

@@ -9,7 +9,7 @@ import msgspec
 from tidegauge.schemas.outcomes import Poison
 from tidegauge.streams.monitor.control.control import Control
 from tidegauge.streams.monitor.intake.columns import RowSource
-from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
+from tidegauge.streams.monitor.intake.messages import NOBODY, Key
 from tidegauge.streams.monitor.join.join import JoinCounts, RestorePoint
 from tidegauge.streams.monitor.join.store import StoreState
 from tidegauge.streams.monitor.journal.journal import JournalWriter, Position

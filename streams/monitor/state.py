@@ -6,7 +6,7 @@ from typing import Literal
 
 from tidegauge.schemas.monitors import MonitorSpec, milliseconds
 from tidegauge.streams.monitor.intake.columns import RowSource
-from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.join.join import MAX_BYTES, Join, Pair
 from tidegauge.streams.monitor.join.siphash import KEY_BYTES
 from tidegauge.streams.monitor.journal.journal import JournalWriter, Position

@@ -6,7 +6,7 @@ from typing import Literal
 import msgspec
 
 from tidegauge.streams.monitor.intake.columns import MAX_WATCHED, RowSource
-from tidegauge.streams.monitor.intake.decoding import INTAKE_ROWS, NOBODY, Key
+from tidegauge.streams.monitor.intake.messages import INTAKE_ROWS, NOBODY, Key
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.watched import PROMISED_WINDOWS

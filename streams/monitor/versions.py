@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tidegauge.schemas.outcomes import ControlChange
 from tidegauge.streams.monitor.control.control import control
 from tidegauge.streams.monitor.intake.columns import RowSource
-from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.rows import RowMonitors
 

@@ -14,7 +14,7 @@ from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import RetriableError
 
-from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Record
 from tidegauge.streams.monitor.state import PartitionSettings

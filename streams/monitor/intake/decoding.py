@@ -4,10 +4,8 @@ A hot loop reads single rows with the typed decoder of the model last seen; ever
 frame, another model, a fault) takes the careful path, which also finds the reason.
 """
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import NoneType
 from typing import Any
 
 import msgspec
@@ -15,22 +13,14 @@ import numpy as np
 
 from tidegauge.schemas.events import (
     LATEST_MS,
-    MAX_FEATURES,
-    MAX_ROWS,
-    Features,
-    Name,
-    Prediction,
-    Version,
 )
 from tidegauge.schemas.monitors import FeatureSpec
 from tidegauge.streams.monitor.intake.arrow_columns import missing
 from tidegauge.streams.monitor.intake.arrow_frames import (
-    BEGIN,
     ArrowFrame,
     in_json,
     is_arrow,
     read_record,
-    whose,
 )
 from tidegauge.streams.monitor.intake.awaited import (
     LOOK_EVERY,
@@ -51,97 +41,30 @@ from tidegauge.streams.monitor.intake.columns import (
     infer,
 )
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
-from tidegauge.streams.monitor.intake.json_kernel import CAREFUL, RowKernel
+from tidegauge.streams.monitor.intake.json_kernel import CAREFUL
+from tidegauge.streams.monitor.intake.messages import (
+    AHEAD_MS,
+    HEAD,
+    LOOSE,
+    NOBODY,
+    Intake,
+    Kept,
+    Key,
+    bad_rows,
+    check_ahead,
+    check_lengths,
+    generic,
+    has_ids,
+    named,
+)
 from tidegauge.streams.monitor.intake.plain import PlainPart, PlainTable
 from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, present, rejection
+from tidegauge.streams.monitor.intake.row_kernel import RowKernel
 from tidegauge.streams.monitor.records import Record
 
-Key = tuple[str, str]  # model, version
-NOBODY: Key = ("", "")  # of records that do not say whose they are
-
-INTAKE_ROWS = 100  # first rows, from which types are inferred
-INTAKE_BYTES = 262_144
 FEW = 16  # records of a batch; fewer are read one by one
 FRAME_HINT = 256  # a shorter value is tried as a row first
-AHEAD_MS = 86_400_000  # an event time this far after its record's own time is a clock gone wrong
-
-
-class Head(msgspec.Struct, frozen=True):
-    """What every row and frame says of itself."""
-
-    model: Name
-    version: Version = ""
-
-
-class Shape(msgspec.Struct, frozen=True):
-    """What tells a frame from a row. Of no other field even the name is read."""
-
-    ids: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class Kept(msgspec.Struct, frozen=True):
-    """A record held until its model's types are known."""
-
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: list[tuple[str, bytes | None]]
-
-
-class Intake(msgspec.Struct):
-    """The first records of a model version; after ``INTAKE_ROWS`` rows they show its types."""
-
-    records: list[Kept] = []
-    rows: int = 0
-    size: int = 0
-
-    @property
-    def full(self) -> bool:
-        """Whether there are enough rows to tell types from."""
-        return self.rows >= INTAKE_ROWS or self.size >= INTAKE_BYTES
-
-
-HEAD = msgspec.json.Decoder(Head)
-_MODEL = re.compile(rb'"model"\s*:\s*"([ !#-\[\]-~]{1,200})"').search  # plain ASCII, no escapes
-_VERSION = re.compile(rb'"version"\s*:\s*"([ !#-\[\]-~]{0,100})"').search
-_SHAPE = msgspec.json.Decoder(Shape)
-_ROW: dict[str, msgspec.json.Decoder[Any]] = {
-    "predictions": msgspec.json.Decoder(Prediction),
-    "features": msgspec.json.Decoder(Features),
-}
-
-
-class _LooseFrame(msgspec.Struct):
-    ids: list[Any]
-    ts_ms: list[Any]
-    predictions: list[Any] | None = None
-    features: dict[str, list[Any]] = {}
-
-
-class _LooseFeatureFrame(_LooseFrame, kw_only=True):
-    features: dict[str, list[Any]]  # without them it is a message of another kind
-
-
-_LOOSE: dict[str, msgspec.json.Decoder[Any]] = {
-    "predictions": msgspec.json.Decoder(_LooseFrame),
-    "features": msgspec.json.Decoder(_LooseFeatureFrame),
-}
-
-
-def has_ids(value: bytes) -> bool:
-    """Return whether what is no row is meant as a frame."""
-    return _SHAPE.decode(value).ids is not msgspec.UNSET
-
-
-def check_lengths(rows: int, columns: dict[str, Sequence[Any] | None]) -> None:
-    """Raise ValueError unless every column of a frame has ``rows`` values, 1 to ``MAX_ROWS``."""
-    if not 0 < rows <= MAX_ROWS:
-        raise ValueError(f"expected 1 to {MAX_ROWS} rows, got {rows} - at `$.ids`")
-    for name, values in columns.items():
-        if values is not None and len(values) != rows:
-            raise ValueError(f"expected {rows} values as in ids, got {len(values)} - at `$.{name}`")
 
 
 @dataclass(slots=True)
@@ -528,7 +451,7 @@ class BatchReader:
         """Keep the good rows of a frame, reject the others as a frame of their own."""
         group = self._groups[key]
         self._flush(group, at)
-        frame = _LOOSE[self.source].decode(record.value or b"")
+        frame = LOOSE[self.source].decode(record.value or b"")
         columns = {"ts_ms": frame.ts_ms, "predictions": frame.predictions}
         check_lengths(
             len(frame.ids), columns | {f"features.{k}": v for k, v in frame.features.items()}
@@ -551,7 +474,7 @@ class BatchReader:
                 bad.append(index)
                 reason = reason or str(fault)
         if bad:
-            self._batch.rejections.append(_bad_rows(key, record, frame, bad, reason))
+            self._batch.rejections.append(bad_rows(key, record, frame, bad, reason))
         if good:
             offsets = [record.offset] * len(good)
             block = from_rows(good, offsets, group.read, group.with_room())
@@ -559,7 +482,7 @@ class BatchReader:
 
     def _gather(self, key: Key, record: Record) -> None:
         """Hold a model's first rows; once there are enough, infer its columns and read them."""
-        rows = self._generic(record)
+        rows = generic(self.source, record)
         if not self._gathers:
             return
         intake = self.intakes.setdefault(key, Intake(records=[]))
@@ -570,70 +493,8 @@ class BatchReader:
         intake.size += sum(len(name) + len(value or b"") for name, value in held.headers)
         if not intake.full:
             return
-        rows = [row for kept in intake.records for row in self._generic(kept)]
+        rows = [row for kept in intake.records for row in generic(self.source, kept)]
         declared = self.declared.get(key, {})
         self.columns[key] = infer(rows, declared)
         self.wait_for(key, [*declared, *(name for row in rows for name in row)])
         self._release(key, record)
-
-    def _generic(self, record: Record | Kept) -> list[dict[str, Any]]:
-        """Return the features of each row of a record whose columns are not known."""
-        value = record.value or b""
-        try:
-            row = _ROW[self.source].decode(value)
-        except FAULTS:
-            if not has_ids(value):
-                raise
-        else:
-            if len(row.features) > MAX_FEATURES:
-                raise ValueError(f"expected at most {MAX_FEATURES} features - at `$.features`")
-            check_ahead(row.ts_ms, record.timestamp)
-            return [row.features]
-        frame = _LOOSE[self.source].decode(value)
-        if len(frame.features) > MAX_FEATURES:
-            raise ValueError(f"expected at most {MAX_FEATURES} features - at `$.features`")
-        columns = {f"features.{name}": values for name, values in frame.features.items()}
-        check_lengths(len(frame.ids), columns | {"ts_ms": frame.ts_ms})
-        plain = (float, int, bool, str, NoneType)
-        return [
-            {k: v[i] for k, v in frame.features.items() if isinstance(v[i], plain)}
-            for i in range(min(len(frame.ids), INTAKE_ROWS))
-        ]
-
-
-def named(value: bytes) -> Key:
-    """Return the model version that a value names, even where it is no JSON that can be read.
-
-    >>> named(b'{"model": "fraud", "version": "3", "features": {"amount": NaN}}')
-    ('fraud', '3')
-    """
-    try:
-        if value[:4] == BEGIN:
-            return whose(value)
-        head = HEAD.decode(value)
-        return head.model, head.version
-    except FAULTS:
-        model, version = (search(value) for search in (_MODEL, _VERSION))
-        return (model[1].decode(), version[1].decode() if version else "") if model else NOBODY
-
-
-def check_ahead(ts_ms: int, record_ms: int) -> None:
-    """Raise ValueError for an event time that only a wrong clock can have given."""
-    if ts_ms > record_ms + AHEAD_MS and record_ms >= 0:  # -1: the record has no time of its own
-        raise ValueError(
-            "expected an event time at most a day after the record's own timestamp "
-            f"{record_ms}, got {ts_ms} - at `$.ts_ms`"
-        )
-
-
-def _bad_rows(
-    key: Key, record: Record, frame: _LooseFrame, bad: list[int], reason: str
-) -> Rejection:
-    kept: dict[str, Any] = {"model": key[0], "version": key[1]}
-    kept |= {"ids": [frame.ids[i] for i in bad], "ts_ms": [frame.ts_ms[i] for i in bad]}
-    if frame.predictions is not None:
-        kept["predictions"] = [frame.predictions[i] for i in bad]
-    kept["features"] = {k: [v[i] for i in bad] for k, v in frame.features.items()}
-    value = msgspec.json.encode(kept)
-    where = f" in row {bad[0]} of the frame"
-    return Rejection(record, reason, rows=len(bad), of=key, where=where, value=value)

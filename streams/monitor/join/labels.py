@@ -8,7 +8,7 @@ import msgspec
 
 from tidegauge.schemas import events
 from tidegauge.streams.monitor.intake.arrow_frames import in_json, is_arrow, read_record
-from tidegauge.streams.monitor.intake.decoding import check_ahead, check_lengths, has_ids, named
+from tidegauge.streams.monitor.intake.messages import check_ahead, check_lengths, has_ids, named
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, present, rejection
 from tidegauge.streams.monitor.join.label_tally import Label, LabelRecord
 from tidegauge.streams.monitor.records import Record

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from tidegauge.streams.monitor.control.control import Control
-from tidegauge.streams.monitor.intake.decoding import Key
+from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.layouts.layout_2 import Tree
 
 

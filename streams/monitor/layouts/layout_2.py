@@ -19,7 +19,7 @@ from tidegauge.streams.monitor.control.control import Control
 from tidegauge.streams.monitor.control.control import control as default
 from tidegauge.streams.monitor.intake.block import Waiting
 from tidegauge.streams.monitor.intake.columns import Columns, RowSource
-from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
+from tidegauge.streams.monitor.intake.messages import NOBODY, Key
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.snapshot import Part, RetrainingState, RootState, VersionState
 from tidegauge.streams.monitor.verdict.incidents import Incident, MonitorSource, Origin

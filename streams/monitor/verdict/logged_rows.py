@@ -8,7 +8,7 @@ import numpy as np
 
 from tidegauge.schemas.events import within_calendar
 from tidegauge.streams.monitor.intake.block import Flags, Ints
-from tidegauge.streams.monitor.intake.decoding import Kept
+from tidegauge.streams.monitor.intake.messages import Kept
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Record
 

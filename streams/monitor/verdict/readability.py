@@ -10,7 +10,7 @@ import numpy as np
 
 from tidegauge.schemas.monitors import RetrainingSpec, WindowSpec
 from tidegauge.streams.monitor.intake.block import NO_IDS, Block, Codes, Ints
-from tidegauge.streams.monitor.intake.decoding import NOBODY, Key
+from tidegauge.streams.monitor.intake.messages import NOBODY, Key
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
 from tidegauge.streams.monitor.series.view import Records

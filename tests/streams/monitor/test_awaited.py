@@ -26,7 +26,8 @@ from tidegauge.streams.monitor.control.columns import other_features, watched_co
 from tidegauge.streams.monitor.intake.awaited import DECISIVE, LOOK_EVERY, Shown
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import MAX_WATCHED, Columns
-from tidegauge.streams.monitor.intake.decoding import INTAKE_ROWS, BatchReader
+from tidegauge.streams.monitor.intake.decoding import BatchReader
+from tidegauge.streams.monitor.intake.messages import INTAKE_ROWS
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition

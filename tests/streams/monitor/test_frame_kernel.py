@@ -26,11 +26,12 @@ from tests.streams.monitor.test_json_kernel import (
 from tidegauge.schemas.events import MAX_ROWS
 from tidegauge.streams.monitor.intake.block import from_frame
 from tidegauge.streams.monitor.intake.columns import Columns, RowSource, decoders
-from tidegauge.streams.monitor.intake.decoding import BatchReader, check_lengths
+from tidegauge.streams.monitor.intake.decoding import BatchReader
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
-from tidegauge.streams.monitor.intake.json_kernel import RowKernel
+from tidegauge.streams.monitor.intake.messages import check_lengths
 from tidegauge.streams.monitor.intake.plain import PlainPart
 from tidegauge.streams.monitor.intake.rejections import FAULTS
+from tidegauge.streams.monitor.intake.row_kernel import RowKernel
 from tidegauge.streams.monitor.offline import LoggedRecord
 
 MUTANTS = int(os.environ.get("MUTANTS", "10000"))

@@ -10,7 +10,7 @@ from tests.streams.monitor.driver import Driver, published
 from tests.streams.monitor.logs import NOON_MS, row
 from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
 from tidegauge.streams.monitor.intake.columns import Columns, infer
-from tidegauge.streams.monitor.intake.decoding import INTAKE_BYTES
+from tidegauge.streams.monitor.intake.messages import INTAKE_BYTES
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.verdict import learning
 from tidegauge.streams.monitor.windows.bounds import Bounds
