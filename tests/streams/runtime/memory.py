@@ -163,6 +163,7 @@ class CountingCore:
         self.folded: list[tuple[Source, int]] = []
         self.digests: dict[str, str] = {}
         self.explodes_at = self.poisonous_at = -1
+        self.gathered: tuple[int, int] | None = None  # rows that a snapshot cannot fold
         self.moved: set[str] = set()
         self.told: Mapping[RowSource, int] = {}
 
@@ -215,6 +216,8 @@ class CountingCore:
         self.rebuilt += [(source, record.offset) for record in records]
 
     def snapshot(self, only_moved: bool = False) -> Snapshot:
+        if self.gathered is not None:
+            raise FoldError("predictions", *self.gathered, ValueError("a bug"))
         root = msgspec.json.encode(State(self.next_offset, self.epoch, self.digests))
         return Snapshot(root, {})
 

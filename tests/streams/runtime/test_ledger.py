@@ -16,6 +16,7 @@ from tests.streams.runtime.memory import (
 )
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.monitor.journal.poison import FoldError
 from tidegauge.streams.monitor.records import SOURCES, Output, Record
 from tidegauge.streams.runtime import ledger
 from tidegauge.streams.runtime.ledger import Fetch, Ledger
@@ -164,6 +165,19 @@ async def test_what_cannot_be_folded_is_journaled_and_the_partitions_are_taken_a
     await w.fold(0)
     await w.ledger.release()
     assert w.story[-2:] == ["state", "commit"]
+
+
+async def test_what_a_snapshot_cannot_fold_is_journaled_and_nothing_more_is_published() -> None:
+    w = await world()
+    await w.fold(0, 1)
+    w.cores[0].gathered = 0, 1
+    with pytest.raises(FoldError, match="predictions offsets 0 to 1"):
+        await w.ledger.release()
+    assert w.story[-1] == "outcomes"
+    await w.fold(2)
+    await w.ledger.release()
+    assert "state" not in w.story
+    assert w.offsets.committed == {}
 
 
 async def test_after_a_refused_output_nothing_is_committed() -> None:
