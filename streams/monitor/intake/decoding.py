@@ -146,6 +146,8 @@ class BatchReader:
     def read(self, records: Sequence[Record], known: Collection[Key]) -> Batch:
         """Read records in order; stop before the first of a model version that is not known."""
         batch = self._batch = Batch(stop=len(records))
+        for key in () if self._gathers else self.columns:
+            self._group(key)  # it was read before, so the kernel may begin with its first row
         for opened in self._opened:
             opened.place = self._kernel.put(opened.key, opened.read.columns, opened.read.awaited)
             self._placed[opened.place] = opened
@@ -271,17 +273,20 @@ class BatchReader:
         """Make blocks of what was read of a version before a place of the batch."""
         if self._table is not None and group.place is not None:
             if (part := self._table.take(group.place, before)) is not None:
-                self._batch.blocks.append((group.key, part.block(group.read, group.with_room())))
+                self._give(group, part)
         if group.rows:
             block = from_rows(group.rows, group.offsets, group.read, group.with_room())
             self._batch.blocks.append((group.key, block))
             group.rows, group.offsets = [], []
 
+    def _give(self, group: _Group, part: PlainPart) -> None:
+        """Give rows that a kernel read as a block."""
+        self._batch.blocks.append((group.key, part.block(group.read, group.with_room())))
+
     def _flush_all(self) -> None:
         if self._table is not None:
             for place, part in self._table.groups(self._batch.stop):
-                group = self._placed[place]
-                self._batch.blocks.append((group.key, part.block(group.read, group.with_room())))
+                self._give(self._placed[place], part)
         for key in self._listed:
             self._flush(self._groups[key], 0)
         self._listed = {}
@@ -314,8 +319,7 @@ class BatchReader:
             return None
         self._flush(own, at)
         offsets = np.full(len(rows.ids), record.offset, np.int64)
-        part = PlainPart(np.frombuffer(value, np.uint8), offsets, rows)
-        self._batch.blocks.append((own.key, part.block(own.read, own.with_room())))
+        self._give(own, PlainPart(np.frombuffer(value, np.uint8), offsets, rows))
         return own
 
     def _arrow(self, record: Record, at: int, known: Collection[Key]) -> Key:

@@ -19,9 +19,8 @@ from tidegauge.streams.monitor.intake.json_kernel import (
     read_rows,
     room,
 )
+from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.intake.record_batch import NULL, Bytes, Ints
-
-Key = tuple[str, str]  # model, version
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,20 @@ import json
 import random
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles.join import Event, Found, pairs
 from tests.streams.monitor.crashes import PLACES, Broker, CrashError, Place, Worker, script
-from tests.streams.monitor.logs import Logs, frame, label, row
+from tests.streams.monitor.driver import Driver
+from tests.streams.monitor.logs import NOON_MS, Logs, frame, label, row
 from tidegauge.schemas.monitors import FeatureSpec, LabelSpec, MonitorSpec, WindowSpec
 from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.streams.monitor.control.control import control_digest
 from tidegauge.streams.monitor.dry_run import choose
+from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.siphash import KEY_BYTES, hashes
@@ -168,3 +171,20 @@ def test_the_pairs_are_those_of_the_logs_whatever_crashed_and_however_they_were_
     assert known <= again
     # The second label of an id may be taken for the first where that is forgotten.
     assert all(first[id_] < store.labels_log.forgotten for id_, *_ in again - known)
+
+
+def test_a_restore_reads_by_the_kernel_what_was_read_before() -> None:
+    driver = Driver(as_objects=True)
+    records = [
+        LoggedRecord(n, NOON_MS, b"m", row("m", str(n), NOON_MS, {"a": n, "b": "x"}, n / 7))
+        for n in range(200)
+    ]
+    driver.fold("predictions", records)
+    monitors, bytes_ = driver.partition.rows["predictions"], RecordBatch.of(records)
+    one, other = (
+        [block for batch in monitors.again(some) for _, block in batch.blocks]
+        for some in (records, bytes_)
+    )
+    assert [block.ids.buffer is bytes_.buffer for block in other] == [True]
+    assert [list(block.ids) for block in one] == [list(block.ids) for block in other]
+    assert all(np.array_equal(a.numbers, b.numbers) for a, b in zip(one, other, strict=True))
