@@ -37,6 +37,7 @@ from tidegauge.schemas.monitors import (
 )
 from tidegauge.schemas.outcomes import LabelCounts
 from tidegauge.schemas.topics import FOREVER_MS, PARTITIONS, TopicNames
+from tidegauge.streams.monitor.intake.arrow_frames import BEGIN
 from tidegauge.streams.monitor.join.label_tally import LabelTally
 from tidegauge.streams.monitor.layouts.layouts import read_snapshot
 from tidegauge.streams.monitor.partition import Partition
@@ -274,7 +275,7 @@ class Trouble:
         names = self.workers.topics.by_topic()
         for record in records:
             trace = [("trace", b"7")]
-            trace += [TYPE] if (record.value or b"").startswith(b"\xff\xff\xff\xff") else []
+            trace += [TYPE] if (record.value or b"").startswith(BEGIN) else []
             sender.send(names[record.source], record.value, record.key, record.partition, trace)
 
     def _kill(self, worker: Worker) -> None:

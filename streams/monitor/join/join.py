@@ -93,10 +93,9 @@ class Join:
         store, pairs = self.stores[model], list[Pair]()
         before, log = store.size, store.predictions_log
         store.hold_to(horizon_ms)
-        begin = 0
+        begin, step_ms = 0, kept_ms(horizon_ms) // STEPS
         for start, stop in log.pieces(len(arrived)):
-            low_ms = int(arrived.ts_ms[start:stop].min())
-            first, step_ms = int(arrived.offsets[start]), kept_ms(horizon_ms) // STEPS
+            first, low_ms = int(arrived.offsets[start]), int(arrived.ts_ms[start:stop].min())
             if log.see(first, low_ms, stop - start, step_ms) and store.forget(horizon_ms):
                 pairs += self._take(model, arrived.where(slice(begin, stop)))
                 store.drop()
@@ -138,16 +137,17 @@ class Join:
         new, chosen = (arrived, own) if fresh.all() else (arrived.where(fresh), own[fresh])
         fresh[fresh] = held.put(chosen, new.offsets, new.ts_ms, new.scores)
         self.counts.duplicate_predictions += len(arrived) - int(np.count_nonzero(fresh))
-        pairs: list[Pair] = []
         met = [at for at in known if fresh[at]]
-        if in_label_order:
-            met.sort(key=store.labels.find(own).__getitem__)  # their places rise with their log
-        for at in met:
-            label, wanted = known[at], own[at : at + 1]
-            was = label.met
-            if pair := self._pair((model, version), int(held.find(wanted)[0]), label):
+        if not met:
+            return []
+        pairs: list[Pair] = []
+        waiting, labels = (index.find(own[met]).tolist() for index in (held, store.labels))
+        places = [*zip(labels, waiting, met, strict=True)]  # those of labels rise with their log
+        for label_at, held_at, at in sorted(places) if in_label_order else places:
+            label, was = known[at], known[at].met
+            if pair := self._pair((model, version), held_at, label):
                 pairs.append(pair)
-            store.labels.mark(int(store.labels.find(wanted)[0]), label.met)
+            store.labels.mark(label_at, label.met)
             store.tally.reached(label, was)
         return pairs
 
