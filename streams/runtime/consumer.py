@@ -72,6 +72,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         """Set up; Faust calls it at the end of its own constructor."""
         super().__post_init__()
         self.last_fetched: dict[TP, int] = {}
+        self._ahead: asyncio.Task[Fetched] | None = None  # what will be asked for next
 
     async def on_start(self) -> None:
         """Connect; nothing is subscribed to yet."""
@@ -81,6 +82,8 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
 
     async def on_thread_stop(self) -> None:
         """Disconnect, or leave the connections to the operating system."""
+        if self._ahead is not None:
+            self._ahead.cancel()
         # Cancelled: aiokafka awaits fetches that it has cancelled itself.
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             async with asyncio.timeout(DISCONNECT_WITHIN_S):
@@ -98,9 +101,14 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = ISOLATION  # noqa: SLF001 (Faust ties it to exactly-once)
         return consumer
 
-    async def _fetch_records(
-        self, consumer: Any, *args: Any, **kwargs: Any
-    ) -> Mapping[TP, list[RecordBatch]]:
+    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Fetched:
+        """Return what was fetched while the last was folded, and begin to fetch the next."""
+        ahead, self._ahead = self._ahead, None
+        fetched = await (ahead or self._fetch(consumer, *args, **kwargs))
+        self._ahead = asyncio.create_task(self._fetch(consumer, *args, **kwargs))
+        return fetched
+
+    async def _fetch(self, consumer: Any, *args: Any, **kwargs: Any) -> Fetched:
         fetched = Fetched(await super()._fetch_records(consumer, *args, **kwargs))
         fetched.flow = self.consumer.ledger.flow  # no seek can come between the fetch and this
         for tp, batches in fetched.items():
