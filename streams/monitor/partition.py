@@ -12,7 +12,7 @@ from tidegauge.streams.monitor import snapshot as snapshots
 from tidegauge.streams.monitor.control.control import Choice, control
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.messages import Key
-from tidegauge.streams.monitor.intake.record_batch import since
+from tidegauge.streams.monitor.intake.record_batch import RecordBatch, since
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
 from tidegauge.streams.monitor.join.label_tally import LabelRecord, labels_by_model
@@ -81,6 +81,15 @@ class Partition(PartitionState):
             if batch.unknown is not None:
                 return Folded(outputs, fresh, batch.unknown)
         return Folded(outputs)
+
+    def read_ahead(self, source: Source, records: Sequence[Record]) -> Sequence[Record]:
+        """Return records that are folded in less time, as part of the work is done.
+
+        Nothing is changed: another thread may ask while this one folds those before.
+        """
+        if source in ("predictions", "features") and isinstance(records, RecordBatch):
+            return self.rows[source].reader.read_ahead(records)
+        return records
 
     def _fault(self, source: Source, first: int, last: int, cause: Exception) -> FoldError:
         """Return what could not be folded; it may be rows gathered from batches before."""

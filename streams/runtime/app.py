@@ -163,6 +163,7 @@ def _use_consumer(app: MonitorApp, ledger: Ledger, sources: Mapping[Source, str]
         pass
 
     LedgerConsumer.ledger, LedgerConsumer.topics = ledger, sources
+    LedgerConsumer.sources = {topic: source for source, topic in sources.items()}
     LedgerConsumer.log_ends = app.log_ends
 
     class LedgerTransport(driver.Transport):

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -13,8 +14,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.transport.utils import DefaultSchedulingStrategy
 from faust.types import TP
 
-from tidegauge.streams.monitor.intake.record_batch import RecordBatch
-from tidegauge.streams.monitor.records import Source
+from tidegauge.streams.monitor.records import Record, Source
 from tidegauge.streams.runtime.batches import whole
 from tidegauge.streams.runtime.clients import ISOLATION, LogEnds
 from tidegauge.streams.runtime.ledger import Fetch, Ledger
@@ -44,7 +44,7 @@ class Batch:
     serialized_value_size: int = 0
 
 
-class Fetched(dict[TP, list[RecordBatch]]):
+class Fetched(dict[TP, list[Sequence[Record]]]):
     """What one poll gave, and the flow it was fetched under."""
 
     flow: object = None
@@ -53,7 +53,7 @@ class Fetched(dict[TP, list[RecordBatch]]):
 class BatchScheduler(DefaultSchedulingStrategy):
     """Faust's setting ``ConsumerScheduler``: turns one poll into few events per partition."""
 
-    def iterate(self, records: Mapping[TP, list[RecordBatch]]) -> Iterator[tuple[TP, Batch]]:
+    def iterate(self, records: Mapping[TP, list[Sequence[Record]]]) -> Iterator[tuple[TP, Batch]]:
         """Yield an event for each batch; mostly a partition has one."""
         flow = records.flow if isinstance(records, Fetched) else None
         for tp, batches in records.items():
@@ -113,6 +113,9 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         fetched.flow = self.consumer.ledger.flow  # no seek can come between the fetch and this
         for tp, batches in fetched.items():
             self.last_fetched[tp] = batches[-1][-1].offset
+            source = self.consumer.sources[tp.topic]
+            read_ahead = partial(self.consumer.ledger.read_ahead, source, tp.partition)
+            fetched[tp] = [*map(read_ahead, batches)]
         # aiokafka asks a broker one thing at a time. While it waits there for the topics that are
         # silent, the busy one's next records must wait, too: so wait briefly while there are any.
         wait_ms = BUSY_WAIT_MS if fetched else IDLE_WAIT_MS
@@ -130,6 +133,7 @@ class Consumer(driver.Consumer):
 
     ledger: Ledger
     topics: Mapping[Source, str]
+    sources: Mapping[str, Source]  # of those topics
     log_ends: LogEnds
     is_checkpointed = True  # at the worker's end, by the brokers' word
     _thread: ConsumerThread

@@ -36,6 +36,9 @@ class Core(Protocol):
         Raises FoldError where it cannot be done; only ``poison`` may be asked of it then.
         """
 
+    def read_ahead(self, source: Source, records: Sequence[Record]) -> Sequence[Record]:
+        """Return records that are folded in less time; asked in another thread, beside a fold."""
+
     def control_change(self, model: str, version: str, choice: Choice) -> Output:
         """Return the journal entry that a control holds from the next rows not yet told on."""
 

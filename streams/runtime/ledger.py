@@ -155,6 +155,13 @@ class Ledger:
         held = self._slots.items()
         return {(source, n): slot.position(source) for n, slot in held for source in SOURCES}
 
+    def read_ahead(
+        self, source: Source, partition: int, records: Sequence[Record]
+    ) -> Sequence[Record]:
+        """Return records that are folded in less time; called in the consumer's thread."""
+        slot = self._slots.get(partition)
+        return records if slot is None else slot.core.read_ahead(source, records)
+
     async def fold(self, source: Source, partition: int, fetch: Fetch) -> None:
         """Fold a fetched batch and send what comes of it.
 

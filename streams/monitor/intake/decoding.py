@@ -5,7 +5,7 @@ frame, another model, a fault) takes the careful path, which also finds the reas
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -58,6 +58,7 @@ from tidegauge.streams.monitor.intake.messages import (
     named,
 )
 from tidegauge.streams.monitor.intake.plain import PlainPart, PlainTable
+from tidegauge.streams.monitor.intake.plain_rows import Ahead, PlainRows
 from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, present, rejection
 from tidegauge.streams.monitor.intake.row_kernel import RowKernel
@@ -132,6 +133,7 @@ class BatchReader:
         self._opened: list[_Group] = []  # not yet in the kernel
         self._listed: dict[Key, None] = {}  # versions with rows that are not in the table
         self._table: PlainTable | None = None
+        self._ahead: Ahead | None = None
         self._batch = Batch()
         self._gathers = True
 
@@ -152,6 +154,7 @@ class BatchReader:
             opened.place = self._kernel.put(opened.key, opened.read.columns, opened.read.awaited)
             self._placed[opened.place] = opened
         self._opened = []
+        self._ahead = records.ahead if isinstance(records, RecordBatch) else None
         table = self._table = self._plain(records)
         group: _Group | None = None
         for at in range(len(records)) if table is None else table.careful():
@@ -172,11 +175,32 @@ class BatchReader:
         self._flush_all()
         return batch
 
+    def read_ahead(self, records: RecordBatch) -> RecordBatch:
+        """Return records with what a kernel makes of them now: to be read in less time later.
+
+        It changes nothing, and may be asked in another thread while this one reads other records.
+        """
+        layouts = self._kernel.made
+        if layouts is None or (place := layouts.first) is None:
+            return records
+        rows, frames = layouts.read(records.buffer, records.values), dict[int, PlainRows | None]()
+        long = (rows.owner == CAREFUL) & (records.values[:, 1] >= FRAME_HINT)
+        for at in np.flatnonzero(long).tolist():
+            offset, value = int(records.offsets[at]), records[at].value or b""
+            if b'"ids"' in value:
+                frames[offset] = found = layouts.frame(value, place)
+                place = place if found is None else int(found.owner[0])
+        return replace(records, ahead=Ahead(layouts, rows, frames))
+
     def _plain(self, records: Sequence[Record]) -> PlainTable | None:
         """Return what a kernel can read; nothing of records that are objects already, or few."""
         if not isinstance(records, RecordBatch) or len(records) < FEW:
             return None
-        rows = self._kernel.read(records.buffer, records.values)
+        layouts, ahead = self._kernel.layouts, self._ahead
+        if ahead is not None and ahead.layouts is layouts:
+            rows = replace(ahead.rows, owner=ahead.rows.owner.copy())  # it may be asked for again
+        else:
+            rows = layouts.read(records.buffer, records.values)
         owner, looked_at = rows.owner, rows.strange & (records.offsets % LOOK_EVERY == 0)
         for at in np.flatnonzero((owner >= 0) & looked_at).tolist():
             if self._placed[int(owner[at])].looks:
@@ -311,7 +335,7 @@ class BatchReader:
     def _add_plain_frame(self, group: _Group, record: Record | Kept, at: int) -> _Group | None:
         """Take a frame that the kernel can read; return whose it is, None if msgspec must."""
         value = record.value or b""
-        rows = None if group.place is None else self._kernel.frame(value, group.place)
+        rows = None if group.place is None else self._plain_frame(record.offset, value, group.place)
         if rows is None or rows.ts_ms.max() > record.timestamp + AHEAD_MS:
             return None
         own = self._placed[int(rows.owner[0])]
@@ -321,6 +345,12 @@ class BatchReader:
         offsets = np.full(len(rows.ids), record.offset, np.int64)
         self._give(own, PlainPart(np.frombuffer(value, np.uint8), offsets, rows))
         return own
+
+    def _plain_frame(self, offset: int, value: bytes, place: int) -> PlainRows | None:
+        layouts, ahead = self._kernel.layouts, self._ahead
+        if ahead is not None and ahead.layouts is layouts and offset in ahead.frames:
+            return ahead.frames[offset]
+        return layouts.frame(value, place)
 
     def _arrow(self, record: Record, at: int, known: Collection[Key]) -> Key:
         """Read an Arrow frame by its arrays, or as the JSON frame that it stands for."""

@@ -13,8 +13,8 @@ from tidegauge.streams.monitor.intake.block import Block, Codes
 from tidegauge.streams.monitor.intake.columns import SCORE, Decoders
 from tidegauge.streams.monitor.intake.dictionary import Dictionary, as_text
 from tidegauge.streams.monitor.intake.json_kernel import CAREFUL
+from tidegauge.streams.monitor.intake.plain_rows import PlainRows
 from tidegauge.streams.monitor.intake.record_batch import NULL, Bytes, RecordBatch
-from tidegauge.streams.monitor.intake.row_kernel import PlainRows
 from tidegauge.streams.monitor.intake.texts import Texts
 
 TAKEN = CAREFUL - 1  # the owner of a row that is in a block
@@ -30,12 +30,7 @@ class PlainPart:
 
     def cut(self, at: Any) -> "PlainPart":
         """Return some of the rows: of a slice, arrays that are shared."""
-        own = self.rows
-        some = PlainRows(
-            own.owner[at], own.strange[at], own.ts_ms[at], own.ids[at], own.numbers[at],
-            own.texts[at],
-        )  # fmt: skip
-        return PlainPart(self.buffer, self.offsets[at], some)
+        return PlainPart(self.buffer, self.offsets[at], self.rows.cut(at))
 
     def block(self, read: Decoders, dictionaries: tuple[Dictionary, ...]) -> Block:
         """Return them as a block."""

@@ -7,6 +7,7 @@ from typing import Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.streams.monitor.intake.plain_rows import Ahead
 from tidegauge.streams.monitor.records import Record
 
 Bytes = NDArray[np.uint8]
@@ -38,6 +39,7 @@ class RecordBatch(Sequence[Record]):
     keys: Ints  # records x (start, length)
     values: Ints  # records x (start, length)
     headers: Sequence[Sequence[tuple[str, bytes | None]]]
+    ahead: Ahead | None = None
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> Self:
@@ -73,6 +75,7 @@ class RecordBatch(Sequence[Record]):
                 keys=self.keys[at],
                 values=self.values[at],
                 headers=self.headers[at],
+                ahead=self.ahead and replace(self.ahead, rows=self.ahead.rows.cut(at)),
             )
         return RecordAt(
             int(self.offsets[at]),

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tidegauge.schemas.events import MAX_ROWS
 from tidegauge.streams.monitor.intake.columns import Columns, RowSource
@@ -20,19 +19,8 @@ from tidegauge.streams.monitor.intake.json_kernel import (
     room,
 )
 from tidegauge.streams.monitor.intake.messages import Key
+from tidegauge.streams.monitor.intake.plain_rows import PlainRows
 from tidegauge.streams.monitor.intake.record_batch import NULL, Bytes, Ints
-
-
-@dataclass(frozen=True, slots=True)
-class PlainRows:
-    """The rows of a batch, in its order; where the owner is ``CAREFUL`` nothing else counts."""
-
-    owner: NDArray[np.int32]  # the place of the model version
-    strange: NDArray[np.bool_]  # whether there are features that its layout does not know
-    ts_ms: Ints
-    ids: Ints  # rows x (start, length) in the buffer
-    numbers: NDArray[np.float64]  # rows x most numbers, the score last; NaN = missing
-    texts: Ints  # rows x most texts x (start, length); NULL = missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +34,19 @@ class _Layout:
 
 
 class RowKernel:
-    """Reads the plain ones of many model versions' rows, in any order.
+    """Keeps how the rows of many model versions are read.
 
     Parameters
     ----------
     source
         Whose rows: those of predictions have a score.
-
-    Examples
-    --------
-    >>> from tidegauge.streams.monitor.intake.record_batch import RecordBatch
-    >>> kernel = RowKernel("features")
-    >>> place = kernel.put(("m", ""), Columns(("amount",), ("country",)), ())
-    >>> row = b'{"model": "m", "id": "1", "ts_ms": 7, "features": {"country": "DE", "amount": 2.5}}'
-    >>> buffer, values = np.frombuffer(row, np.uint8), np.array([[0, len(row)]])
-    >>> rows = kernel.read(buffer, values)
-    >>> rows.owner.tolist() == [place], rows.ts_ms.tolist(), rows.numbers.tolist()
-    (True, [7], [[2.5]])
     """
 
     def __init__(self, source: RowSource) -> None:
         self._has_score = source == "predictions"
         self._layouts: dict[int, _Layout] = {}
         self._places: dict[Key, int] = {}
-        self._tables: _Tables | None = None
+        self.made: Layouts | None = None  # None: out of date
 
     def put(self, key: Key, columns: Columns, awaited: Sequence[str]) -> int:
         """Read rows of a model version from now on; return its place, the same each time.
@@ -81,79 +58,38 @@ class RowKernel:
         fields |= {name: TEXT - column for column, name in enumerate(columns.categorical)}
         place = self._places.setdefault(key, len(self._places))
         layout = _Layout(key, fields, len(columns.numeric), len(columns.categorical))
-        self._layouts[place], self._tables = layout, None
+        self._layouts[place], self.made = layout, None
         return place
 
     def drop(self, key: Key) -> None:
         """Leave rows of a model version to others."""
         del self._layouts[self._places[key]]
-        self._tables = None
+        self.made = None
 
-    def read(self, buffer: Bytes, values: Ints) -> PlainRows:
-        """Read the plain ones of rows; values[k] = start and length of one, NULL if it has none."""
-        if self._tables is None:
-            self._tables = _Tables(self._layouts)
-        tables, rows = self._tables, len(values)
-        found = PlainRows(
-            np.empty(rows, np.int32),
-            np.zeros(rows, np.bool_),
-            np.zeros(rows, np.int64),
-            np.empty((rows, 2), np.int64),
-            np.empty((rows, tables.numbers + self._has_score)),
-            np.empty((rows, tables.texts, 2), np.int64),
-        )
-        read_rows(
-            buffer, values, self._has_score, *tables.arrays, found.owner, found.strange,
-            found.ts_ms, found.ids, found.numbers, found.texts,
-        )  # fmt: skip
-        return found
-
-    def frame(self, value: bytes, place: int) -> PlainRows | None:
-        """Read a frame if it is plain, as the version at ``place`` is read unless it is another's.
-
-        How many rows it has is guessed from where "ids" first stands, up to the next bracket. The
-        kernel makes sure; where the guess is wrong the frame is left to others.
-
-        >>> kernel = RowKernel("predictions")
-        >>> place = kernel.put(("m", ""), Columns(("amount",), ()), ())
-        >>> frame = b'{"model": "m", "ids": ["1", "2"], "ts_ms": [7, 8], "predictions": [1, 0.5]}'
-        >>> kernel.frame(frame, place).numbers.tolist()
-        [[nan, 1.0], [nan, 0.5]]
-        """
-        ids = value.find(b'"ids"')
-        rows = value.count(b'"', ids + 5, value.find(b"]", ids)) // 2
-        if not 0 < rows <= MAX_ROWS:
-            return None
-        if self._tables is None:
-            self._tables = _Tables(self._layouts)
-        buffer, found = np.frombuffer(value, np.uint8), np.empty(2, np.int64)
-        for _ in range(2):
-            own = self._layouts[place]
-            frame = PlainRows(
-                np.full(rows, place, np.int32),
-                np.zeros(rows, np.bool_),
-                np.empty(rows, np.int64),
-                np.empty((rows, 2), np.int64),
-                np.full((rows, own.numbers + self._has_score), np.nan),
-                np.full((rows, own.texts, 2), NULL),
-            )
-            read_frame(
-                buffer, self._has_score, place, *self._tables.arrays, found,
-                frame.ts_ms, frame.ids, frame.numbers, frame.texts,
-            )  # fmt: skip
-            if found[0] == place:
-                frame.strange[:] = found[1]
-                return frame
-            if found[0] < 0:
-                break
-            place = int(found[0])
-        return None
+    @property
+    def layouts(self) -> "Layouts":
+        """How rows are read now; another object after each change."""
+        if self.made is None:
+            self.made = Layouts(self._layouts, self._has_score)
+        return self.made
 
 
-class _Tables:
-    """Layouts as arrays for the kernel; a place that is not used has the layout of nobody."""
+class Layouts:
+    """Reads the plain ones of many model versions' rows, in any order, in any thread.
 
-    def __init__(self, layouts: dict[int, _Layout]) -> None:
+    Examples
+    --------
+    >>> from tidegauge.streams.monitor.intake.record_batch import RecordBatch
+    >>> kernel = RowKernel("features")
+    >>> place = kernel.put(("m", ""), Columns(("amount",), ("country",)), ())
+    >>> row = b'{"model": "m", "id": "1", "ts_ms": 7, "features": {"country": "DE", "amount": 2.5}}'
+    >>> buffer, values = np.frombuffer(row, np.uint8), np.array([[0, len(row)]])
+    >>> rows = kernel.layouts.read(buffer, values)
+    >>> rows.owner.tolist() == [place], rows.ts_ms.tolist(), rows.numbers.tolist()
+    (True, [7], [[2.5]])
+    """
+
+    def __init__(self, layouts: dict[int, _Layout], has_score: bool) -> None:
         arena, known = bytearray(), list[tuple[int, int, int]]()
 
         def add(name: str) -> tuple[int, int]:
@@ -163,7 +99,7 @@ class _Tables:
 
         places = max(layouts, default=-1) + 1
         tops = np.array([add(name) for name in TOP], np.int64)
-        table = np.zeros((places, 8), np.int64)
+        table = np.zeros((places, 8), np.int64)  # a place not used has the layout of nobody
         table[:, MODEL_LENGTH] = NULL
         follows = np.full(places, NOTHING)
         after = list[int]()
@@ -176,16 +112,81 @@ class _Tables:
                 follows[place] = len(known)
             known += [(*add(name), goes) for name, goes in own.fields.items()]
             after += [*range(len(after) + 1, len(known)), NOTHING][: len(own.fields)]
-        self.numbers = max((own.numbers for own in layouts.values()), default=0)
-        self.texts = max((own.texts for own in layouts.values()), default=0)
+        self._sizes = {
+            place: (own.numbers + has_score, own.texts) for place, own in layouts.items()
+        }
+        self._most = max((own.numbers for own in layouts.values()), default=0) + has_score
+        self._texts = max((own.texts for own in layouts.values()), default=0)
+        self._has_score = has_score
+        self.first = min(layouts, default=None)
         fields = np.array(known, np.int64).reshape(-1, 3)
         names = np.frombuffer(bytes(arena), np.uint8)
         index = np.full((room(len(known)), 2), NOTHING)
         owners = np.full(room(places), NOTHING)
         enter(table, fields, names, index, owners)
-        self.arrays = (
+        self._tables = (
             tops, table, fields, names, index, owners,
             np.concatenate([np.array(after, np.int64), follows]),
-            np.zeros(len(known), np.int64), np.zeros(1, np.int64),
-            np.empty((len(TOP), 2), np.int64),
         )  # fmt: skip
+
+    def _scratch(self) -> tuple[Ints, Ints, Ints]:
+        """Return what a kernel writes to while it reads: another one for each thread."""
+        fields = len(self._tables[2])
+        return np.zeros(fields, np.int64), np.zeros(1, np.int64), np.empty((len(TOP), 2), np.int64)
+
+    def read(self, buffer: Bytes, values: Ints) -> PlainRows:
+        """Read the plain ones of rows; values[k] = start and length of one, NULL if it has none."""
+        rows = len(values)
+        found = PlainRows(
+            np.empty(rows, np.int32),
+            np.zeros(rows, np.bool_),
+            np.zeros(rows, np.int64),
+            np.empty((rows, 2), np.int64),
+            np.empty((rows, self._most)),
+            np.empty((rows, self._texts, 2), np.int64),
+        )
+        read_rows(
+            buffer, values, self._has_score, *self._tables, *self._scratch(),
+            found.owner, found.strange, found.ts_ms, found.ids, found.numbers, found.texts,
+        )  # fmt: skip
+        return found
+
+    def frame(self, value: bytes, place: int) -> PlainRows | None:
+        """Read a frame if it is plain, as the version at ``place`` is read unless it is another's.
+
+        How many rows it has is guessed from where "ids" first stands, up to the next bracket. The
+        kernel makes sure; where the guess is wrong the frame is left to others.
+
+        >>> kernel = RowKernel("predictions")
+        >>> place = kernel.put(("m", ""), Columns(("amount",), ()), ())
+        >>> frame = b'{"model": "m", "ids": ["1", "2"], "ts_ms": [7, 8], "predictions": [1, 0.5]}'
+        >>> kernel.layouts.frame(frame, place).numbers.tolist()
+        [[nan, 1.0], [nan, 0.5]]
+        """
+        ids = value.find(b'"ids"')
+        rows = value.count(b'"', ids + 5, value.find(b"]", ids)) // 2
+        if not 0 < rows <= MAX_ROWS:
+            return None
+        buffer, found = np.frombuffer(value, np.uint8), np.empty(2, np.int64)
+        scratch = self._scratch()
+        for _ in range(2):
+            numbers, texts = self._sizes[place]
+            frame = PlainRows(
+                np.full(rows, place, np.int32),
+                np.zeros(rows, np.bool_),
+                np.empty(rows, np.int64),
+                np.empty((rows, 2), np.int64),
+                np.full((rows, numbers), np.nan),
+                np.full((rows, texts, 2), NULL),
+            )
+            read_frame(
+                buffer, self._has_score, place, *self._tables, *scratch, found,
+                frame.ts_ms, frame.ids, frame.numbers, frame.texts,
+            )  # fmt: skip
+            if found[0] == place:
+                frame.strange[:] = found[1]
+                return frame
+            if found[0] < 0:
+                break
+            place = int(found[0])
+        return None

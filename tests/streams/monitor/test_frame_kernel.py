@@ -49,7 +49,7 @@ class Judged:
 
     def accepts(self, value: bytes) -> bool:
         """Return whether the kernel took a frame as plain, once msgspec has said the same of it."""
-        rows = self.kernel.frame(value, self.last)
+        rows = self.kernel.layouts.frame(value, self.last)
         if rows is None:
             return False
         self.last = int(rows.owner[0])

@@ -51,7 +51,7 @@ class Judged:
         lengths = np.array([NULL if v is None else len(v) for v in values], np.int64)
         starts = np.cumsum(np.maximum(lengths, 0)) - np.maximum(lengths, 0)
         buffer = np.frombuffer(b"".join(known), np.uint8)
-        rows = self.kernel.read(buffer, np.stack([starts, lengths], axis=1))
+        rows = self.kernel.layouts.read(buffer, np.stack([starts, lengths], axis=1))
         for at in np.flatnonzero(rows.owner != CAREFUL).tolist():
             key = self.keys[int(rows.owner[at])]
             columns, awaited = self.layouts[key]

@@ -199,6 +199,9 @@ class CountingCore:
     def known(self) -> dict[tuple[str, str], str]:
         return {(model, ""): digest for model, digest in self.digests.items()}
 
+    def read_ahead(self, source: Source, records: Sequence[Record]) -> Sequence[Record]:
+        return records
+
     def awaits_predictions(self, records: Sequence[Record]) -> bool:
         return True
 
