@@ -1,7 +1,7 @@
 """Drives a partition over logs cut into batches, and tells what it gave in comparable form."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,7 +51,7 @@ class Driver:
 
     def fold(self, source: Source, records: Sequence[Record]) -> None:
         """Fold one batch, journaling the control of each model version that is met."""
-        records = records if self.as_objects else RecordBatch.of(records)
+        records = records if self.as_objects else batch_of(records)
         while records:
             folded = self.partition.fold(source, records)
             self.publish(folded.outputs)
@@ -79,10 +79,24 @@ class Driver:
         """Fold all of the logs in the order of their runs, each cut at ``cuts``."""
         for source, end in logs.runs:
             start = self.partition.next_offset[source]
-            for batch in pieces(logs.records[source][start:end], cuts):
-                self.fold(source, batch)
+            self.fold_each(source, pieces(logs.records[source][start:end], cuts))
             self.feed_back(cuts)
         return self
+
+    def fold_each(self, source: Source, batches: Iterable[Sequence[Record]]) -> None:
+        """Fold batches; each is read ahead while those before it are not yet folded."""
+        before: Sequence[Record] = ()
+        for batch in batches:
+            ahead = batch if self.as_objects else batch_of(batch)
+            ahead = self.partition.read_ahead(source, ahead)
+            self.fold(source, before)
+            before = ahead
+        self.fold(source, before)
+
+
+def batch_of(records: Sequence[Record]) -> RecordBatch:
+    """Return records as arrays over their bytes."""
+    return records if isinstance(records, RecordBatch) else RecordBatch.of(records)
 
 
 def pieces(records: Sequence[LoggedRecord], cuts: Sequence[int]) -> Iterator[list[LoggedRecord]]:

@@ -134,8 +134,7 @@ def odd(seed: int, cuts: list[int]) -> Driver:
     driver = Driver()
     sources: tuple[Source, ...] = ("predictions", "labels")
     for source in sources:
-        for batch in pieces(odd_rows(seed, source), cuts):
-            driver.fold(source, batch)
+        driver.fold_each(source, pieces(odd_rows(seed, source), cuts))
         driver.feed_back(cuts)
     return driver
 
