@@ -1,4 +1,4 @@
-"""Predictions that wait for their labels, in few bytes each: arrays, and a table of hashes."""
+"""Rows that wait for their partners, in few bytes each: arrays, and a table of hashes."""
 
 from typing import Any, Final
 
@@ -7,7 +7,7 @@ from numba import types
 from numpy.typing import NDArray
 
 from tidegauge.detectors._jit import kernel, routine
-from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.intake.block import Flags
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.join.siphash import Hashes
 
@@ -166,10 +166,18 @@ class HashIndex:
 
     def _make_room(self, more: int) -> None:
         """Move what is held to the front of the arrays, of larger ones where they are full."""
-        rows, size = self._rows, len(self._offsets)
-        needed = rows + more
+        size, needed = len(self._offsets), self._rows + more
         if needed > FULL * size or needed < size // 4:
-            size = max(LEAST, int(GROWTH * needed))
+            self._pack(more)
+        else:
+            self._rearrange(size)
+
+    def _pack(self, more: int = 0) -> None:
+        """Move what is held to arrays that have room for so many more, and for some."""
+        self._rearrange(max(LEAST, int(GROWTH * (self._rows + more))))
+
+    def _rearrange(self, size: int) -> None:
+        rows = self._rows
         self._move(self._places(), size)
         places = 1 << (int(ROOM * size) - 1).bit_length()
         self._table = np.full(places, NOTHING, np.int32)
@@ -181,39 +189,6 @@ class HashIndex:
             moved(self._hashes, kept, size),
             moved(self._offsets, kept, size),
         )
-
-
-class Held(HashIndex):
-    """Predictions of one version that wait, with their times and scores."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._ts_ms: Ints = np.empty(0, np.int64)
-        self._scores: Floats = np.empty(0)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of its arrays."""
-        return super().nbytes + self._ts_ms.nbytes + self._scores.nbytes
-
-    def put(self, hashes: Hashes, offsets: Ints, ts_ms: Ints, scores: Floats) -> Flags:
-        """Hold predictions whose hashes are not held yet; return which."""
-        fresh = self.add(hashes, offsets)
-        new = slice(self._tail - int(np.count_nonzero(fresh)), self._tail)
-        self._ts_ms[new], self._scores[new] = ts_ms[fresh], scores[fresh]
-        return fresh
-
-    def at(self, place: int) -> tuple[int, int, float]:
-        """Return offset, event time and score of a prediction."""
-        return (
-            int(self._offsets[place]),
-            int(self._ts_ms[place]),
-            float(self._scores[place]),
-        )
-
-    def _move(self, kept: Ints, size: int) -> None:
-        super()._move(kept, size)
-        self._ts_ms, self._scores = moved(self._ts_ms, kept, size), moved(self._scores, kept, size)
 
 
 def moved(column: Any, kept: Ints, size: int) -> Any:

@@ -14,8 +14,9 @@ import numpy as np
 from tidegauge.schemas.outcomes import LabelReport
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Key, Prediction
-from tidegauge.streams.monitor.join.held import NOTHING, Held
+from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.held_labels import HeldLabels
+from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
 from tidegauge.streams.monitor.join.label_tally import (
     BEYOND,
     REPORTED,
@@ -130,7 +131,7 @@ class Join:
     ) -> list[Pair]:
         """Hold predictions that were not delivered before, the first delivery stands; pair them."""
         store, own = self.stores[model], hashes(arrived.ids, self._key)
-        held = store.predictions.setdefault(version, Held())
+        held = store.predictions.setdefault(version, HeldPredictions())
         known = store.known(arrived, own)
         fresh = np.ones(len(arrived), np.bool_)
         fresh[[at for at, label in known.items() if version in label.met]] = False
@@ -236,7 +237,7 @@ class Join:
         if store is None:
             return True
         own = self._hashes(ids)
-        found = [index.find(own) for index in (store.labels, *store.predictions.values())]
+        found = [store.labels.find(own), *(held.find(own) for held in store.predictions.values())]
         return bool((np.maximum.reduce(found) == NOTHING).any())
 
     def _bound(self, added: int) -> None:
@@ -312,7 +313,7 @@ class Join:
             )
             if settled:
                 chosen &= [id_ not in settled for id_ in own.ids]
-            new, held = own.where(chosen), store.predictions.setdefault(version, Held())
+            new, held = own.where(chosen), store.predictions.setdefault(version, HeldPredictions())
             held.put(hashes(new.ids, self._key), new.offsets, new.ts_ms, new.scores)
         self._bound(store.size - before)
 

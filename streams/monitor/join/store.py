@@ -8,8 +8,9 @@ import msgspec
 import numpy as np
 
 from tidegauge.streams.monitor.join.arrivals import Arrivals
-from tidegauge.streams.monitor.join.held import NOTHING, HashIndex, Held
+from tidegauge.streams.monitor.join.held import NOTHING, HashIndex
 from tidegauge.streams.monitor.join.held_labels import HeldLabels, only_ones
+from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
 from tidegauge.streams.monitor.join.label_tally import Label, LabelTally
 from tidegauge.streams.monitor.join.siphash import Hashes
 from tidegauge.streams.monitor.join.watermark import Watermark
@@ -41,7 +42,7 @@ class StoreState(msgspec.Struct):
 class Store:
     """Predictions without a label and the known labels of one model, in the order of their logs."""
 
-    predictions: dict[str, Held] = field(default_factory=dict)  # by version
+    predictions: dict[str, HeldPredictions] = field(default_factory=dict)  # by version
     labels: HeldLabels = field(default_factory=HeldLabels)
     predictions_log: Watermark = field(default_factory=Watermark)
     labels_log: Watermark = field(default_factory=Watermark)
@@ -100,7 +101,9 @@ class Store:
     def forget_oldest(self, surplus: int) -> None:
         """Forget bytes of whichever there are most, with those in the same record."""
         rows = -(-surplus // ROW_BYTES)
-        fullest: HashIndex = max(self.predictions.values(), key=len, default=Held())
+        fullest: HashIndex | HeldPredictions = max(
+            self.predictions.values(), key=len, default=HeldPredictions()
+        )
         log = self.predictions_log
         if len(self.labels) > len(fullest):
             fullest, log = self.labels, self.labels_log

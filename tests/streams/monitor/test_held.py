@@ -1,15 +1,20 @@
 """What waits for its label is held by a keyed hash, in few bytes, as an ordered dict holds it."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles.siphash import sip_hash
+from tidegauge.streams.monitor.intake.block import Floats, Ints
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join import held_labels as module
-from tidegauge.streams.monitor.join.held import GONE, NOTHING, HashIndex, Held
+from tidegauge.streams.monitor.join import held_predictions as predictions
+from tidegauge.streams.monitor.join.held import GONE, NOTHING, HashIndex
 from tidegauge.streams.monitor.join.held_labels import HeldLabels
+from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
 from tidegauge.streams.monitor.join.label_tally import BEYOND, NONE, Label
 from tidegauge.streams.monitor.join.siphash import Hashes, hashes
 from tidegauge.streams.monitor.join.store import ROW_BYTES
@@ -55,11 +60,17 @@ STEPS = st.lists(
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
-@given(STEPS, st.booleans())
+@given(STEPS, st.booleans(), st.sampled_from([1, 2, 5, predictions.MOST]))
 def test_what_is_held_is_what_an_ordered_dict_holds(
-    steps: list[tuple[str, list[int] | int]], few: bool
+    steps: list[tuple[str, list[int] | int]], few: bool, most: int
 ) -> None:
-    held, expected, at = Held(), dict[int, tuple[int, int, float]](), 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(predictions, "MOST", most)  # rows of a segment
+        check_as_a_dict(steps, few)
+
+
+def check_as_a_dict(steps: list[tuple[str, list[int] | int]], few: bool) -> None:
+    held, expected, at = HeldPredictions(), dict[int, tuple[int, int, float]](), 0
     for what, told in steps:
         if isinstance(told, int):
             before = list(expected.values())
@@ -90,16 +101,47 @@ def test_what_is_held_is_what_an_ordered_dict_holds(
             assert held.offset_of(number) == own[0]
 
 
+def many(start: int, stop: int) -> tuple[Hashes, Ints, Ints, Floats]:
+    """Return rows whose hashes are as even as those of a keyed hash."""
+    rows = np.arange(start, stop)
+    own = np.random.default_rng(start).integers(0, 1 << 64, (len(rows), 2), np.uint64)
+    return own, rows, rows, rows / 2
+
+
 @pytest.mark.parametrize("batch", [1, 100, 3000])
 def test_a_prediction_that_waits_takes_no_more_than_it_is_counted_for(batch: int) -> None:
-    held, most = Held(), 0.0
+    held, most = HeldPredictions(), 0.0
     for start in range(0, 60_000, batch):
-        rows = np.arange(start, start + batch)
-        held.put(np.stack([rows, rows], axis=1).astype(np.uint64), rows, rows, rows / 2)
+        held.put(*many(start, start + batch))
         if len(held) >= 20_000:
             most = max(most, held.nbytes / len(held))
     assert len(held) == 60_000
     assert most <= ROW_BYTES
+
+
+def test_growing_takes_few_rows_at_a_time_and_little_memory() -> None:
+    held, rows, batch = HeldPredictions(), 1_300_000, 13_000
+    hashed, offsets, ts_ms, scores = many(0, rows)
+    moved, most = list[int](), 0.0
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    for start in range(0, rows, batch):
+        arrays = {id(own._hashes) for own in held._segments}  # noqa: SLF001 (what was copied)
+        tracemalloc.reset_peak()
+        new = slice(start, start + batch)
+        assert held.put(hashed[new], offsets[new], ts_ms[new], scores[new]).all()
+        taken = tracemalloc.get_traced_memory()[1] - before
+        if len(held) > 100_000:
+            most = max(most, taken / len(held))
+        segments = held._segments  # noqa: SLF001
+        moved.append(sum(len(own) for own in segments if id(own._hashes) not in arrays))  # noqa: SLF001
+    tracemalloc.stop()
+    sizes = [len(own) for own in held._segments]  # noqa: SLF001
+    assert max(sizes) <= predictions.MOST
+    assert max(sizes) < 2.2 * min(sizes)
+    assert max(moved) <= 6 * predictions.MOST
+    assert most <= ROW_BYTES
+    assert (held.find(hashed) != NOTHING).all()
 
 
 @pytest.mark.parametrize("batch", [1, 100, 3000])
@@ -143,7 +185,7 @@ def test_a_label_that_gave_way_to_another_is_not_missed() -> None:
 
 
 def test_what_has_found_its_label_gives_its_place_to_others() -> None:
-    held, rows = Held(), np.arange(1000)
+    held, rows = HeldPredictions(), np.arange(1000)
     for start in range(0, 500_000, 1000):
         own = (rows + start).astype(np.uint64)
         held.put(np.stack([own, own], axis=1), rows + start, rows, rows / 2)

@@ -1,0 +1,227 @@
+"""Predictions that wait for their labels: segments by hash, that split one at a time.
+
+What grows in one piece stops everything while it is copied, and takes twice the memory meanwhile.
+
+References
+----------
+Martin (1979), Spiral storage: incrementally augmentable hash addressed storage. Of the equivalent
+ways to make segments of unequal sizes, so that not all are full at once, the densities here come
+from a parabola and not from a power of two: sums and products are the same on every machine.
+"""
+
+from bisect import bisect_left
+from collections import deque
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from numba import types
+
+from tidegauge.detectors._jit import kernel, routine
+from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.intake.record_batch import Ints
+from tidegauge.streams.monitor.join.held import GONE, NOTHING, OFFSETS, WANTED, HashIndex, moved
+from tidegauge.streams.monitor.join.siphash import Hashes
+
+MOST: Final = 65536  # rows of a segment; with more it splits: a millisecond or two
+PLACE_BITS: Final = 32  # of a place, those within its segment
+
+
+@routine
+def segment_of(word: Any, segments: int) -> Any:
+    """Return which of the segments has a hash of this word, from 0.
+
+    Segment k has the numbers from segments + k to the next one. A number's density falls by half
+    from 1 to 2, and numbers double until there is such a segment: so of b, 2b and 2b + 1 together
+    have the rows, and segments have fewer the farther back they are, half as many at the end.
+    """
+    u = np.float64(word >> np.uint64(32)) * 2.0**-32
+    number = 1.0 + u * (2.0 + u) / 3.0
+    while number < segments:
+        number *= 2.0
+    return np.int64(number) - segments
+
+
+@kernel(WANTED, OFFSETS, OFFSETS, allocates=False)
+def by_segment(hashes: Any, order: Any, ends: Any) -> None:
+    """Sort rows by segments, those of each in their order.
+
+    ends[k] = where those of segment k end in the order; nought before.
+    """
+    segments = len(ends)
+    for k in range(len(hashes)):
+        ends[segment_of(hashes[k, 1], segments)] += 1
+    start = 0
+    for segment in range(segments):
+        start, ends[segment] = start + ends[segment], start
+    for k in range(len(hashes)):
+        segment = segment_of(hashes[k, 1], segments)
+        order[ends[segment]] = k
+        ends[segment] += 1
+
+
+@kernel(OFFSETS, types.int64, types.int64, types.int64, OFFSETS, allocates=False)
+def count(offsets: Any, head: Any, tail: Any, stop: Any, told: Any) -> None:
+    """Count the first rows that are held, up to the first of an offset that is not below stop."""
+    for at in range(head, tail):
+        if offsets[at] >= stop:
+            break
+        told[0] += offsets[at] >= 0
+
+
+class Segment(HashIndex):
+    """Some predictions of one version, with their times and scores."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._ts_ms: Ints = np.empty(0, np.int64)
+        self._scores: Floats = np.empty(0)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return super().nbytes + self._ts_ms.nbytes + self._scores.nbytes
+
+    def put(self, hashes: Hashes, offsets: Ints, ts_ms: Ints, scores: Floats) -> Flags:
+        """Hold predictions whose hashes are not held yet; return which."""
+        fresh = self.add(hashes, offsets)
+        new = slice(self._tail - int(np.count_nonzero(fresh)), self._tail)
+        self._ts_ms[new], self._scores[new] = ts_ms[fresh], scores[fresh]
+        return fresh
+
+    def at(self, place: int) -> tuple[int, int, float]:
+        """Return offset, event time and score of a prediction."""
+        return (
+            int(self._offsets[place]),
+            int(self._ts_ms[place]),
+            float(self._scores[place]),
+        )
+
+    def before(self, offset: int) -> int:
+        """Return how many predictions lie before an offset."""
+        told = np.zeros(1, np.int64)
+        count(self._offsets, self._head, self._tail, offset, told)
+        return int(told[0])
+
+    @property
+    def hashes(self) -> Hashes:
+        """Of the predictions that are held, in their order."""
+        return self._hashes[self._places()]
+
+    def take(self, chosen: Ints) -> tuple[Hashes, Ints, Ints, Floats]:
+        """Hold these no longer, by their numbers in the order; return what ``put`` was given."""
+        at = self._places()[chosen]
+        found = self._hashes[at], self._offsets[at], self._ts_ms[at], self._scores[at]
+        self._offsets[at] = GONE
+        self._rows -= len(at)
+        self._pack()
+        return found
+
+    def _move(self, kept: Ints, size: int) -> None:
+        super()._move(kept, size)
+        self._ts_ms, self._scores = moved(self._ts_ms, kept, size), moved(self._scores, kept, size)
+
+
+class HeldPredictions:
+    """Predictions of one version that wait, in the order in which they came.
+
+    Examples
+    --------
+    >>> held, hashes = HeldPredictions(), np.array([[5, 5], [6, 6], [5, 5]], np.uint64)
+    >>> offsets = np.array([10, 11, 12])
+    >>> held.put(hashes, offsets, offsets * 1000, offsets / 100).tolist(), len(held)
+    ([True, True, False], 2)
+    >>> held.at(int(held.find(hashes)[1]))
+    (11, 11000, 0.11)
+    """
+
+    def __init__(self) -> None:
+        self._segments = deque([Segment()])
+
+    def __len__(self) -> int:
+        """Return how many are held."""
+        return sum(map(len, self._segments))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its arrays."""
+        return sum(segment.nbytes for segment in self._segments)
+
+    def put(self, hashes: Hashes, offsets: Ints, ts_ms: Ints, scores: Floats) -> Flags:
+        """Hold predictions whose hashes are not held yet, the first of equal ones; return which."""
+        order, own = self._by_segment(hashes)
+        hashes, offsets, ts_ms, scores = (c[order] for c in (hashes, offsets, ts_ms, scores))
+        fresh, told = np.empty(len(hashes), np.bool_), np.empty(len(hashes), np.bool_)
+        for at, s in own:
+            fresh[s] = self._segments[at].put(hashes[s], offsets[s], ts_ms[s], scores[s])
+        told[order] = fresh
+        while len(self._segments[0]) > MOST:
+            self._split(self._segments.popleft())
+        return told
+
+    def _split(self, segment: Segment) -> None:
+        """Make two segments of the first, behind all others."""
+        self._segments.extend((segment, Segment()))
+        order, own = self._by_segment(segment.hashes)
+        last, some = own[-1]
+        if last == len(self._segments) - 1:
+            self._segments[last].put(*segment.take(order[some]))
+
+    def _by_segment(self, hashes: Hashes) -> tuple[Any, list[tuple[int, slice]]]:
+        """Return an order of rows by segments, and of each that has some its number and where."""
+        segments = len(self._segments)
+        if segments == 1:
+            return slice(None), [(0, slice(len(hashes)))]
+        order, ends = np.empty(len(hashes), np.int64), np.zeros(segments, np.int64)
+        by_segment(hashes, order, ends)
+        edges = enumerate(pairwise([0, *ends.tolist()]))
+        return order, [(at, slice(start, stop)) for at, (start, stop) in edges if stop > start]
+
+    def find(self, hashes: Hashes) -> Ints:
+        """Return where each is held, for as long as none is added; -1 where it is not."""
+        order, own = self._by_segment(hashes)
+        hashes, found = hashes[order], np.full(len(hashes), NOTHING)
+        for number, some in own:
+            found[some] = self._segments[number].find(hashes[some])
+            found[some][found[some] != NOTHING] += number << PLACE_BITS
+        places = np.empty_like(found)
+        places[order] = found
+        return places
+
+    def _at(self, place: int) -> tuple[Segment, int]:
+        place = int(place)
+        return self._segments[place >> PLACE_BITS], place & ((1 << PLACE_BITS) - 1)
+
+    def holds(self, place: int) -> bool:
+        """Return whether what was found there is still held."""
+        if place == NOTHING:
+            return False
+        segment, at = self._at(place)
+        return segment.holds(at)
+
+    def at(self, place: int) -> tuple[int, int, float]:
+        """Return offset, event time and score of a prediction."""
+        segment, at = self._at(place)
+        return segment.at(at)
+
+    def remove(self, place: int) -> None:
+        """Hold a prediction no longer."""
+        segment, at = self._at(place)
+        segment.remove(at)
+
+    def drop_before(self, offset: int) -> int:
+        """Hold no longer what lies before an offset; return how many predictions."""
+        return sum(segment.drop_before(offset) for segment in self._segments)
+
+    def offset_of(self, number: int) -> int:
+        """Return the offset of a prediction, counted from the oldest, which is 0."""
+        offsets = range(self.last_offset + 1)
+        return bisect_left(offsets, number + 1, key=lambda at: self._before(at + 1))
+
+    def _before(self, offset: int) -> int:
+        return sum(segment.before(offset) for segment in self._segments)
+
+    @property
+    def last_offset(self) -> int:
+        """The offset of the prediction that came last; -1 where none is held."""
+        return max(segment.last_offset for segment in self._segments)
