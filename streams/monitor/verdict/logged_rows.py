@@ -55,21 +55,31 @@ class Listed(Generic[T]):
 
 
 @dataclass(frozen=True, slots=True)
-class Mixed:
-    """Good rows and bad ones; a reason for each bad one, in their order."""
+class Good:
+    """Rows that could be read."""
 
     ts_ms: Ints
     offsets: Ints
-    bad: Flags
-    reasons: list[str]
 
     def __len__(self) -> int:
         """Return how many there are."""
-        return len(self.bad)
+        return len(self.offsets)
 
     def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
         """Return the event times and the offsets of some of them."""
         return self.ts_ms[start:stop], self.offsets[start:stop]
+
+    def last_ms(self, default: int) -> int:
+        """Return the event time of the last that could be read."""
+        return int(self.ts_ms[-1]) if len(self.ts_ms) else default
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed(Good):
+    """Good rows and bad ones; a reason for each bad one, in their order."""
+
+    bad: Flags
+    reasons: list[str]
 
     def last_ms(self, default: int) -> int:
         """Return the event time of the last that could be read."""

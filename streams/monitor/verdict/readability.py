@@ -15,7 +15,7 @@ from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
 from tidegauge.streams.monitor.series.view import Records
 from tidegauge.streams.monitor.verdict.incidents import MonitorSource, Origin
-from tidegauge.streams.monitor.verdict.logged_rows import Listed, Mixed, Rows, dated, in_order
+from tidegauge.streams.monitor.verdict.logged_rows import Good, Listed, Mixed, Rows, dated, in_order
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.nil_cohort import BLOCK, FINE, FIRST, NilCohort
 from tidegauge.streams.monitor.windows.bounds import Bounds
@@ -23,6 +23,7 @@ from tidegauge.streams.monitor.windows.cutting import Dated
 
 MAX_MODELS = 1000  # counted apart; those of further ones count as nobody's
 REASONS = 20  # counted in a window; further ones are not told
+GATHERED = 128  # rows of which nothing is told that are counted together
 
 
 class ReadState(msgspec.Struct):
@@ -46,6 +47,8 @@ class Readable:
         self._reasons: Counter[str] = Counter()  # of the open window
         self._cohort = NilCohort(origin.model, origin.topic, Records)
         self.monitor = Monitor(origin, self._cohort.spec, WindowSpec(rows=BLOCK), [self._cohort])
+        self._room = np.empty((2, GATHERED), np.int64)  # event times and offsets of good rows
+        self._gathered = 0
 
     @property
     def main_reason(self) -> str:
@@ -54,12 +57,38 @@ class Readable:
 
     def fold(self, rows: Rows) -> list[Output]:
         """Take further rows; return the alerts that they give rise to."""
+        self.rows += len(rows)
+        self.last_ms = rows.last_ms(self.last_ms)
+        if not isinstance(rows, Mixed) and self._tells_nothing and self._gather(rows):
+            return []
+        self.settle()
+        return self._fold(rows)
+
+    @property
+    def _tells_nothing(self) -> bool:
+        """Whether nothing was wrong in the open window and nothing is being followed."""
+        return self._cohort.watch is None and not self._reasons
+
+    def _gather(self, rows: Rows) -> bool:
+        """Put off counting good rows: it costs the same for one as for many."""
+        start, stop = self._gathered, self._gathered + len(rows)
+        if stop > GATHERED:
+            return False
+        self._room[:, start:stop] = rows.piece(0, len(rows))
+        self._gathered = stop
+        return True
+
+    def settle(self) -> None:
+        """Count the rows that were put off."""
+        if self._gathered:
+            self._fold(Good(*self._room[:, : self._gathered]))  # which tells nothing
+            self._gathered = 0
+
+    def _fold(self, rows: Rows) -> list[Output]:
         outputs: list[Output] = []
         start, found = 0, len(rows)
-        self.rows += found
-        self.last_ms = rows.last_ms(self.last_ms)
         mixed = rows if isinstance(rows, Mixed) else None
-        if mixed is None and self._cohort.watch is None and not self._reasons:
+        if mixed is None and self._tells_nothing:
             start = self._skip(rows)
         while start < found:
             stop = min(found, start + BLOCK - self.monitor.bounds.rows)
@@ -110,6 +139,7 @@ class Readable:
 
     def state(self) -> ReadState:
         """Return what a snapshot needs."""
+        self.settle()
         return ReadState(
             self.rows,
             self.rejected,
@@ -186,7 +216,8 @@ class Readability:
 
     def _admit(self, read: Mapping[Key, Sequence[Rows]], rejections: Sequence[Rejection]) -> None:
         """Count models apart while there is room, in the order of the log."""
-        first = {key: int(own[0].piece(0, 1)[1][0]) for key, own in read.items()}
+        new = read.keys() - self.models.keys()
+        first = {key: int(read[key][0].piece(0, 1)[1][0]) for key in new}
         for rejected in rejections:
             at = rejected.record.offset
             first[rejected.of] = min(first.get(rejected.of, at), at)
