@@ -89,6 +89,14 @@ class Moments:
         self._state[LOW], self._state[HIGH] = np.inf, -np.inf
 
     @property
+    def table(self) -> NDArray[np.float64]:
+        """Count, mean, sum of squared deviations, smallest and largest value, a row each, as kept.
+
+        Where there is no value they are 0, 0, 0, inf and -inf.
+        """
+        return self._state
+
+    @property
     def count(self) -> NDArray[np.float64]:
         """Values that are not missing, shape (width,)."""
         count: NDArray[np.float64] = self._state[COUNT].copy()

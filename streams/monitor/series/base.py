@@ -10,30 +10,11 @@ import numpy as np
 from tidegauge.detectors.statistics.shares import row_variance
 from tidegauge.schemas.alerts import Figure, Kind, SeriesAlarm
 from tidegauge.schemas.references import SeriesProfile
-from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.intake.block import Flags, Floats, Ints
+from tidegauge.streams.monitor.series.tally import MISSING, UNLIKE
 from tidegauge.streams.monitor.series.view import View
 
 Rowwise = Literal["numbers", "errors"]  # what a detector on rows sees of a series
-
-
-VALUE, ROWS, LOW, HIGH, SHOWN = range(5)  # fields of a reading
-
-
-def readings(rows: Floats, means: Floats, least: Floats, most: Floats) -> Floats:
-    """Return readings of means over so many rows, from the least to the most, a row each.
-
-    A reading is a window's value of a series, on how many rows it stands, the least and the
-    greatest it would be without one of them, and what people are shown for it. A shift that lies
-    between the two is one row's doing, and no single row makes an incident.
-
-    >>> readings(np.array([4.0]), np.array([1.0]), np.array([0.0]), np.array([4.0])).round(2)
-    array([[1.  , 4.  , 0.  , 1.33, 1.  ]])
-    """
-    alone = rows <= 1  # without its row there is nothing
-    with np.errstate(divide="ignore", invalid="ignore"):
-        low = np.where(alone, -np.inf, (rows * means - most) / (rows - 1))
-        high = np.where(alone, np.inf, (rows * means - least) / (rows - 1))
-    return np.stack([means, rows, low, high, means], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +106,22 @@ class Share(Series):
     def quantity(self, view: View) -> Floats:
         """Return it for each row and column, NaN where it cannot be said."""
         return np.where(self.among(view), self.hits(view).astype(np.float64), np.nan)
+
+    def count(self, view: View) -> tuple[Ints, Ints]:
+        """Return in how many rows each column has it, and of how many that can be said."""
+        return self.hits(view).sum(axis=0), self.among(view).sum(axis=0)
+
+
+class Unlike(Share):
+    """A share of values that are not such as the reference has."""
+
+    def among(self, view: View) -> Flags:
+        """Return which values are there."""
+        return view.known
+
+    def count(self, view: View) -> tuple[Ints, Ints]:
+        """Return in how many rows each column has it, and of how many that can be said."""
+        return view.tally[UNLIKE], len(view) - view.tally[MISSING]
 
 
 def series_profile(

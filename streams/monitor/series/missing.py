@@ -2,9 +2,12 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
-from tidegauge.streams.monitor.intake.block import Flags
+from tidegauge.streams.monitor.intake.block import Flags, Ints
 from tidegauge.streams.monitor.series.base import Share
+from tidegauge.streams.monitor.series.tally import MISSING
 from tidegauge.streams.monitor.series.view import Categories, Numbers, View
 from tidegauge.streams.monitor.words import cut, moment, percents
 
@@ -23,6 +26,10 @@ class Missing(Share):
     def hits(self, view: View) -> Flags:
         """Return which rows and columns have it."""
         return ~view.known
+
+    def count(self, view: View) -> tuple[Ints, Ints]:
+        """Return in how many rows each column has it, and of how many that can be said."""
+        return view.tally[MISSING], np.full(len(view.columns), len(view))
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

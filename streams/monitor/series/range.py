@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.streams.monitor.intake.block import Flags
-from tidegauge.streams.monitor.series.base import Share
+from tidegauge.streams.monitor.series.base import Unlike
 from tidegauge.streams.monitor.series.view import Numbers, View
 from tidegauge.streams.monitor.words import cut, percents
 
 
-class Range(Share):
+class Range(Unlike):
     """The share of values beyond the reference's usual range by a quarter of its width."""
 
     statistic = "range"
@@ -23,11 +23,8 @@ class Range(Share):
         """Return which rows and columns have it."""
         assert isinstance(view, Numbers)
         low, high = view.profiles.low, view.profiles.high
-        return (view.values < low) | (view.values > high)
-
-    def among(self, view: View) -> Flags:
-        """Return which values are there."""
-        return view.known
+        found: Flags = (view.values < low) | (view.values > high)
+        return found
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

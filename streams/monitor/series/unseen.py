@@ -4,14 +4,14 @@ from collections.abc import Mapping
 
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.streams.monitor.intake.block import Flags
-from tidegauge.streams.monitor.series.base import Share
+from tidegauge.streams.monitor.series.base import Unlike
 from tidegauge.streams.monitor.series.view import Categories, View
 from tidegauge.streams.monitor.words import cut, listed, percents
 
 EXAMPLES = 100  # characters of new values in a sentence
 
 
-class Unseen(Share):
+class Unseen(Unlike):
     """The share of values that are not among the categories of the reference."""
 
     statistic = "unseen"
@@ -25,10 +25,6 @@ class Unseen(Share):
         """Return which rows and columns have it."""
         assert isinstance(view, Categories)
         return view.new
-
-    def among(self, view: View) -> Flags:
-        """Return which values are there."""
-        return view.known
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

@@ -1,6 +1,6 @@
 """What series read: the rows of a block beside what the reference says of their columns."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
 from typing import ClassVar
@@ -9,8 +9,9 @@ import numpy as np
 
 from tidegauge.detectors.statistics.mid_ranks import MidRanks
 from tidegauge.schemas.references import NumericProfile
-from tidegauge.streams.monitor.intake.block import Codes, Flags, Floats
+from tidegauge.streams.monitor.intake.block import Codes, Flags, Floats, Ints
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
+from tidegauge.streams.monitor.series.tally import KINDS, count_codes, count_numbers
 from tidegauge.streams.monitor.series.task import losses
 
 RANGE_MARGIN = 0.25  # of the reference's width, beyond which a number is out of range
@@ -35,6 +36,11 @@ class View:
         """Which values are there, shape (rows, columns)."""
         raise NotImplementedError
 
+    @cached_property
+    def tally(self) -> Ints:
+        """How many values are missing, and how many unlike the reference's, a row each."""
+        raise NotImplementedError
+
 
 class Profiles:
     """What a reference says of numbers, column by column; nothing of those without a profile."""
@@ -42,7 +48,8 @@ class Profiles:
     def __init__(self, profiles: Sequence[NumericProfile | None]) -> None:
         points = [([], []) if p is None else (p.points, p.ranks) for p in profiles]
         self.ranks = MidRanks([(np.array(at), np.array(ranks)) for at, ranks in points])
-        self.low, self.high = np.array([bounds(p) for p in profiles]).reshape(-1, 2).T
+        limits = np.array([bounds(p) for p in profiles]).reshape(-1, 2)
+        self.low, self.high = np.ascontiguousarray(limits.T)
 
     def within(self, low: float, high: float) -> "Profiles":
         """Return the same of one column, but with another usual range."""
@@ -89,6 +96,14 @@ class Numbers(View):
         return ~np.isnan(self.values)
 
     @cached_property
+    def tally(self) -> Ints:
+        """How many values are missing, and how many out of range, a row each."""
+        counts = np.zeros((KINDS, len(self.columns)), np.int64)
+        values = np.ascontiguousarray(self.values)
+        count_numbers(counts, values, self.profiles.low, self.profiles.high)
+        return counts
+
+    @cached_property
     def ranks(self) -> Floats:
         """Mid-ranks in the reference minus one half, NaN where missing or without a profile."""
         return self.profiles.ranks(self.values)
@@ -102,17 +117,15 @@ class Vocabulary:
         self._dictionary: Dictionary | None = None
         self._new = np.empty(0, np.bool_)  # by code of that dictionary
 
-    def new(self, codes: Codes, dictionary: Dictionary) -> Flags:
+    def new(self, dictionary: Dictionary) -> Flags:
         """Return which codes stand for a category that the reference does not have."""
-        if self.values is None:
-            return np.zeros(len(codes), np.bool_)
         if dictionary is not self._dictionary:
             self._dictionary, self._new = dictionary, np.empty(0, np.bool_)
         if len(self._new) < len(dictionary.values):
-            added = dictionary.values[len(self._new) :]
-            flags = [value not in self.values for value in added]
+            added, known = dictionary.values[len(self._new) :], self.values
+            flags = [known is not None and value not in known for value in added]
             self._new = np.concatenate([self._new, np.array(flags, np.bool_)])
-        return (codes >= 0) & self._new[codes] if len(self._new) else np.zeros(len(codes), np.bool_)
+        return self._new
 
 
 class Categories(View):
@@ -149,10 +162,24 @@ class Categories(View):
     def new(self) -> Flags:
         """Which values the reference does not have, shape (rows, columns)."""
         found = np.zeros(self.codes.shape, np.bool_)
-        pairs = zip(self.vocabularies, self.dictionaries, strict=True)
-        for column, (vocabulary, dictionary) in enumerate(pairs):
-            found[:, column] = vocabulary.new(self.codes[:, column], dictionary)
+        for column, new in enumerate(self._new):
+            here = self.codes[:, column] >= 0
+            found[here, column] = new[self.codes[here, column]]
         return found
+
+    @cached_property
+    def tally(self) -> Ints:
+        """How many values are missing, and how many the reference does not have, a row each."""
+        counts = np.zeros((KINDS, len(self.columns)), np.int64)
+        for column, new in enumerate(self._new):
+            count_codes(counts, self.codes, column, new)
+        return counts
+
+    @property
+    def _new(self) -> Iterator[Flags]:
+        """Yield which codes of each column the reference does not have."""
+        pairs = zip(self.vocabularies, self.dictionaries, strict=True)
+        return (vocabulary.new(dictionary) for vocabulary, dictionary in pairs)
 
     def named(self, column: int, hits: Flags) -> Iterable[str]:
         """Return the values of a column in some of its rows, in their order."""

@@ -1,7 +1,6 @@
 """Watched series: a quantity of one column, with its effect gate and what its reference says."""
 
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -13,9 +12,6 @@ from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.base import Series
 
 MIN_WINDOWS = 3
-LEAST_ROWS = 5  # that carry a shift, and that a window has which is told at once
-BLATANT = 3.0  # times the reference's largest deviation, and that many sds at least
-WORTH = 5.0  # gates a blatant shift must have
 
 PROMISED_WINDOWS = 30  # a shorter reference carries no promise: only blatant faults are told
 PROVISIONAL_WINDOWS = 90
@@ -96,10 +92,3 @@ def _fitted(values: bytes, rows: bytes, variance: float, floor: float) -> Depend
 def rows_of(profile: SeriesProfile) -> Floats:
     """Return on how many rows each value of a profile stands, shape (windows,); 1 if unknown."""
     return np.broadcast_to(np.array(profile.rows or [1.0]), len(profile.values)).copy()
-
-
-def references(known: Sequence[Dependence | None]) -> Dependence:
-    """Return what many references say, a field an array; NaN where there is none."""
-    nothing = [np.nan] * len(fields(Dependence))
-    rows = [nothing if one is None else astuple(one) for one in known]
-    return Dependence(*np.array(rows, np.float64).reshape(-1, len(nothing)).T)

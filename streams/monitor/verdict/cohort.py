@@ -9,7 +9,7 @@ import msgspec
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
-from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.block import Block, Floats
 from tidegauge.streams.monitor.series.view import View
 from tidegauge.streams.monitor.series.watched import watch
 from tidegauge.streams.monitor.verdict.aa_check import Inside
@@ -92,8 +92,8 @@ class Cohort(ABC):
         """The windows of the reference that is being learned, which ``learn`` adds to."""
 
     @abstractmethod
-    def means(self, part: WindowPart) -> Mapping[str, float]:
-        """Return the means of a window that people are shown for its series, by column."""
+    def means(self, part: WindowPart) -> Floats:
+        """Return the means of a window that people are shown for its series, a column each."""
 
     @abstractmethod
     def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:

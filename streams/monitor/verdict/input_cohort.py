@@ -1,6 +1,6 @@
 """Features and scores of a model version: what is learned of them, and what is watched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from math import isnan
 from typing import Any
 
@@ -9,10 +9,11 @@ import msgspec
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import CategoryProfile, NumericProfile, Reference, SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
-from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.block import Block, Floats
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.view import Categories, Numbers, Profiles, Vocabulary
+from tidegauge.streams.monitor.series.tally import MISSING
+from tidegauge.streams.monitor.series.view import Categories, Numbers, Profiles, View, Vocabulary
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Watching
 from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
@@ -111,16 +112,18 @@ class InputCohort(Cohort):
         numbers, codes, dictionaries = self._own(block)
         part.rows += len(block)
         part.moments.update(numbers)
-        part.missing += (codes < 0).sum(axis=0)
+        if self.watch is None:
+            part.missing += (codes < 0).sum(axis=0)
         if self.learner is not None and part.sample is not None:
             part.sample.add(numbers)
             for column, name in enumerate(self.categorical):
                 self.learner.count(column, block.counts(name))
         elif self.watch is not None:
-            views = {
+            views: dict[type[View], View] = {
                 Numbers: Numbers(self.numeric, numbers, self._profiles),
                 Categories: Categories(self.categorical, codes, dictionaries, self._vocabularies),
             }
+            part.missing += views[Categories].tally[MISSING]
             self.see(part, views)
 
     def _own(self, block: Block) -> tuple[Any, Any, Any]:
@@ -162,9 +165,9 @@ class InputCohort(Cohort):
             *self.learner.profiles(),
         )
 
-    def means(self, part: WindowPart) -> Mapping[str, float]:
+    def means(self, part: WindowPart) -> Floats:
         """Return the mean of each number in a window."""
-        return dict(zip(self.numeric, part.moments.mean.tolist(), strict=True))
+        return part.moments.mean
 
     def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
         """Return the figures of each column in a window."""

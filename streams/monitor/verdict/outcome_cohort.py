@@ -1,6 +1,6 @@
 """Pairs of label and score of a model version: what is learned of them, and what is watched."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -9,7 +9,7 @@ from tidegauge.detectors.drift.adwin import ADWIN
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
-from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.block import Block, Floats
 from tidegauge.streams.monitor.series.base import series_profile
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.task import TaskTally
@@ -164,9 +164,9 @@ class OutcomeCohort(Cohort):
             for name, at in columns.items()
         }
 
-    def means(self, part: WindowPart) -> Mapping[str, float]:
+    def means(self, part: WindowPart) -> Floats:
         """Return nothing: people are shown the series themselves."""
-        return {}
+        return np.empty(0)
 
     def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
         """Return the figures of loss, error, label and score in a window."""

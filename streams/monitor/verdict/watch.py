@@ -10,20 +10,16 @@ import numpy as np
 from tidegauge.detectors.base import Bank
 from tidegauge.detectors.drift.mixture import WINDOW, MixtureEDetector
 from tidegauge.detectors.registry import DETECTORS
-from tidegauge.detectors.statistics.dependence import Dependence
+from tidegauge.detectors.statistics.dependence import EXTREME, MEAN, Dependence, standardise, table
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.schemas.monitors import DetectorSpec
 from tidegauge.schemas.windows import SeriesReport
-from tidegauge.streams.monitor.intake.block import Flags, Floats
-from tidegauge.streams.monitor.series.watched import (
-    BLATANT,
-    LEAST_ROWS,
-    WORTH,
-    Watched,
-    references,
-)
+from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.series.watched import Watched
 from tidegauge.streams.monitor.verdict.history import History, HistoryState
+from tidegauge.streams.monitor.verdict.standing import LEAST_ROWS, stand
 from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.readings import ROWS, SHOWN, VALUE
 
 LATCH = WINDOW  # windows for which an alarm of ADWIN or Page-Hinkley waits for the gate
 CALM = 14  # windows back within half the gate: resolved
@@ -87,20 +83,25 @@ class Watch:
                 self._chosen.append(
                     (columns, DETECTORS[spec.kind](len(columns), **spec.parameters))
                 )
-        self._judged = [i for i, s in enumerate(self.series) if s.reference is not None]
+        judged = [i for i, s in enumerate(self.series) if s.reference is not None]
         known = [s.reference for s in self.series if s.reference is not None]
         self.reference_windows = max((one.windows for one in known), default=0)
         false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
-        self._reference = references([s.reference for s in self.series])
-        self._mean = np.array([s.mean for s in self.series], np.float64)
-        self._gate = np.array([s.gate for s in self.series], np.float64)
-        self._shares = np.array([s.series.is_share for s in self.series], np.bool_)
+        self._judged, self._column = judged, {index: at for at, index in enumerate(judged)}
+        self._references = table([s.reference for s in self.series])
+        own = [(s.mean, s.gate, s.series.is_share) for s in self.series]
+        self._known = np.vstack(
+            [np.array(own, np.float64).reshape(-1, 3).T, self._references[[MEAN, EXTREME]]]
+        )
         self._watched = [s.series.is_watched for s in self.series]
         self._worth = [_worth(s.reference) for s in self.series]
         self._mixture = MixtureEDetector(known, np.full(len(known), false_alarms), float(horizon))
         width = len(self.series)
+        self._threshold: list[float | None] = [None] * width
+        for index, level in zip(judged, self._mixture.threshold.tolist(), strict=True):
+            self._threshold[index] = level
         self.history = History(self.series)
-        self._status = [QUIET] * width
+        self._status = np.full(width, QUIET)
         self._told = [0] * width
         self._effects = [0.0] * width
         self._latched = [-1] * width
@@ -112,19 +113,21 @@ class Watch:
         row_alarms: Mapping[int, str],
         examples: Mapping[str, list[str]],
     ) -> Verdicts:
-        """Take the readings of a closed window, one a series (``series.base.readings``).
+        """Take the readings of a closed window, a column each series (``windows.readings``).
 
         ``row_alarms`` names the detector that alarmed on rows of the window, by series;
         ``examples`` the values an alert is to name, by series name.
         """
-        values, rows, low, high, shown = readings.T
-        firm = np.clip(self._mean, low, high)  # nearest to the reference with one row less
+        values, rows, shown = readings[VALUE], readings[ROWS], readings[SHOWN]
+        (z, sd, firm), blatants = np.empty((3, len(values))), np.empty(len(values), np.bool_)
+        standardise(z, sd, values, rows, self._references)
+        stand(firm, blatants, readings, sd, self._known)
         self.history.remember(values, rows, firm, shown, bounds)
-        sd = self._reference.sd(rows)
-        alarms = self._decide(values, sd, bounds, row_alarms)
-        blatants = self._blatant(firm, rows, sd)
+        alarms = self._decide(z, bounds, row_alarms)
+        moved = blatants | (self._status != QUIET)
+        moved[list(alarms)] = True
         verdicts = Verdicts()
-        for index in np.flatnonzero(~np.isnan(values)).tolist():
+        for index in np.flatnonzero(moved & ~np.isnan(values)).tolist():
             if self._status[index] == FIRING:
                 self._follow(index, bounds, verdicts)
                 continue
@@ -142,16 +145,6 @@ class Watch:
                 self._status[index], self._told[index] = FIRING, bounds.index
                 self._effects[index] = alarm.effect
         return verdicts
-
-    def _blatant(self, firm: Floats, rows: Floats, sd: Floats) -> Flags:
-        """Return which values of a window need no further window to be told."""
-        reference = self._reference
-        away = np.abs(firm - reference.mean) / sd
-        far = away > BLATANT * np.maximum(BLATANT, reference.extreme)
-        shift = np.abs(firm - self._mean)
-        carried = np.where(self._shares, shift * rows, rows) >= LEAST_ROWS
-        several: Flags = far & (shift >= WORTH * self._gate) & (rows >= LEAST_ROWS) & carried
-        return several
 
     def _is_worth(self, index: int, back: int) -> bool:
         """Return whether the last values are off by the gate, and several rows carry it."""
@@ -176,18 +169,11 @@ class Watch:
     def report(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth, series by series."""
         evidence: list[float | None] = [None] * len(self.series)
-        threshold = evidence.copy()
-        found = zip(
-            self._judged,
-            self._mixture.log_e.tolist(),
-            self._mixture.threshold.tolist(),
-            strict=True,
-        )
-        for index, log_e, level in found:
-            evidence[index], threshold[index] = log_e if isfinite(log_e) else None, level
+        for index, log_e in zip(self._judged, self._mixture.log_e.tolist(), strict=True):
+            evidence[index] = log_e if isfinite(log_e) else None
         columns = zip(
-            self.names, self.history.last, evidence, threshold, self._worth, self._status,
-            self._watched, strict=True,
+            self.names, self.history.last, evidence, self._threshold, self._worth,
+            self._status.tolist(), self._watched, strict=True,
         )  # fmt: skip
         return {
             name: SeriesReport(
@@ -202,10 +188,9 @@ class Watch:
         }
 
     def _decide(
-        self, values: Floats, sd: Floats, bounds: Bounds, row_alarms: Mapping[int, str]
+        self, z: Floats, bounds: Bounds, row_alarms: Mapping[int, str]
     ) -> dict[int, tuple[str, int]]:
         """Return, for each series in alarm, the detector and how many values ago it changed."""
-        z = self._reference.scaled(values, sd)
         found: dict[int, tuple[str, int]] = {}
         over = self._mixture.update(z[self._judged].reshape(1, -1))[0]
         for column in np.flatnonzero(over):
@@ -220,7 +205,8 @@ class Watch:
         for index in row_alarms:
             if self._latched[index] < 0 and not self.history.is_one_row(index):
                 self._latched[index] = bounds.index
-        for index, since in enumerate(self._latched):
+        for index in self._detector:
+            since = self._latched[index]
             if since >= 0 and bounds.index - since >= LATCH:
                 self._latched[index] = -1
             elif since >= 0:
@@ -231,7 +217,7 @@ class Watch:
         series = self.series[index]
         shift = self.history.shift(index, back)
         judged = detector == "mixture"
-        column = self._judged.index(index)
+        column = self._column[index]
         return SeriesAlarm(
             series=series.name,
             feature=series.feature,
@@ -267,7 +253,7 @@ class Watch:
 
     def _forget(self, index: int) -> None:
         self._status[index], self._latched[index] = QUIET, -1
-        self._mixture.reset_series(self._judged.index(index))
+        self._mixture.reset_series(self._column[index])
         for columns, bank in self._chosen:
             if index in columns:
                 bank.reset_series(columns.index(index))
@@ -278,7 +264,7 @@ class Watch:
             self._mixture.snapshot(),
             [bank.snapshot() for _, bank in self._chosen],
             self.history.state(),
-            self._status,
+            self._status.tolist(),
             self._told,
             self._effects,
             self._latched,
@@ -290,7 +276,7 @@ class Watch:
         for (_, bank), data in zip(self._chosen, state.chosen, strict=True):
             bank.restore(data)
         self.history.load(state.history)
-        self._status, self._told = state.status, state.told
+        self._status, self._told = np.array(state.status), state.told
         self._effects, self._latched = state.effects, state.latched
 
 

@@ -7,10 +7,11 @@ import msgspec
 import numpy as np
 
 from tidegauge.detectors.statistics.moments import Moments
-from tidegauge.streams.monitor.intake.block import Flags, Floats, Ints
-from tidegauge.streams.monitor.series.base import SHOWN, Series, Share, readings
+from tidegauge.streams.monitor.intake.block import Floats, Ints
+from tidegauge.streams.monitor.series.base import Series, Share
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Categories, View
+from tidegauge.streams.monitor.windows.readings import FIELDS, SHOWN, read
 
 EXAMPLES = 5  # values named in an alert
 
@@ -65,11 +66,18 @@ class Measures(tuple[Measure, ...]):
         for measure in self:
             at = columns[measure.reads].index(measure.column)
             own.setdefault((measure.series, measure.reads), []).append(at)
-        places = [(s, reads, _places(at)) for (s, reads), at in own.items()]
-        self.shares = [(s, reads, at) for s, reads, at in places if isinstance(s, Share)]
-        self.means = [(s, reads, at) for s, reads, at in places if not isinstance(s, Share)]
-        self.width = sum(measure.series.is_share for measure in self)  # of the shares
-        self.shows_mean = [at for at, measure in enumerate(self) if measure.series.shows_mean]
+        self.width = 0  # of the shares
+        self.shares: list[tuple[Share, type[View], Places, slice]] = []  # and where they stand
+        self.means: list[tuple[Series, type[View], Places]] = []
+        for (series, reads), places in own.items():
+            if isinstance(series, Share):
+                first, self.width = self.width, self.width + len(places)
+                self.shares.append((series, reads, _places(places), slice(first, self.width)))
+            else:
+                self.means.append((series, reads, _places(places)))
+        shown = [at for at, measure in enumerate(self) if measure.series.shows_mean]
+        of_columns = [columns[self[at].reads].index(self[at].column) for at in shown]
+        self.shows_mean = np.array(shown, np.intp), np.array(of_columns, np.intp)
 
 
 class FiguresState(msgspec.Struct, array_like=True):
@@ -96,7 +104,8 @@ class Figures:
     >>> figures.add({Records: Records(np.array([True, False, False, False]))})
     >>> figures.hits()
     {'rejected': 1}
-    >>> figures.readings({}).round(2).tolist()  # the share, its rows, without one of them, shown
+    >>> readings = figures.readings(np.empty(0))
+    >>> readings.round(2).T.tolist()  # the share, its rows, without one of them, shown
     [[0.25, 4.0, 0.0, 0.33, 0.25]]
     """
 
@@ -109,46 +118,39 @@ class Figures:
 
     def add(self, views: Views, times: Ints | None = None) -> None:
         """Take further rows; of shares alone, each may come several ``times``."""
-        shares, means = self.measures.shares, self.measures.means
-        if shares:
-            hits = [share.hits(views[reads])[:, at] for share, reads, at in shares]
-            among = [share.among(views[reads])[:, at] for share, reads, at in shares]
-            self._hits += _count(hits, times)
-            self._among += _count(among, times)
-            for (share, reads, at), flags in zip(shares, hits, strict=True):
-                if share.names_values and flags.any():
-                    self._name(share, views[reads], at, flags)
-        if means:
-            tables = [series.quantity(views[reads])[:, at] for series, reads, at in means]
-            self._moments.update(np.concatenate(tables, axis=1))
+        for share, reads, at, own in self.measures.shares:
+            view = views[reads]
+            if times is None:
+                hits, among = share.count(view)
+            else:
+                hits, among = times @ share.hits(view), times @ share.among(view)
+            self._hits[own] += hits[at]
+            self._among[own] += among[at]
+            if share.names_values and hits[at].any():
+                self._name(share, view, np.arange(len(hits))[at])
+        tables = [series.quantity(views[reads])[:, at] for series, reads, at in self.measures.means]
+        if tables:
+            self._moments.update(tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1))
 
-    def _name(self, share: Share, view: View, at: Places, flags: Flags) -> None:
+    def _name(self, share: Share, view: View, columns: Ints) -> None:
         """Remember the first values that were hit, which alerts name."""
         assert isinstance(view, Categories)  # others have no values to name
-        columns = np.arange(len(view.columns))[at].tolist()
-        for measure in np.flatnonzero(flags.any(axis=0)).tolist():
-            column = columns[measure]
+        hits = share.hits(view)
+        for column in columns[hits[:, columns].any(axis=0)].tolist():
             found = self.examples.setdefault(share.name(view.columns[column]), [])
-            for value in view.named(column, flags[:, measure]):
+            for value in view.named(column, hits[:, column]):
                 if value not in found and len(found) < EXAMPLES:
                     found.append(value)
 
-    def readings(self, means: Mapping[str, float]) -> Floats:
-        """Return what the window says of each series, shape (series, fields of a reading).
+    def readings(self, means: Floats) -> Floats:
+        """Return what the window says of each series, shape (fields of a reading, series).
 
         ``means`` are those of the columns, which people are shown for some series.
         """
-        m, rows, hits = self._moments, self._among, self._hits
-        with np.errstate(divide="ignore", invalid="ignore"):  # of no row there is no share
-            share = hits / rows
-        table = readings(
-            np.concatenate([rows, m.count]),
-            np.concatenate([share, m.mean]),
-            np.concatenate([(hits == rows).astype(np.float64), m.low]),
-            np.concatenate([(hits > 0).astype(np.float64), m.high]),
-        )
-        for at in self.measures.shows_mean:
-            table[at, SHOWN] = means[self.measures[at].column]
+        table = np.empty((FIELDS, len(self.measures)))
+        read(table, self._hits, self._among, self._moments.table)
+        series, columns = self.measures.shows_mean
+        table[SHOWN, series] = means[columns]
         return table
 
     def state(self) -> FiguresState:
@@ -172,10 +174,3 @@ def _places(columns: list[int]) -> Places:
     """Return places of columns, without a copy of what lies there where they are neighbours."""
     first, stop = columns[0], columns[-1] + 1
     return slice(first, stop) if columns == list(range(first, stop)) else columns
-
-
-def _count(flags: Sequence[Flags], times: Ints | None) -> Ints:
-    """Return how many rows each column of several tables has."""
-    table = np.concatenate(flags, axis=1)
-    counts: Ints = table.sum(axis=0) if times is None else times @ table
-    return counts

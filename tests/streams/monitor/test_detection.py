@@ -30,7 +30,7 @@ from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
 from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
 from tidegauge.streams.monitor.partition import Partition
-from tidegauge.streams.monitor.series.watched import LEAST_ROWS
+from tidegauge.streams.monitor.verdict.standing import LEAST_ROWS
 
 QUIET = 20  # windows after the reference, before a fault
 BEGINS = REFERENCE + QUIET
