@@ -22,7 +22,7 @@ from tidegauge.streams.monitor.series.view import (
 )
 from tidegauge.streams.monitor.verdict.strays import own_extremes, ranges_of_others, usual_range
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
-from tidegauge.streams.monitor.windows.sample import Sample, steps
+from tidegauge.streams.monitor.windows.sample import Sample
 
 POINTS = 201  # of a profile
 MAX_BYTES = 64 * 1_048_576  # of windows that are gathered; with more the reference is complete
@@ -98,8 +98,7 @@ class Learner:
 
     def close(self, bounds: Bounds, moments: Moments, sample: Sample, missing: list[int]) -> None:
         """Sum up a window that closed; ``missing`` are the rows without each category."""
-        m, width = moments, len(self.numeric)
-        summed = [steps(sample.column(place, width)) for place in range(width)]
+        m, summed = moments, sample.steps(len(self.numeric))
         learned = LearnedWindow(
             bounds.rows,
             bounds.start,

@@ -93,7 +93,10 @@ class Monitor:
 
     def series(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth, series by series."""
-        return {name: told for own in self._watches for name, told in own.report().items()}
+        found: dict[str, SeriesReport] = {}
+        for own in self._watches:
+            found |= own.report()
+        return found
 
     def not_watched(self) -> list[str]:
         """Return the series that the spec's detectors name and the model does not have."""
@@ -196,7 +199,8 @@ class Monitor:
 
     def _incidents(self) -> Incidents:
         """Return its incidents, which tell how long the reference is by now."""
-        self.incidents.origin = replace(self.origin, reference_windows=self.reference_windows)
+        if self.incidents.origin.reference_windows != self.reference_windows:
+            self.incidents.origin = replace(self.origin, reference_windows=self.reference_windows)
         return self.incidents
 
     def state(self) -> MonitorState:

@@ -1,12 +1,18 @@
 """Rows of a window kept until it closes, and how its numbers are summed up."""
 
+from math import isnan
+from typing import Any, Final
+
 import msgspec
 import numpy as np
+from numba import types
 
+from tidegauge.detectors._jit import STATE, TABLE, kernel
 from tidegauge.streams.monitor.intake.block import Floats
 
-SAMPLE = 2000  # rows
-STEPS = 64  # a window's numbers are summed up by, beside the values that many rows share
+SAMPLE: Final = 2000  # rows
+STEPS: Final = 64  # a window's numbers are summed up by, beside the values that many rows share
+INTS: Final = types.Array(types.int64, 1, "C")
 
 
 class Sample(msgspec.Struct):
@@ -18,40 +24,65 @@ class Sample(msgspec.Struct):
 
     def add(self, block: Floats) -> None:
         """Take further rows of the window."""
-        at, stop = -(-self.seen // self.stride) * self.stride, self.seen + len(block)
-        while at < stop:
-            self.rows.append(block[at - self.seen].tobytes())
+        at, size = -self.seen % self.stride, 8 * block.shape[1]
+        while at < len(block):
+            found = block[at :: self.stride][: SAMPLE + 1 - len(self.rows)]
+            data = found.tobytes()
+            self.rows += [data[row * size : (row + 1) * size] for row in range(len(found))]
+            at += len(found) * self.stride
             if len(self.rows) > SAMPLE:
                 self.rows = self.rows[::2]
+                at += self.stride  # the last row has an even place, and stays
                 self.stride *= 2
-            at += self.stride
-        self.seen = stop
+        self.seen += len(block)
 
-    def column(self, place: int, width: int) -> Floats:
-        """Return the values of one column in ascending order, without those that are missing."""
-        table = np.frombuffer(b"".join(self.rows)).reshape(len(self.rows), width)
-        values: Floats = np.sort(table[~np.isnan(table[:, place]), place])
-        return values
+    def steps(self, width: int) -> list[tuple[Floats, Floats]]:
+        """Return the values of each column summed up: points, and how many each stands for.
+
+        A value that many rows share, and the two least and the two greatest, stand for themselves.
+
+        >>> values = np.repeat([0.0, 1.0, 7.0, np.nan], [90, 9, 1, 5])
+        >>> sample = Sample(rows=[value.tobytes() for value in values])
+        >>> [(points.tolist(), weights.tolist()) for points, weights in sample.steps(1)]
+        [([0.0, 1.0, 7.0], [90.0, 9.0, 1.0])]
+        """
+        rows = np.frombuffer(b"".join(self.rows)).reshape(len(self.rows), width)
+        points, sizes = np.sort(np.ascontiguousarray(rows.T)), np.empty(width, np.int64)
+        weights = np.empty_like(points)
+        sum_up(points, weights, sizes)
+        return [
+            (points[column, :size], weights[column, :size])
+            for column, size in enumerate(sizes.tolist())
+        ]
 
 
-def steps(values: Floats) -> tuple[Floats, Floats]:
-    """Return ascending values summed up: points, and how many values each stands for.
+@kernel(STATE, STATE, INTS, allocates=False)
+def sum_up(points: Any, weights: Any, sizes: Any) -> None:
+    """Replace the first points of each column, ascending and NaN last, by those it is summed up by.
 
-    A value that many rows share, and the two least and the two greatest, stand for themselves.
-
-    >>> points, weights = steps(np.repeat([0.0, 1.0, 7.0], [90, 9, 1]))
-    >>> points.tolist(), weights.tolist()
-    ([0.0, 1.0, 7.0], [90.0, 9.0, 1.0])
+    Their weights say how many values each stands for, and sizes[column] how many they are.
     """
-    points, counts = np.unique(values, return_counts=True)
-    if len(points) > STEPS:
-        alone = counts * STEPS >= len(values)
-        alone[[0, 1, -2, -1]] = True
-        step = (np.cumsum(counts) - counts) * STEPS // len(values)
-        starts = np.flatnonzero(
-            alone | np.append(True, alone[:-1]) | (np.diff(step, prepend=-1) > 0)
-        )
-        ends = np.append(starts[1:], len(points))
-        points = points[(starts + ends) // 2]
-        counts = np.add.reduceat(counts, starts)
-    return points, counts.astype(np.float64)
+    for column in range(points.shape[0]):
+        values, size = 0, 0
+        while values < points.shape[1] and not isnan(points[column, values]):
+            value = points[column, values]
+            if size == 0 or value != points[column, size - 1]:
+                points[column, size], weights[column, size] = value, 0.0
+                size += 1
+            weights[column, size - 1] += 1.0
+            values += 1
+        sizes[column] = size
+        if size <= STEPS:
+            continue
+        begin, kept, below, last, stood_alone = 0, -1, 0, -1, True
+        for at in range(size):
+            count = int(weights[column, at])
+            alone = count * STEPS >= values or at < 2 or at >= size - 2  # noqa: PLR2004 - the ends
+            step = below * STEPS // values
+            if alone or stood_alone or step > last:
+                begin, kept = at, kept + 1
+                weights[column, kept] = 0.0
+            weights[column, kept] += count
+            points[column, kept] = points[column, (begin + at + 1) // 2]
+            below, last, stood_alone = below + count, step, alone
+        sizes[column] = kept + 1
