@@ -1,8 +1,7 @@
 """A series: one quantity of a row, averaged over windows, and all there is to say about it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -11,18 +10,11 @@ from tidegauge.detectors.statistics.shares import row_variance
 from tidegauge.schemas.alerts import Figure, Kind, SeriesAlarm
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.streams.monitor.intake.block import Flags, Floats, Ints
+from tidegauge.streams.monitor.series.summary import Summary
 from tidegauge.streams.monitor.series.tally import MISSING, UNLIKE
 from tidegauge.streams.monitor.series.view import View
 
 Rowwise = Literal["numbers", "errors"]  # what a detector on rows sees of a series
-
-
-@dataclass(frozen=True, slots=True)
-class Summary:
-    """A window of the reference as a series reads it: rows that each stand for several."""
-
-    view: View
-    weights: Floats  # of its rows
 
 
 class Series(ABC):
@@ -69,11 +61,9 @@ class Series(ABC):
         """Return what the series of a feature is called in specs, reports and alerts."""
         return f"{self.statistic}({feature})" if feature else self.statistic
 
-    def learn(self, windows: Sequence[Summary]) -> SeriesProfile:
+    def learn(self, windows: Summary) -> SeriesProfile:
         """Return what a reference keeps of one column, from its windows."""
-        found = [_moments(self.quantity(w.view)[:, 0], w.weights) for w in windows]
-        rows, means, variances = np.array(found).reshape(-1, 3).T
-        return series_profile(self, rows, means, variances)
+        return series_profile(self, *windows.moments(self.quantity(windows.view)[:, 0]))
 
     @abstractmethod
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
@@ -157,13 +147,3 @@ def series_profile(
         variance=row_variance(overall * total, total) if series.is_share else variance,
         shown=overall,
     )
-
-
-def _moments(values: Floats, weights: Floats) -> tuple[float, float, float]:
-    """Return the weight, the mean and the variance of weighted values that are not NaN."""
-    known = ~np.isnan(values)
-    rows = float(weights[known].sum())
-    if not rows:
-        return 0.0, np.nan, np.nan
-    mean = float((weights[known] * values[known]).sum() / rows)
-    return rows, mean, float((weights[known] * (values[known] - mean) ** 2).sum() / rows)

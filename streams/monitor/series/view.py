@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from tidegauge.streams.monitor.series.task import losses
 
 RANGE_MARGIN = 0.25  # of the reference's width, beyond which a number is out of range
 ROUNDING = 1e-6  # of a number's size: what float32 and the order of a sum may change
+
+Limit = TypeVar("Limit", float, Floats)
 
 
 class View:
@@ -51,10 +53,10 @@ class Profiles:
         limits = np.array([bounds(p) for p in profiles]).reshape(-1, 2)
         self.low, self.high = np.ascontiguousarray(limits.T)
 
-    def within(self, low: float, high: float) -> "Profiles":
-        """Return the same of one column, but with another usual range."""
+    def within(self, low: Floats, high: Floats) -> "Profiles":
+        """Return the same of one column, but with a usual range of its own for each row."""
         found = copy(self)
-        found.low, found.high = np.array([margin(low, high)]).T
+        found.low, found.high = (limits[:, None] for limits in margin(low, high))
         return found
 
 
@@ -65,9 +67,10 @@ def bounds(profile: NumericProfile | None) -> tuple[float, float]:
     return margin(*(profile.usual or (profile.low, profile.high)))
 
 
-def margin(low: float, high: float) -> tuple[float, float]:
+def margin(low: Limit, high: Limit) -> tuple[Limit, Limit]:
     """Return a range with what lies beside it and is not yet far outside."""
-    beside = max(RANGE_MARGIN * (high - low), ROUNDING * max(abs(low), abs(high)))
+    size = np.maximum(np.abs(low), np.abs(high))
+    beside = np.maximum(RANGE_MARGIN * (high - low), ROUNDING * size)
     return low - beside, high + beside
 
 

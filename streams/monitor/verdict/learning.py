@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.schemas.references import CategoryProfile, NumericProfile, SeriesProfile
-from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.block import Floats, Ints
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
-from tidegauge.streams.monitor.series.base import Summary
 from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.summary import Summary
 from tidegauge.streams.monitor.series.view import (
     Categories,
     Numbers,
@@ -20,7 +20,12 @@ from tidegauge.streams.monitor.series.view import (
     View,
     Vocabulary,
 )
-from tidegauge.streams.monitor.verdict.strays import own_extremes, ranges_of_others, usual_range
+from tidegauge.streams.monitor.verdict.strays import (
+    Summed,
+    own_extremes,
+    ranges_of_others,
+    usual_range,
+)
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.sample import Sample
 
@@ -116,11 +121,14 @@ class Learner:
         """Return what the windows so far say of numbers, of categories, and of their series."""
         numeric, categorical = dict[str, NumericProfile](), dict[str, CategoryProfile]()
         series: dict[str, SeriesProfile] = {}
+        moments = self._moments()
         for place, name in enumerate(self.numeric):
-            found = self._number(place)
+            read = _Number(moments[:, :, place], self._summed(place))
+            found = read.profile()
             if found is not None:
                 numeric[name] = found
-            own = self._series(Numbers, name, self._numbers(place, found), found is not None)
+            rows = read.windows(name, found, np.array([window.rows for window in self.windows]))
+            own = self._series(Numbers, name, rows, found is not None)
             if found is not None:
                 means = {s.name(name) for s in SERIES.values() if s.shows_mean}
                 own |= {n: replace(own[n], shown=found.mean) for n in own.keys() & means}
@@ -136,7 +144,7 @@ class Learner:
         return numeric, categorical, series
 
     def _series(
-        self, reads: type[View], name: str, windows: Sequence[Summary], is_known: bool
+        self, reads: type[View], name: str, windows: Summary, is_known: bool
     ) -> dict[str, SeriesProfile]:
         """Return the profiles of a column's series; of those that need none, if it has none."""
         return {
@@ -152,57 +160,13 @@ class Learner:
         data = b"".join(window.moments for window in self.windows)
         return np.frombuffer(data).reshape(len(self.windows), 5, len(self.numeric))
 
-    def _number(self, place: int) -> NumericProfile | None:
-        """Return the profile of a number; None where it never had a value."""
-        moments = self._moments()[:, :, place]
-        count, mean, variance, low, high = moments[moments[:, 0] > 0].T
-        if not len(count):
-            return None
-        total = count.sum()
-        overall = float((count * mean).sum() / total)
-        squares = (variance + (mean - overall) ** 2) * count
-        parts = [self._steps(index, place) for index in range(len(self.windows))]
-        weights = [
-            own * n / max(own.sum(), 1.0)  # of a sample, each stands for more
-            for (_, own), n in zip(parts, self._moments()[:, 0, place], strict=True)
-        ]
-        points = np.concatenate([own for own, _ in parts])
-        points, ranks = mid_ranks(points, np.concatenate(weights))
-        return NumericProfile(
-            points=points.tolist(),
-            ranks=ranks.tolist(),
-            mean=overall,
-            sd=float(np.sqrt(squares.sum() / total)),
-            low=float(low.min()),
-            high=float(high.max()),
-            usual=usual_range(*self._extremes(place)),
-        )
+    def _summed(self, place: int) -> Summed:
+        """Return what is kept of a number's values."""
+        points, weights = zip(*(window.steps[place] for window in self.windows), strict=True)
+        starts = np.cumsum([0, *(len(own) // 8 for own in points)])
+        return Summed(np.frombuffer(b"".join(points)), np.frombuffer(b"".join(weights)), starts)
 
-    def _steps(self, index: int, place: int) -> tuple[Floats, Floats]:
-        points, weights = self.windows[index].steps[place]
-        return np.frombuffer(points), np.frombuffer(weights)
-
-    def _extremes(self, place: int) -> tuple[Floats, Floats]:
-        lows, highs = self._moments()[:, 3:, place].T
-        parts = [self._steps(index, place) for index in range(len(self.windows))]
-        return own_extremes(lows, highs, parts)
-
-    def _numbers(self, place: int, profile: NumericProfile | None) -> list[Summary]:
-        """Return a number's windows, each beside the usual range of the others."""
-        moments = self._moments()[:, :, place]
-        profiles, found = Profiles([profile]), []
-        ranges = ranges_of_others(*self._extremes(place)) if profile is not None else []
-        for index, window in enumerate(self.windows):
-            points, weights = self._steps(index, place)
-            count = moments[index, 0]
-            beside = profiles if profile is None else profiles.within(*ranges[index])
-            view = Numbers([self.numeric[place]], np.append(points, np.nan)[:, None], beside)
-            # Of a sample there are fewer values than of the window, and so of gaps.
-            gaps = (window.rows - count) * (weights.sum() / count if count else 1.0)
-            found.append(Summary(view, np.append(weights, gaps)))
-        return found
-
-    def _categories(self, place: int) -> list[Summary]:
+    def _categories(self, place: int) -> Summary:
         """Return a category's windows: values that others have, that none has, and gaps."""
         alone = np.zeros(len(self.windows))
         for count in self.counts[place].values():
@@ -210,12 +174,12 @@ class Learner:
                 alone[count.window] += count.times
         dictionary = Dictionary()
         dictionary.encode(["known", "new"])
-        codes = np.array([[0], [1], [MISSING]], np.int32)
+        codes = np.tile(np.array([[0], [1], [MISSING]], np.int32), (len(alone), 1))
         view = Categories([self.categorical[place]], codes, [dictionary], [Vocabulary(["known"])])
-        return [
-            Summary(view, np.array([w.rows - w.missing[place] - new, new, w.missing[place]]))
-            for w, new in zip(self.windows, alone, strict=True)
-        ]
+        missing = np.array([window.missing[place] for window in self.windows])
+        known = np.array([window.rows for window in self.windows]) - missing - alone
+        weights = np.stack([known, alone, missing], axis=1).ravel()
+        return Summary(view, weights, np.arange(0, len(weights) + 1, 3))
 
     def state(self) -> LearnerState:
         """Return what a snapshot needs."""
@@ -225,6 +189,51 @@ class Learner:
         """Take back the state of a learner of the same columns."""
         self.windows, self.counts = state.windows, state.counts
         self._size = sum(window.size for window in self.windows)
+
+
+class _Number:
+    """What the windows of a number say of it: moments, shape (windows, 5), and values."""
+
+    def __init__(self, moments: Floats, summed: Summed) -> None:
+        self._count, self._mean, self._variance, self._low, self._high = moments.T
+        self._summed = summed
+        self._extremes = own_extremes(self._low, self._high, summed)
+
+    def profile(self) -> NumericProfile | None:
+        """Return its profile; None where it never had a value."""
+        known = self._count > 0
+        if not known.any():
+            return None
+        count, mean, summed = self._count[known], self._mean[known], self._summed
+        total = count.sum()
+        overall = float((count * mean).sum() / total)
+        squares = (self._variance[known] + (mean - overall) ** 2) * count
+        # Of a sample, each value stands for more.
+        weights = summed.weights * summed.each(self._count) / summed.each(summed.totals)
+        points, ranks = mid_ranks(summed.points, weights)
+        return NumericProfile(
+            points=points.tolist(),
+            ranks=ranks.tolist(),
+            mean=overall,
+            sd=float(np.sqrt(squares.sum() / total)),
+            low=float(self._low[known].min()),
+            high=float(self._high[known].max()),
+            usual=usual_range(*self._extremes),
+        )
+
+    def windows(self, name: str, profile: NumericProfile | None, rows: Ints) -> Summary:
+        """Return its windows of so many rows, each beside the usual range of the others."""
+        summed, ends = self._summed, self._summed.starts[1:]
+        starts = summed.starts + np.arange(len(summed.starts))  # a gap comes behind each
+        profiles = Profiles([profile])
+        if profile is not None:
+            limits = np.array(ranges_of_others(*self._extremes))
+            profiles = profiles.within(*np.repeat(limits, np.diff(starts), axis=0).T)
+        # Of a sample there are fewer values than of the window, and so of gaps.
+        kept = np.divide(summed.totals, self._count, out=np.ones(len(ends)), where=self._count > 0)
+        gaps = (rows - self._count) * kept
+        view = Numbers([name], np.insert(summed.points, ends, np.nan)[:, None], profiles)
+        return Summary(view, np.insert(summed.weights, ends, gaps), starts)
 
 
 def mid_ranks(values: Floats, weights: Floats) -> tuple[Floats, Floats]:

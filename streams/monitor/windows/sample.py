@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numba import types
 
-from tidegauge.detectors._jit import STATE, TABLE, kernel
+from tidegauge.detectors._jit import STATE, kernel
 from tidegauge.streams.monitor.intake.block import Floats
 
 SAMPLE: Final = 2000  # rows
