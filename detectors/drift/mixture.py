@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tidegauge.detectors._jit import ALARMS, BLOCK, STATE, TABLE, VECTOR, kernel
 from tidegauge.detectors.base import Bank, Input, require, whole
-from tidegauge.detectors.statistics.dependence import Dependence
+from tidegauge.detectors.statistics.dependence import Dependence, variances_of_means
 
 # Rows of the state: values since the start, log E and the estimated change at the latest of them,
 # then the latest values themselves, a ring in which value n has slot n modulo the window.
@@ -184,10 +184,8 @@ def _terms(references: Sequence[Dependence], window: int) -> NDArray[np.float64]
 
     A series' row is contiguous, unlike the state, since every value reads all of it.
     """
-    lengths = range(1, window + 1)
-    of_means = [[reference.variance_of_mean(m) for m in lengths] for reference in references]
     of_reference = [[1.0 / reference.effective_windows] for reference in references]
-    v = (np.array(of_means) + np.array(of_reference))[:, :, None]
+    v = (variances_of_means(references, window) + np.array(of_reference))[:, :, None]
     weights = np.sqrt(v / (v + VARIANCES)) / SIZES
     rates = VARIANCES / (v * (v + VARIANCES)) / 2.0
     return np.concatenate([weights, rates], axis=2).reshape(len(references), -1)

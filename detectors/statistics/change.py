@@ -1,12 +1,13 @@
 """Whether a reference is one thing, or its level changed inside it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.detectors.statistics.dependence import Dependence
+from tidegauge.detectors.statistics.dependence import Dependence, table
 
 LEAST_WINDOWS: Final = 20  # below, the table does not hold
 LEAST_PART: Final = 3  # windows before and after a change; a single one may be a stray
@@ -100,30 +101,83 @@ def change_inside(
     known = np.flatnonzero(~np.isnan(values) & (rows >= 1))
     if known.size < LEAST_WINDOWS:
         return None
-    y, weights = values[known] - reference.mean, reference.weights(rows[known])
-    weights /= weights.sum()
-    deviations = weights * (y - np.sum(weights * y))
-    lengths = np.arange(LEAST_PART, known.size - LEAST_PART + 1)  # of the first part
-    cusum, time = np.cumsum(deviations)[lengths - 1], np.cumsum(weights)[lengths - 1]
-    parts = _variation(weights, deviations)[lengths - 1]
-    parts += _variation(weights[::-1], deviations[::-1])[known.size - lengths - 1]
-    by_rows = replace(reference, between=0.0).sd(rows[known]) ** 2
-    expected = np.sum(weights**2 * by_rows) * (time**2 + (1.0 - time) ** 2) / 6.0
-    statistic = float(np.max(cusum**2 / np.maximum(parts, expected / 2.0)))
-    likeliest = lengths[np.argmax(cusum**2 / (time * (1.0 - time)))]
-    after = np.arange(known.size) >= likeliest
-    before = float(np.average(y[~after], weights=weights[~after]))
-    shift = float(np.average(y[after], weights=weights[after])) - before
-    first = int(known[likeliest])
-    log_p = np.interp(np.sqrt(statistic), np.sqrt(CRITICAL), np.log(LEVELS), left=0.0)
-    return Change(first, reference.mean + before, shift, statistic, float(np.exp(log_p)))
+    y, weights, statistics, likeliest = _look(values[None, known], rows[None, known], reference)
+    after = np.arange(known.size) >= likeliest[0]
+    before = float(np.average(y[0, ~after], weights=weights[0, ~after]))
+    shift = float(np.average(y[0, after], weights=weights[0, after])) - before
+    first, p_value = int(known[likeliest[0]]), float(_chances(statistics)[0])
+    return Change(first, reference.mean + before, shift, float(statistics[0]), p_value)
+
+
+def p_values(
+    values: NDArray[np.float64], rows: NDArray[np.float64], references: Sequence[Dependence]
+) -> NDArray[np.float64]:
+    """Return how sure a change is in each of many series, as ``change_inside`` does; 1 for None.
+
+    Parameters
+    ----------
+    values, rows
+        One value a window, and the rows each stands on, shape (series, windows).
+    references
+        What each series' fit made of them.
+
+    Examples
+    --------
+    >>> from tidegauge.detectors.statistics.dependence import fit
+    >>> values, rows = np.array([0.1, -0.1, 0.0, 0.2, -0.2] * 6), np.full(30, 100.0)
+    >>> steady = fit(values, rows, 1.0, floor=0.01)
+    >>> moved = np.where(np.arange(30) < 20, values, values + 1.0)
+    >>> several = np.stack([values, moved]), np.stack([rows, rows])
+    >>> p_values(*several, [steady, fit(moved, rows, 1.0, floor=0.01)]).tolist()
+    [1.0, 1e-05]
+    """
+    found, known = np.ones(len(values)), ~np.isnan(values) & (rows >= 1)
+    for mask in {own.tobytes(): own for own in known}.values():  # series of the same windows
+        alike = np.flatnonzero((known == mask).all(axis=1))
+        if np.count_nonzero(mask) >= LEAST_WINDOWS:
+            fits = Dependence(*table([references[at] for at in alike.tolist()])[:, :, None])
+            own, on = (np.ascontiguousarray(some[alike][:, mask]) for some in (values, rows))
+            _, _, statistics, _ = _look(own, on, fits)
+            found[alike] = _chances(statistics)
+    return found
+
+
+def _look(
+    values: NDArray[np.float64], rows: NDArray[np.float64], reference: Dependence
+) -> tuple[NDArray[np.float64], ...]:
+    """Return values less the mean, weights, and the statistic and likeliest place of each series.
+
+    All have a value in every window, shape (series, windows); results do not depend on who else is
+    there.
+    """
+    y, weights = values - reference.mean, reference.weights(rows)
+    weights /= weights.sum(axis=1, keepdims=True)
+    deviations = weights * (y - np.sum(weights * y, axis=1, keepdims=True))
+    windows = values.shape[1]
+    lengths = np.arange(LEAST_PART, windows - LEAST_PART + 1)  # of the first part
+    cusum, time = (np.cumsum(own, axis=1)[:, lengths - 1] for own in (deviations, weights))
+    parts = _variation(weights, deviations)[:, lengths - 1]
+    parts += _variation(weights[:, ::-1], deviations[:, ::-1])[:, windows - lengths - 1]
+    by_rows = replace(reference, between=0.0).sd(rows) ** 2
+    expected = np.sum(weights**2 * by_rows, axis=1, keepdims=True)
+    expected = expected * (time**2 + (1.0 - time) ** 2) / 6.0
+    statistics = np.max(cusum**2 / np.maximum(parts, expected / 2.0), axis=1)
+    return y, weights, statistics, lengths[np.argmax(cusum**2 / (time * (1.0 - time)), axis=1)]
+
+
+def _chances(statistics: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the p-values of statistics."""
+    log_p = np.interp(np.sqrt(statistics), np.sqrt(CRITICAL), np.log(LEVELS), left=0.0)
+    found: NDArray[np.float64] = np.exp(log_p)
+    return found
 
 
 def _variation(
     weights: NDArray[np.float64], deviations: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Return how the CUSUM of the first 1, 2, ... windows varies about the line to its end."""
-    time, cusum = np.cumsum(weights), np.cumsum(deviations)
+    time, cusum = np.cumsum(weights, axis=1), np.cumsum(deviations, axis=1)
     slope = cusum / time
-    squares, products = np.cumsum(weights * cusum**2), np.cumsum(weights * cusum * time)
-    return squares - 2.0 * slope * products + slope**2 * np.cumsum(weights * time**2)
+    squares = np.cumsum(weights * cusum**2, axis=1)
+    products = np.cumsum(weights * cusum * time, axis=1)
+    return squares - 2.0 * slope * products + slope**2 * np.cumsum(weights * time**2, axis=1)

@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -128,9 +130,10 @@ class Dependence:
 
 def table(references: Sequence[Dependence | None]) -> NDArray[np.float64]:
     """Return the fields of many references, shape (fields, series); NaN where there is none."""
-    nothing = (np.nan,) * len(fields(Dependence))
-    rows = [nothing if one is None else astuple(one) for one in references]
-    return np.array(rows, np.float64).reshape(-1, len(nothing)).T.copy()
+    names = [field.name for field in fields(Dependence)]
+    read, nothing = attrgetter(*names), (np.nan,) * len(names)
+    rows = [nothing if one is None else read(one) for one in references]
+    return np.array(rows, np.float64).reshape(-1, len(names)).T.copy()
 
 
 @kernel(VALUES, VALUES, VECTOR, VECTOR, TABLE, allocates=False)
@@ -230,7 +233,10 @@ def fit(
         remainder = 1.0 - _variance_of_mean(known.size, weight, rho)
         variances = _variances(noise, _between(offsets, noise, remainder), floor)
         z = (offsets - _level(offsets, variances)) / np.sqrt(variances)
-        weight, rho = _memory(z - z.mean())
+        found = _memory(z - z.mean())
+        if found == (weight, rho):
+            break  # the next round would be this one
+        weight, rho = found
     remainder = 1.0 - _variance_of_mean(known.size, weight, rho)
     between = _between(offsets, noise, remainder)
     variances = _variances(noise, between, floor)
@@ -310,25 +316,50 @@ def _memory(deviations: NDArray[np.float64]) -> tuple[float, float]:
     # Sums, not dot products: BLAS may add in another order elsewhere, and change the last bits.
     products = [np.sum(deviations[lag:] * deviations[:-lag]) / windows for lag in lags]
     raw = np.array(products) / variance * (windows / (windows - lags))
-    powers = DECAYS[:, None] ** lags
-    bias = 1.0 / windows
+    (powers, squares), bias = _powers(lags.size), 1.0 / windows
     for _ in range(ROUNDS):
         correlations = raw * (1.0 - bias) + bias
-        weights = np.sum(powers * correlations, axis=1) / np.sum(powers**2, axis=1)
+        weights = np.sum(powers * correlations, axis=1) / squares
         weights = np.clip(weights, 0.0, 1.0)
         misfits = np.sum((correlations - weights[:, None] * powers) ** 2, axis=1)
         best = np.argmin(misfits.round(TIES))
         weight, rho = float(weights[best]), float(DECAYS[best])
-        bias = min(_variance_of_mean(windows, weight, rho), MOST_BIAS)
+        before, bias = bias, min(_variance_of_mean(windows, weight, rho), MOST_BIAS)
+        if bias == before:
+            break  # the next round would be this one
     evident = 2.0 * np.sqrt(3.0 / windows)
     share = np.clip(correlations[:3].sum() / evident, 0.0, 1.0)
     return weight * float(share) ** 2, rho
 
 
+@lru_cache(maxsize=LONGEST_LAG)
+def _powers(lags: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each decay to the powers of so many lags, and the sums of their squares."""
+    powers: NDArray[np.float64] = DECAYS[:, None] ** np.arange(1.0, lags + 1.0)
+    return powers, np.sum(powers**2, axis=1)
+
+
+def variances_of_means(references: Sequence[Dependence], most: int) -> NDArray[np.float64]:
+    """Return each reference's variances of means of 1, 2, ... windows in a row, a row each."""
+    weights = np.array([[reference.weight] for reference in references])
+    remembered = np.array([_remembered_up_to(most, reference.rho) for reference in references])
+    found: NDArray[np.float64] = (1.0 - weights) / np.arange(1, most + 1) + weights * remembered
+    return found
+
+
 def _variance_of_mean(windows: int, weight: float, rho: float) -> float:
+    return (1.0 - weight) / windows + weight * _remembered(windows, rho)
+
+
+@lru_cache(maxsize=32)  # the grid has a few values of rho
+def _remembered_up_to(most: int, rho: float) -> list[float]:
+    return [_remembered(windows, rho) for windows in range(1, most + 1)]
+
+
+def _remembered(windows: int, rho: float) -> float:
+    """Return the variance of a mean of windows that remember all of their variance."""
     remembered = windows * (1.0 - rho**2) - 2.0 * rho * (1.0 - rho**windows)
-    remembered /= (windows * (1.0 - rho)) ** 2
-    return (1.0 - weight) / windows + weight * remembered
+    return remembered / (windows * (1.0 - rho)) ** 2
 
 
 def _clipped(values: NDArray[np.float64]) -> NDArray[np.float64]:

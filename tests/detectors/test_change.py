@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.oracles import change as oracle
-from tidegauge.detectors.statistics.change import CRITICAL, LEVELS, Change, change_inside
+from tidegauge.detectors.statistics.change import (
+    CRITICAL,
+    LEVELS,
+    Change,
+    change_inside,
+    p_values,
+)
 from tidegauge.detectors.statistics.dependence import Dependence, fit
 from tidegauge.detectors.statistics.shares import LEAST_SD, row_variance
 
@@ -24,9 +30,24 @@ def look(values: NDArray[np.float64], reference: Dependence = PLAIN, rows: float
     return found
 
 
-def p_values(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def of_columns(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the p-value of every column."""
-    return np.array([look(column).p_value for column in values.T])
+    return p_values(values.T, np.ones(values.T.shape), [PLAIN] * values.shape[1])
+
+
+def test_of_many_series_each_has_the_chance_it_has_alone() -> None:
+    rng = np.random.default_rng(SEED)
+    values = rng.normal(size=(12, 30)) + np.where(np.arange(30) < 20, 0.0, 2.0)
+    rows = rng.choice([1.0, 40.0, 5000.0], size=values.shape)
+    values[3, 5], rows[4, 6], values[5, 10:] = np.nan, 0.0, np.nan  # the last has too few
+    references = [fit(*own, 1.0, floor=0.01) for own in zip(values, rows, strict=True)]
+    found = p_values(values, rows, references)
+    for series, reference in enumerate(references):
+        alone = change_inside(values[series], rows[series], reference)
+        expected = 1.0 if alone is None else alone.p_value
+        assert math.isclose(found[series], expected, rel_tol=1e-12)
+    assert found[5] == 1.0
+    assert found.min() < found.max()
 
 
 @settings(deadline=None)  # the oracle takes its time
@@ -118,7 +139,7 @@ def test_p_values_fall_as_the_statistic_grows() -> None:
 
 @pytest.mark.parametrize(("windows", "series"), [(20, 4000), (30, 4000), (200, 2000)])
 def test_where_nothing_changes_it_is_as_rare_as_its_p_value_says(windows: int, series: int) -> None:
-    found = p_values(np.random.default_rng(SEED).normal(size=(windows, series)))
+    found = of_columns(np.random.default_rng(SEED).normal(size=(windows, series)))
     for level in (0.1, 0.01):
         error = math.sqrt(level / series)
         assert 0.6 * level - 3 * error <= (found <= level).mean() <= level + 3 * error
@@ -130,8 +151,8 @@ def test_heavy_tails_and_windows_that_depend_make_it_little_more_frequent() -> N
     for window in range(1, 90):
         dependent[window] += 0.5 * dependent[window - 1]
     # Measured with 20,000 series: .006 and .022 at a level of .01
-    assert (p_values(heavy) <= 0.01).mean() <= 0.01 + 3 * math.sqrt(0.01 / 2000)
-    assert (p_values(dependent) <= 0.01).mean() <= 0.04
+    assert (of_columns(heavy) <= 0.01).mean() <= 0.01 + 3 * math.sqrt(0.01 / 2000)
+    assert (of_columns(dependent) <= 0.01).mean() <= 0.04
 
 
 def test_traffic_that_falls_is_no_change_of_what_it_carries() -> None:

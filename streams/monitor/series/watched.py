@@ -60,7 +60,7 @@ def watch(
     >>> found.name, round(found.gate, 3), found.decides
     ('missing(amount)', 0.02, True)
     """
-    values = np.array([np.nan if v is None else v for v in profile.values], np.float64)
+    values = np.array(profile.values, np.float64)  # None is NaN
     rows, variance = rows_of(profile), profile.variance
     if variance is None or not profile.rows:  # of an earlier version: its windows count as equal
         rows, variance = np.ones(len(values)), 0.0

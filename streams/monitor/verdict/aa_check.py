@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tidegauge.detectors.statistics.change import Change, change_inside
+from tidegauge.detectors.statistics.change import Change, change_inside, p_values
 from tidegauge.schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
 from tidegauge.schemas.cloudevents import stable_id
 from tidegauge.schemas.monitors import EffectSpec
@@ -33,14 +33,20 @@ def changes_inside(
 ) -> list[Inside]:
     """Return the series that are not one thing in their own reference, by more than their gates."""
     judged = [(one, one.reference) for one in series if one.reference is not None]
-    found = []
-    for one, reference in judged:
+    if not judged:
+        return []
+    shape = len(judged), max(len(profiles[one.name].values) for one, _ in judged)
+    values, rows = np.full(shape, np.nan), np.zeros(shape)
+    for at, (one, _) in enumerate(judged):
         profile = profiles[one.name]
-        values = np.array([np.nan if v is None else v for v in profile.values])
-        change = change_inside(values, rows_of(profile), reference)
-        if change is None or change.p_value > FALSE_FINDINGS / len(judged):
-            continue
-        if abs(change.shift) >= one.gate:
+        values[at, : len(profile.values)] = np.array(profile.values, np.float64)  # None is NaN
+        rows[at, : len(profile.values)] = rows_of(profile)
+    sure = p_values(values, rows, [reference for _, reference in judged])
+    found = []
+    for at in np.flatnonzero(sure <= FALSE_FINDINGS / len(judged)).tolist():
+        one, reference = judged[at]
+        change = change_inside(values[at], rows[at], reference)
+        if change is not None and abs(change.shift) >= one.gate:
             found.append(Inside(one, change))
     return found
 
