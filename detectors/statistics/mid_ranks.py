@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from tidegauge.detectors._jit import BLOCK, STATE, TABLE, kernel
@@ -12,38 +13,56 @@ Profile = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 SAME: Final = 1e-6  # relative; far above float32's rounding, 6e-8, and a sum's last bits
 OF_GAP: Final = 0.01  # what equality may take of the way to the next point
+START, END, RANK, SLOPE = range(4)  # of a point's step, in the tables
+FIELDS: Final = 4  # of the guide for a point: hardly any has two then
 
 
-@kernel(STATE, BLOCK, TABLE, TABLE, TABLE)
+@kernel(
+    STATE,
+    BLOCK,
+    types.Array(types.float64, 3, "C", readonly=True),
+    TABLE,
+    types.Array(types.int32, 2, "C", readonly=True),
+    types.Array(types.int64, 1, "C", readonly=True),
+)
 def interpolate(
     found: NDArray[np.float64],
     block: NDArray[np.float64],
-    points: NDArray[np.float64],
-    ranks: NDArray[np.float64],
-    slopes: NDArray[np.float64],
+    tables: NDArray[np.float64],
+    scales: NDArray[np.float64],
+    guide: NDArray[np.int32],
+    steps: NDArray[np.int64],
 ) -> None:
-    """Set found[row, column] to the line's value that starts at the last point <= the block's.
+    """Set found[row, column] to the rank that holds from the last start <= the block's value.
 
-    A table's row is a column's; points ascend from the second on and are a power of two. The
-    search takes a step of all rows at a time: row by row, the processor would guess each turn
-    wrong half of the time, which costs six times as much.
+    tables[column] has the starts, in ascending order from the second on, the ends, the ranks, and
+    the slopes behind the ends. Values of equal (value - low) * scale share a field of the guide,
+    which says how many starts lie in fields before theirs: from there the search goes on, in so
+    many steps as the fullest field needs. It takes a step of all rows at a time: row by row, the
+    processor would guess each turn wrong half of the time, which costs six times as much.
     """
-    rows = block.shape[0]
+    rows, last = block.shape[0], guide.shape[1] - 1.0
     values, places = np.empty(rows), np.empty(rows, np.int64)
     for column in range(block.shape[1]):
+        low, scale = scales[0, column], scales[1, column]
         for row in range(rows):
-            values[row], places[row] = block[row, column], 0
-        step = points.shape[1] // 2
+            value = block[row, column]
+            field = (value - low) * scale
+            field = field if field > 0.0 else 0.0  # as that of NaN
+            field = field if field < last else last
+            values[row], places[row] = value, guide[column, int(field)]
+        step = steps[column]
         while step > 0:
             for row in range(rows):
                 further = places[row] + step
-                inside = points[column, further] <= values[row]
+                inside = tables[column, START, further] <= values[row]
                 places[row] = further if inside else places[row]
             step //= 2
         for row in range(rows):
             at = places[row]
-            beyond = values[row] - points[column, at]
-            found[row, column] = ranks[column, at] + beyond * slopes[column, at]
+            beyond = values[row] - tables[column, END, at]
+            beyond = 0.0 if beyond < 0.0 else beyond
+            found[row, column] = tables[column, RANK, at] + beyond * tables[column, SLOPE, at]
 
 
 class MidRanks:
@@ -80,19 +99,25 @@ class MidRanks:
     def __init__(self, profiles: Sequence[Profile]) -> None:
         self.width: Final = len(profiles)
         longest = max((len(points) for points, _ in profiles), default=0)
-        size = 1 << (2 * longest + 1).bit_length()  # two for each point, one before, one after
-        self._points = np.full((self.width, size), np.inf)
-        self._points[:, 0] = 0.0  # never compared, only taken off
-        self._ranks = np.full((self.width, size), np.nan)
-        self._slopes = np.zeros((self.width, size))
+        fields = FIELDS << longest.bit_length()
+        self._scales = np.zeros((2, self.width))
+        self._guide = np.zeros((self.width, fields), np.int32)
+        self._steps = np.zeros(self.width, np.int64)
+        laid = []
         for column, (points, ranks) in enumerate(profiles):
             if len(points) != len(ranks) or not (np.diff(points) > 0).all():
                 raise ValueError(
                     f"points must ascend and have one rank each, got {len(points)} points and "
                     f"{len(ranks)} ranks in profile {column}"
                 )
+            laid.append(_laid(points, ranks))
             if len(points):
-                self._lay(column, points, ranks)
+                self._lay(column, laid[-1][START, 1:])
+        # Behind a profile lies what a last step may look at.
+        size = longest + 2 + 2 * int(self._steps.max(initial=0))
+        self._tables = np.full((self.width, 4, size), np.inf)
+        for column, own in enumerate(laid):
+            self._tables[column, :, : own.shape[1]] = own
 
     def __call__(self, block: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the rank of each value, shape (rows, width), NaN where missing.
@@ -106,20 +131,35 @@ class MidRanks:
             raise ValueError(f"block must have shape (rows, {self.width}), got {block.shape}")
         found = np.empty(block.shape)
         values = np.ascontiguousarray(block, np.float64)
-        interpolate(found, values, self._points, self._ranks, self._slopes)
+        interpolate(found, values, self._tables, self._scales, self._guide, self._steps)
         return found
 
-    def _lay(self, column: int, points: NDArray[np.float64], ranks: NDArray[np.float64]) -> None:
-        """Write a profile into the tables: its ranks as steps, the way between them as slopes."""
-        starts, ends = _steps(points)
-        places = np.stack([starts, ends], axis=1).ravel()
-        places = np.concatenate([places[:1], places, [np.nextafter(ends[-1], np.inf)]])
-        levels = np.concatenate([[-0.5], np.repeat(ranks, 2), [0.5]])
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # where it jumps
-            slopes = np.diff(levels) / np.diff(places)
-        self._points[column, : len(places)] = places
-        self._ranks[column, : len(places)] = levels
-        self._slopes[column, : len(slopes)] = np.where(np.isfinite(slopes), slopes, 0.0)
+    def _lay(self, column: int, starts: NDArray[np.float64]) -> None:
+        """Write down in which fields the starts of a profile lie."""
+        low, last = starts[0], self._guide.shape[1] - 1
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # as in the kernel
+            scale = last / (starts[-1] - low)
+            fields = (starts - low) * scale
+        fields = np.where(fields > 0.0, np.minimum(fields, last), 0.0).astype(np.int64)
+        held = np.bincount(fields, minlength=last + 1)
+        self._scales[:, column] = low, scale
+        self._guide[column] = np.cumsum(held) - held
+        self._steps[column] = 1 << (int(held.max()).bit_length() - 1)
+
+
+def _laid(points: NDArray[np.float64], ranks: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a profile's part of the tables: before it, its points, and beyond it."""
+    if not len(points):
+        return np.array([[-np.inf], [np.inf], [np.nan], [0.0]])
+    starts, ends = _steps(points)
+    found = np.zeros((4, len(points) + 2))
+    found[START] = np.concatenate([[-np.inf], starts, [np.nextafter(ends[-1], np.inf)]])
+    found[END] = np.concatenate([[np.inf], ends, [np.inf]])
+    found[RANK] = np.concatenate([[-0.5], ranks, [0.5]])
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # where it jumps
+        slopes = np.diff(ranks) / (starts[1:] - ends[:-1])
+    found[SLOPE, 1:-2] = np.where(np.isfinite(slopes), slopes, 0.0)
+    return found
 
 
 def _steps(points: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
