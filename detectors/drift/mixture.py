@@ -57,7 +57,7 @@ def fold(
                     peak = highest
                 term = 0.0
                 if square == 0.0:  # as of a share that is nil: the rates make no difference
-                    level = math.exp(-peak)
+                    level = math.exp(-peak) if peak > 0.0 else 1.0
                     for column in range(first, first + SIZES):
                         term += terms[series, column] * level
                 else:

@@ -87,7 +87,8 @@ class Watch:
         known = [s.reference for s in self.series if s.reference is not None]
         self.reference_windows = max((one.windows for one in known), default=0)
         false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
-        self._judged, self._column = judged, {index: at for at, index in enumerate(judged)}
+        self._judged = np.array(judged, np.intp)
+        self._column = {index: at for at, index in enumerate(judged)}
         self._references = table([s.reference for s in self.series])
         own = [(s.mean, s.gate, s.series.is_share) for s in self.series]
         self._known = np.vstack(
@@ -169,7 +170,7 @@ class Watch:
     def report(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth, series by series."""
         evidence: list[float | None] = [None] * len(self.series)
-        for index, log_e in zip(self._judged, self._mixture.log_e.tolist(), strict=True):
+        for index, log_e in zip(self._column, self._mixture.log_e.tolist(), strict=True):
             evidence[index] = log_e if isfinite(log_e) else None
         columns = zip(
             self.names, self.history.last, evidence, self._threshold, self._worth,
@@ -194,7 +195,7 @@ class Watch:
         found: dict[int, tuple[str, int]] = {}
         over = self._mixture.update(z[self._judged].reshape(1, -1))[0]
         for column in np.flatnonzero(over):
-            index = self._judged[column]
+            index = int(self._judged[column])
             if index not in self._detector:
                 found[index] = ("mixture", int(self._mixture.change[column]))
         for columns, bank in self._chosen:

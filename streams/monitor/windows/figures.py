@@ -124,9 +124,10 @@ class Figures:
                 hits, among = share.count(view)
             else:
                 hits, among = times @ share.hits(view), times @ share.among(view)
-            self._hits[own] += hits[at]
+            found = hits[at]
+            self._hits[own] += found
             self._among[own] += among[at]
-            if share.names_values and hits[at].any():
+            if share.names_values and found.any():
                 self._name(share, view, np.arange(len(hits))[at])
         tables = [series.quantity(views[reads])[:, at] for series, reads, at in self.measures.means]
         if tables:
