@@ -1,4 +1,5 @@
 import math
+from collections.abc import Callable
 from dataclasses import astuple, fields, replace
 from random import Random
 from typing import Any
@@ -9,7 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import dependence as oracle
-from tidegauge.detectors.statistics.dependence import DECAYS, Dependence, fit
+from tidegauge.detectors.statistics.dependence import (
+    DECAYS,
+    Dependence,
+    fit,
+    standardise,
+    table,
+    variances_of_means,
+)
 
 FLOOR = 0.02
 WHITE = Dependence(90, 5.0, 2.0, 0.0, 0.02, 2.0, 0.0, 0.3, 0.0, 1.0, 2.5)
@@ -174,6 +182,34 @@ def test_fields_may_be_arrays_a_series_each() -> None:
     for shift in (values, values[::-1]):
         alone = [one.standardise(y, n) for one, y, n in zip(several, shift, rows, strict=True)]
         np.testing.assert_array_equal(together.standardise(shift, rows), alone)
+
+
+@pytest.mark.parametrize("kernel", [standardise, getattr(standardise, "py_func", standardise)])
+@settings(deadline=None)
+@given(references(), st.sampled_from([0.0, 4.0]), st.integers(0, 2**32))
+def test_together_each_series_is_standardised_as_it_is_alone(
+    kernel: Callable[..., None], values: list[float], row_variance: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    fits = [
+        fit(np.array(values) * unit, np.arange(1.0, len(values) + 1), row_variance, 0.01)
+        for unit in (0.01, 1.0)
+    ]
+    several = table([fits[0], None, fits[1]])
+    found, sd = np.empty(3), np.empty(3)
+    for rows in rng.choice([0.0, 0.5, 1.0, 40.0, 1e6], size=(5, 3)):
+        own = rng.choice(np.array([*values, np.nan, 1e9, -1e9]), size=3)
+        kernel(found, sd, own, rows, several)
+        together = Dependence(*several)
+        np.testing.assert_array_equal(found, together.standardise(own, rows))
+        np.testing.assert_array_equal(sd, together.sd(rows))
+
+
+def test_variances_of_means_of_many_references_are_those_of_each() -> None:
+    several = [WHITE, replace(WHITE, weight=0.4, rho=0.88), replace(WHITE, weight=1.0, rho=0.3)]
+    found = variances_of_means(several, 80)
+    expected = [[one.variance_of_mean(m) for m in range(1, 81)] for one in several]
+    assert found.tolist() == expected
 
 
 @given(references(), st.sampled_from([0.0, 4.0]))

@@ -100,6 +100,18 @@ def its_quantity_is_a_table_and_leaves_its_input_alone(series: Series) -> None:
             assert all(same), "quantity: it changes its input"
 
 
+def its_counts_are_those_of_its_rows(series: Series) -> None:
+    if not isinstance(series, Share):
+        return
+    for kind in kinds(series):
+        some = block(kind, (ROWS, USUAL), (ROWS, FAULTY), (3, EMPTY))
+        for rows in (some, some.cut(0, 0)):
+            view = kind.view(rows)
+            expected = [one(view).sum(axis=0).tolist() for one in (series.hits, series.among)]
+            found = [counts.tolist() for counts in series.count(kind.view(rows))]
+            assert found == expected, "count: it does not say what hits and among do"
+
+
 def arrays(view: object) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
     """Return the arrays that a view was made of, as numbers."""
     names = ("values", "codes", "labels", "scores", "refused", "unpaired", "duplicate")
@@ -248,6 +260,7 @@ CHECKS: tuple[Callable[[Series], None], ...] = (
     it_says_what_it_is,
     its_name_is_read_back,
     its_quantity_is_a_table_and_leaves_its_input_alone,
+    its_counts_are_those_of_its_rows,
     what_is_learned_of_it_has_a_value_a_window_and_a_unit,
     its_memory_is_bounded,
     where_rows_are_cut_changes_no_bit,

@@ -12,7 +12,7 @@ from tests.streams.monitor.series.rows import KINDS, SPEC, block, learned_profil
 from tidegauge.schemas.monitors import ReferenceSpec, WindowSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.streams.monitor.intake.block import Flags, Floats
-from tidegauge.streams.monitor.series.base import Series
+from tidegauge.streams.monitor.series.base import Series, Share
 from tidegauge.streams.monitor.series.error import Error
 from tidegauge.streams.monitor.series.range import Range
 from tidegauge.streams.monitor.series.rank import Rank
@@ -44,6 +44,7 @@ class Positive(Range):
     """A further share of numbers."""
 
     statistic = "positive"
+    count = Share.count  # by its own flags
 
     def hits(self, view: View) -> Flags:
         """Return which values are positive."""

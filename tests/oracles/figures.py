@@ -1,0 +1,58 @@
+"""What is made of a window's rows, from its definition: one value after the other."""
+
+import math
+from collections import Counter
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def reading(values: list[float]) -> tuple[float, int, float, float]:
+    """Return the mean, the number of rows, and the least and greatest mean without one row."""
+    rows, exact = len(values), [Fraction(value) for value in values]
+    mean = float(sum(exact) / rows) if rows else math.nan
+    if rows <= 1:
+        return mean, rows, -math.inf, math.inf
+    without = [(sum(exact) - one) / (rows - 1) for one in exact]
+    return mean, rows, float(min(without)), float(max(without))
+
+
+def stand(
+    low: float, high: float, rows: float, sd: float, series: dict[str, float]
+) -> tuple[float, bool]:
+    """Return what no single row accounts for, and whether that is told at once."""
+    firm = min(max(series["mean"], low), high)
+    shift = abs(firm - series["mean"])
+    carried = shift * rows if series["is_share"] else rows
+    far = abs(firm - series["level"]) > 3 * max(3, series["extreme"]) * sd
+    return firm, far and shift >= 5 * series["gate"] and rows >= 5 and carried >= 5
+
+
+def steps(values: list[float], most: int = 64) -> list[tuple[float, int]]:
+    """Return points that sum up values, and how many values each stands for."""
+    known = [value for value in values if not math.isnan(value)]
+    counts = sorted(Counter(known).items())
+    if len(counts) <= most:
+        return counts
+    ends = {value for value, _ in counts[:2] + counts[-2:]}
+    groups: list[list[tuple[float, int]]] = []
+    before, of_last = 0, None
+    for value, count in counts:
+        alone = value in ends or count * most >= len(known)
+        key = ("alone", value) if alone else ("step", before * most // len(known))
+        if key != of_last or alone:
+            groups.append([])
+        groups[-1].append((value, count))
+        before, of_last = before + count, key
+    return [(one[len(one) // 2][0], sum(count for _, count in one)) for one in groups]
+
+
+def moments(values: NDArray[np.float64], weights: NDArray[np.float64]) -> list[float]:
+    """Return the weight, the mean and the variance of values that are not NaN, as numpy adds."""
+    known = ~np.isnan(values)
+    rows = float(weights[known].sum())
+    if not rows:
+        return [0.0, math.nan, math.nan]
+    mean = float((weights[known] * values[known]).sum() / rows)
+    return [rows, mean, float((weights[known] * (values[known] - mean) ** 2).sum() / rows)]

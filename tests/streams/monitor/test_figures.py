@@ -1,0 +1,137 @@
+"""The kernels of a window's figures against their definitions."""
+
+import math
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from tests.oracles import figures as oracle
+from tidegauge.detectors.statistics.moments import Moments
+from tidegauge.schemas.references import SeriesProfile
+from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.summary import Summary
+from tidegauge.streams.monitor.series.view import View
+from tidegauge.streams.monitor.series.watched import Watched, watch
+from tidegauge.streams.monitor.verdict.history import HISTORY, History
+from tidegauge.streams.monitor.verdict.standing import stand
+from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.readings import FIELDS, read
+from tidegauge.streams.monitor.windows.sample import Sample
+
+LONG = settings(deadline=None, max_examples=200)
+
+
+@LONG
+@given(
+    st.lists(st.lists(st.booleans(), max_size=9), max_size=4),
+    st.lists(st.lists(st.integers(-99, 99).map(float), max_size=9), max_size=4),
+)
+def test_readings_are_means_and_what_they_would_be_without_one_row(
+    shares: list[list[bool]], numbers: list[list[float]]
+) -> None:
+    moments = Moments(len(numbers))
+    for column, values in enumerate(numbers):
+        block = np.full((len(values), len(numbers)), np.nan)
+        block[:, column] = values
+        moments.update(block)
+    found = np.empty((FIELDS, len(shares) + len(numbers)))
+    hits, among = ([f(own) for own in shares] for f in (sum, len))
+    read(found, np.array(hits, np.int64), np.array(among, np.int64), moments.table)
+    rows = [[float(hit) for hit in own] for own in shares] + numbers
+    for series, values in enumerate(rows):
+        mean, *others = oracle.reading(values)
+        np.testing.assert_allclose(found[:4, series], [mean, *others], rtol=1e-9, atol=1e-9)
+        assert math.isclose(found[4, series], mean) or math.isnan(mean)
+
+
+figures = st.floats(-20.0, 20.0).map(lambda value: round(value, 2))
+
+
+@LONG
+@given(figures, figures, st.integers(0, 12), st.sampled_from([0.0, 0.5, 4.0]), st.data())
+@example(19.0, 20.0, 5, 0.5, None)
+def test_a_value_is_told_at_once_if_it_is_far_off_by_several_rows(
+    low: float, width: float, rows: int, extreme: float, data: st.DataObject | None
+) -> None:
+    is_share = bool(data.draw(st.booleans())) if data else False
+    series = {"mean": 0.5, "gate": 0.2, "is_share": is_share, "level": 0.25, "extreme": extreme}
+    readings = np.array([[0.0], [float(rows)], [low], [low + abs(width)], [0.0]])
+    known, (firm, blatant) = np.array([list(series.values())], np.float64).T.copy(), _room()
+    stand(firm, blatant, readings, np.array([0.3]), known)
+    expected = oracle.stand(low, low + abs(width), float(rows), 0.3, series)
+    assert (firm[0], bool(blatant[0])) == expected
+
+
+def _room() -> tuple[Floats, Flags]:
+    return np.empty(1), np.empty(1, np.bool_)
+
+
+@pytest.mark.parametrize("nothing", ["reading", "reference"])
+def test_of_nothing_nothing_is_told_at_once(nothing: str) -> None:
+    gap = np.nan if nothing == "reading" else 9.0
+    readings = np.array([[gap], [9.0], [gap], [gap], [gap]])
+    reference = np.nan if nothing == "reference" else 0.0
+    known = np.array([[0.0], [0.1], [0.0], [reference], [reference]])
+    firm, blatant = _room()
+    stand(firm, blatant, readings, np.array([0.1 + reference]), known)
+    assert not blatant[0]
+
+
+@LONG
+@given(
+    st.lists(st.integers(0, 400).map(float) | st.just(math.nan), max_size=600),
+    st.sampled_from([1, 7, 400]),
+)
+def test_a_columns_values_are_summed_up_as_defined(values: list[float], kinds: int) -> None:
+    column = np.array(values) % kinds
+    sample = Sample(rows=[])
+    sample.add(np.stack([column, np.arange(float(len(values)))], axis=1))
+    for (points, weights), own in zip(
+        sample.steps(2), (column.tolist(), list(range(len(values)))), strict=True
+    ):
+        found = list(zip(points.tolist(), weights.tolist(), strict=True))
+        assert found == oracle.steps(own)
+
+
+@LONG
+@given(st.lists(st.integers(0, 700), min_size=1, max_size=5), st.integers(0, 2**32))
+def test_moments_of_windows_are_what_numpy_adds_to_the_last_bit(
+    lengths: list[int], seed: int
+) -> None:
+    rng, starts = np.random.default_rng(seed), np.cumsum([0, *lengths])
+    values = rng.normal(size=starts[-1]) * 10.0 ** rng.integers(-3, 3, starts[-1])
+    values[rng.random(len(values)) < rng.choice([0.0, 0.3, 1.0])] = np.nan
+    weights = rng.choice([0.0, 1.0, 2.5, 70.0], size=len(values))
+    found = Summary(View(("",), len(values)), weights, starts).moments(values)
+    for window, (start, stop) in enumerate(pairwise(starts)):
+        expected = oracle.moments(values[start:stop], weights[start:stop])
+        assert np.array_equal(found[:, window], expected, equal_nan=True)
+
+
+def _watched() -> list[Watched]:
+    profile = SeriesProfile(values=[0.0] * 30, rows=[9.0], sd=1.0, shown=0.0, variance=1.0)
+    return [watch(SERIES["missing"], column, profile, 0.2) for column in ("a", "b")]
+
+
+def test_the_last_windows_are_remembered_in_their_order_whenever_they_are_restored() -> None:
+    rng, own = np.random.default_rng(3), History(_watched())
+    told: list[Floats] = []
+    for window in range(2 * HISTORY + 7):
+        told.append(rng.normal(size=(4, 2)))
+        values, rows, firm, shown = told[-1]
+        own.remember(values, rows, firm, shown, Bounds(index=window, first_ts_ms=window))
+        last = told[-HISTORY:]
+        assert own.last == last[-1][0].tolist()
+        assert own.rows(1, 3) == pytest.approx(sum(one[1, 1] for one in last[-3:]))
+        assert own.start_of(0, 5).index == max(window - 4, 0)
+        if window % 31 == 0:
+            state, again = own.state(), History(_watched())
+            again.load(state)
+            assert again.state() == state
+            kept = np.frombuffer(state.values).reshape(HISTORY, 2)[-len(last) :]
+            assert kept.tolist() == [one[0].tolist() for one in last]
+            own = again if window % 2 else own
