@@ -1,19 +1,16 @@
-"""Arrow's columns as what a block is made of, or as the JSON values that they stand for."""
+"""Arrow's columns: of what types they are, and the JSON values that they stand for."""
 
 from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tidegauge.schemas.events import LATEST_MS
-from tidegauge.streams.monitor.intake.block import Codes, Floats
-from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
-from tidegauge.streams.monitor.intake.record_batch import NULL, Ints
-from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.intake.record_batch import Ints
 
 Column: TypeAlias = "pa.Array[Any]"
 
-LARGEST = 1e100  # as ``schemas.events.Finite``
 BEYOND = 1.7976931348623157e308  # stands for an infinity in JSON: a number that no column takes
 LATEST_S = LATEST_MS  # as many seconds are far beyond it, and their milliseconds still a number
 IN_A_MS = {"us": 1_000, "ns": 1_000_000}
@@ -54,40 +51,30 @@ def is_flat(kind: pa.DataType) -> bool:
     return kind.num_fields == 0 and not isinstance(kind, pa.BaseExtensionType)
 
 
-def missing(column: Column) -> bool:
-    """Return whether no row has a value."""
-    empty = column.null_count == len(column)
-    return empty or (pa.types.is_floating(column.type) and bool(np.isnan(_floats(column)).all()))
-
-
 def text_bytes(column: Column) -> int:
     """Return how many bytes the texts of a checked column have, one after the other."""
+    if not is_text(column.type):
+        return 0
     if isinstance(column, pa.DictionaryArray):
         column.dictionary.validate(full=True)
-        lengths, places = _lengths(column.dictionary), _places(column)
-        return int(lengths[places[places != NULL]].sum())
-    return int(_lengths(column).sum())
+        lengths = _lengths(column.dictionary).take(column.indices)
+    else:
+        lengths = _lengths(column)
+    return pc.sum(lengths).as_py() or 0
 
 
-def _lengths(column: Column) -> Ints:
-    if is_number(column.type):
-        return np.zeros(len(column), np.int64)
-    return np.maximum(texts_in(column).spans[:, 1], 0)
+def _lengths(column: Column) -> Any:
+    texts: Any = plain(column)  # the stubs want to know of what size places are
+    return pc.binary_length(texts)
 
 
-def _memory(buffer: "pa.Buffer | None") -> memoryview:
-    return memoryview(b"" if buffer is None else buffer)
-
-
-def texts_in(column: Column) -> Texts:
-    """Return a column of text as places in its own memory; what is null has the length NULL."""
-    plain = column.cast(pa.large_string())
-    _, places, buffer = plain.buffers()
-    ends = np.frombuffer(_memory(places), np.int64)[plain.offset : plain.offset + len(plain) + 1]
-    spans = np.stack([ends[:-1], np.diff(ends)], axis=1)
-    if plain.null_count:
-        spans[plain.is_null().to_numpy(zero_copy_only=False), 1] = NULL
-    return Texts(np.frombuffer(_memory(buffer), np.uint8), spans)
+def plain(column: Column) -> Column:
+    """Return a column that a kernel can read: no dictionary, no number of 16 bits."""
+    if is_text(column.type):
+        return column.cast(pa.large_string())
+    if pa.types.is_float16(column.type):
+        return column.cast(pa.float64())
+    return column
 
 
 def times_in(column: Column) -> Column:
@@ -103,46 +90,16 @@ def times_in(column: Column) -> Column:
     return times
 
 
-def fill(out: Floats, column: Column) -> bool:
-    """Write a column's numbers, NaN where there is none; return False if any is out of range."""
-    if not is_number(column.type):
-        return False
-    if not pa.types.is_null(column.type):
-        out[:] = _floats(column)
-    empty = np.isnan(out)
-    out[empty] = np.nan  # whatever bits a producer's NaN has
-    return bool((empty | (np.abs(out) <= LARGEST)).all())
-
-
-def _floats(column: Column) -> Floats:
-    found: Floats = column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return found
-
-
-def codes_of(column: Column, dictionary: Dictionary) -> Codes:
-    """Return a column of text as codes; each value of Arrow's dictionary is looked up once."""
-    if pa.types.is_null(column.type):
-        return np.full(len(column), MISSING, np.int32)
-    if not isinstance(column, pa.DictionaryArray):
-        texts = texts_in(column)
-        return dictionary.encode_spans(texts.buffer, texts.spans)
-    places = _places(column)
-    used = np.unique(places[places != NULL])  # of others nobody has heard
-    codes = np.full(len(column.dictionary) + 1, MISSING, np.int32)  # the last is for NULL
-    codes[used] = dictionary.encode(column.dictionary.take(pa.array(used)).to_pylist())
-    return codes[places]
-
-
-def _places(column: "pa.DictionaryArray[Any, Any]") -> Ints:
-    places: Ints = column.indices.cast(pa.int64(), safe=False).fill_null(NULL).to_numpy()
-    return places
-
-
 def values_in(column: Column) -> list[Any]:
     """Return what JSON has for a column; NaN is written as null."""
     values: list[Any]
     if pa.types.is_floating(column.type):
-        floats = np.nan_to_num(_floats(column), nan=np.nan, posinf=BEYOND, neginf=-BEYOND)
+        floats = np.nan_to_num(
+            column.cast(pa.float64()).to_numpy(zero_copy_only=False),
+            nan=np.nan,
+            posinf=BEYOND,
+            neginf=-BEYOND,
+        )
         values = floats.tolist()
     else:
         values = column.to_pylist()

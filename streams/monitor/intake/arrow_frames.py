@@ -1,7 +1,8 @@
-"""Frames as Arrow IPC streams: checked before a buffer is touched, then a block without objects.
+"""Frames as Arrow IPC streams, read by pyarrow: checked before a buffer is touched.
 
-The JSON frame is the judge: what is not plain is written as the JSON frame that it stands for, and
-takes the path of those. A stream comes from anyone, so what it unpacks to is bounded first.
+Here is judged what can be read. A kernel reads plain streams (``arrow_stream.py``); a frame that is
+not laid out so is written as one that is, and one with values that are not plain as the JSON frame
+that it stands for. A stream comes from anyone, so what it unpacks to is bounded first.
 """
 
 import struct
@@ -10,27 +11,21 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 import pyarrow as pa
 
 from tidegauge.schemas.events import MAX_FEATURES, MAX_ROWS, Name, Version
 from tidegauge.streams.monitor.intake.arrow_columns import (
     Column,
-    codes_of,
-    fill,
     is_flat,
     is_number,
     is_scalar,
     is_text,
     is_time,
+    plain,
     text_bytes,
-    texts_in,
     times_in,
     values_in,
 )
-from tidegauge.streams.monitor.intake.block import Block
-from tidegauge.streams.monitor.intake.columns import SCORE, Decoders
-from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
 from tidegauge.streams.monitor.intake.flatbuffer import Table
 from tidegauge.streams.monitor.intake.record_batch import RecordAt
 from tidegauge.streams.monitor.records import Record
@@ -42,10 +37,11 @@ PREFIX: Final = "features."  # of a feature's column
 CELL_BYTES = 8
 MAX_BYTES = 16 * 2**20  # of a frame as columns: its cells, and what text they have
 MAX_MESSAGES = 4096  # in a stream: its batches and dictionaries
-MAX_ID = 512  # bytes; a longer id may still be short enough in characters, which JSON's path sees
-# Kernels read buffers as numbers, so they must lie where numbers may. (Any: the stubs lack it.)
+# Numbers must lie where numbers may. (Any: the stubs lack it.)
 _IPC: Any = pa.ipc
 _ALIGNED = _IPC.IpcReadOptions(use_threads=False, ensure_alignment=_IPC.Alignment.DataTypeSpecific)
+# What reading hostile bytes raises; ArrowInvalid and what `header` raises are ValueErrors.
+UNREADABLE = (ValueError, pa.ArrowException, OSError, struct.error, EOFError)
 # Places of fields in Arrow's tables Message, DictionaryBatch and RecordBatch.
 _VERSION, _HEADER, _DATA, _COMPRESSION = 0, 2, 1, 3
 _V5 = 4
@@ -78,36 +74,17 @@ class ArrowFrame:
         frame["features"] = {name: values_in(column) for name, column in self.features.items()}
         return msgspec.json.encode(frame)
 
-    def block(
-        self, record: Record, read: Decoders, dictionaries: tuple[Dictionary, ...], latest_ms: int
-    ) -> Block | None:
-        """Return its rows as a block; None where any of them needs JSON's judgement."""
-        ids, ts_ms = texts_in(self.ids), times_in(self.ts_ms)
-        lengths = ids.spans[:, 1]
-        if ts_ms.null_count or not 0 < lengths.min() <= lengths.max() <= MAX_ID:
-            return None
-        times = ts_ms.to_numpy()
-        if not 0 <= times.min() <= times.max() <= latest_ms:
-            return None
-        table = np.full((len(self), len(read.names)), np.nan)
-        for at, name in enumerate(read.columns.numeric):
-            if name in self.features and not fill(table[:, at], self.features[name]):
-                return None
-        if SCORE in read.names:
-            score = self.values.get("prediction")
-            if score is None or not fill(table[:, -1], score) or np.isnan(table[:, -1]).any():
-                return None
-        codes = np.full((len(self), len(dictionaries)), MISSING, np.int32)
-        for at, name in enumerate(read.columns.categorical):
-            if name in self.features:
-                if not is_text(self.features[name].type):
-                    return None
-                codes[:, at] = codes_of(self.features[name], dictionaries[at])
-        offsets = np.full(len(self), record.offset, np.int64)
-        columns = read.columns.categorical
-        return Block(
-            offsets, times.astype(np.int64), ids, table, read.names, codes, columns, dictionaries
-        )
+    def as_plain(self) -> bytes:
+        """Return a stream of one batch with the same rows, and without dictionaries."""
+        columns = {"id": plain(self.ids), "ts_ms": times_in(self.ts_ms)}
+        columns |= {name: plain(column) for name, column in self.values.items()}
+        columns |= {PREFIX + name: plain(column) for name, column in self.features.items()}
+        whose = {"model": self.key[0], "version": self.key[1]}
+        batch = pa.record_batch(columns).replace_schema_metadata(whose)
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as writer:
+            writer.write_batch(batch)
+        return sink.getvalue().to_pybytes()
 
 
 def is_arrow(record: Record) -> bool:
@@ -131,16 +108,16 @@ def whose(value: bytes) -> tuple[str, str]:
         If its schema cannot be read or names none.
     """
     try:
-        return _head(pa.ipc.read_schema(pa.py_buffer(value)))
+        return head_of(pa.ipc.read_schema(pa.py_buffer(value)))
     except (pa.ArrowException, OSError) as fault:
         raise _unreadable(fault) from fault
 
 
-def read_record(record: Record) -> ArrowFrame:
-    """Return the frame of a record; ValueError as `read_frame`, or where no header declares it."""
+def declared(record: Record) -> bytes:
+    """Return the stream of a record; ValueError where no header declares it."""
     if not any(n.lower() == CONTENT_TYPE[0] and v == CONTENT_TYPE[1] for n, v in record.headers):
         raise ValueError(f"expected the header {CONTENT_TYPE[0]}: {CONTENT_TYPE[1].decode()}")
-    return read_frame(record.value or b"")
+    return record.value or b""
 
 
 def read_frame(value: bytes) -> ArrowFrame:
@@ -160,21 +137,31 @@ def read_frame(value: bytes) -> ArrowFrame:
 
 
 def _check_messages(value: bytes) -> None:
-    """Raise ValueError where a stream is compressed, which says nothing of what it unpacks to."""
+    """Raise ValueError unless all messages of a stream can be read."""
     reader = pa.ipc.MessageReader.open_stream(pa.py_buffer(value))
     for count, message in enumerate(reader):
         if count == MAX_MESSAGES:
             raise ValueError(f"expected at most {MAX_MESSAGES} messages in a stream, got more")
-        table = Table.root(message.metadata.to_pybytes())
-        if table.int16(_VERSION) != _V5:  # an earlier one keeps a compression elsewhere
-            raise ValueError("expected Arrow's metadata version V5: write with Arrow 1.0 or later")
-        if message.type == "schema":
-            continue
-        batch = table.table(_HEADER)
-        if message.type == "dictionary":
-            batch = batch.table(_DATA)
+        header(message)
+
+
+def header(message: pa.Message) -> Table:
+    """Return what a message is about: a schema, a dictionary or a record batch.
+
+    Raises
+    ------
+    ValueError
+        If it is compressed, which says nothing of what it unpacks to.
+    """
+    table = Table.root(message.metadata.to_pybytes())
+    if table.int16(_VERSION) != _V5:  # an earlier one keeps a compression elsewhere
+        raise ValueError("expected Arrow's metadata version V5: write with Arrow 1.0 or later")
+    found = table.table(_HEADER)
+    if message.type != "schema":
+        batch = found.table(_DATA) if message.type == "dictionary" else found
         if batch.has(_COMPRESSION):
             raise ValueError("expected buffers that are not compressed: let Kafka compress")
+    return found
 
 
 def _unreadable(fault: BaseException) -> ValueError:
@@ -185,8 +172,8 @@ def _frame(value: bytes) -> ArrowFrame:
     source = pa.BufferReader(value)
     with pa.ipc.open_stream(source, options=_ALIGNED) as reader:
         schema = reader.schema
-        key = _head(schema)
-        _check_schema(schema)
+        key = head_of(schema)
+        check_schema(schema)
         batches, rows = [], 0
         for batch in reader:
             batches.append(batch)
@@ -198,7 +185,7 @@ def _frame(value: bytes) -> ArrowFrame:
         raise ValueError(f"expected 1 to {MAX_ROWS} rows, got {got} - at `$.id`")
     if source.tell() != len(value):
         raise ValueError("expected one Arrow stream in a message, got bytes behind its end")
-    names = [name for name in schema.names if name in _OWN or name.startswith(PREFIX)]
+    names = list(filter(is_read, schema.names))
     room = MAX_BYTES - CELL_BYTES * rows * len(names)
     columns = {}
     for batch in batches:
@@ -214,7 +201,8 @@ def _frame(value: bytes) -> ArrowFrame:
     return ArrowFrame(key, columns["id"], columns["ts_ms"], values, features)
 
 
-def _head(schema: pa.Schema) -> tuple[str, str]:
+def head_of(schema: pa.Schema) -> tuple[str, str]:
+    """Return the model version that a schema names; ValueError if it names none."""
     said = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items() if k in _NAMED}
     head = msgspec.convert(said, _Head)
     return head.model, head.version
@@ -232,7 +220,12 @@ _FEATURE = ("numbers, booleans or text", is_scalar)
 _OTHER = ("a column that is not nested", is_flat)  # of it nothing is read
 
 
-def _check_schema(schema: pa.Schema) -> None:
+def is_read(name: str) -> bool:
+    """Return whether a column of this name is part of a frame."""
+    return name in _OWN or name.startswith(PREFIX)
+
+
+def check_schema(schema: pa.Schema) -> None:
     """Raise ValueError unless the columns are those of a frame."""
     names = schema.names
     if len(set(names)) < len(names):

@@ -11,17 +11,9 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tidegauge.schemas.events import (
-    LATEST_MS,
-)
 from tidegauge.schemas.monitors import FeatureSpec
-from tidegauge.streams.monitor.intake.arrow_columns import missing
-from tidegauge.streams.monitor.intake.arrow_frames import (
-    ArrowFrame,
-    in_json,
-    is_arrow,
-    read_record,
-)
+from tidegauge.streams.monitor.intake.arrow_frames import declared, in_json, is_arrow, read_frame
+from tidegauge.streams.monitor.intake.arrow_stream import plain_stream
 from tidegauge.streams.monitor.intake.awaited import (
     LOOK_EVERY,
     NULL,
@@ -336,15 +328,20 @@ class BatchReader:
         """Take a frame that the kernel can read; return whose it is, None if msgspec must."""
         value = record.value or b""
         rows = None if group.place is None else self._plain_frame(record.offset, value, group.place)
-        if rows is None or rows.ts_ms.max() > record.timestamp + AHEAD_MS:
+        if rows is None:
             return None
-        own = self._placed[int(rows.owner[0])]
-        if rows.strange[0] and own.looks:
+        return self._take(self._placed[int(rows.owner[0])], rows, value, record, at)
+
+    def _take(
+        self, group: _Group, rows: PlainRows, value: bytes, record: Record | Kept, at: int
+    ) -> _Group | None:
+        """Take a frame as a kernel read it, unless it takes more care."""
+        if rows.ts_ms.max() > record.timestamp + AHEAD_MS or (rows.strange[0] and group.looks):
             return None
-        self._flush(own, at)
+        self._flush(group, at)
         offsets = np.full(len(rows.ids), record.offset, np.int64)
-        self._give(own, PlainPart(np.frombuffer(value, np.uint8), offsets, rows))
-        return own
+        self._give(group, PlainPart(np.frombuffer(value, np.uint8), offsets, rows))
+        return group
 
     def _plain_frame(self, offset: int, value: bytes, place: int) -> PlainRows | None:
         layouts, ahead = self._kernel.layouts, self._ahead
@@ -354,23 +351,25 @@ class BatchReader:
 
     def _arrow(self, record: Record, at: int, known: Collection[Key]) -> Key:
         """Read an Arrow frame by its arrays, or as the JSON frame that it stands for."""
-        frame = read_record(record)
-        group = self._group(frame.key)
-        if group is not None and not self._unheard(group, frame, record):
-            latest_ms = min(record.timestamp + AHEAD_MS, LATEST_MS)
-            block = frame.block(record, group.read, group.with_room(), latest_ms)
-            if block is not None:
-                self._flush(group, at)
-                self._batch.blocks.append((group.key, block))
-                return group.key
-        return self._careful(in_json(record, frame), at, known)
+        value = declared(record)
+        group = self._add_stream(value, record, at)
+        if group is None:
+            frame = read_frame(value)
+            group = self._add_stream(frame.as_plain(), record, at)
+            if group is None:
+                return self._careful(in_json(record, frame), at, known)
+        return group.key
 
-    def _unheard(self, group: _Group, frame: ArrowFrame, record: Record) -> bool:
-        """Return whether features without a column are to be looked at in a frame."""
-        if any(not missing(frame.features[n]) for n in group.read.awaited if n in frame.features):
-            return True
-        looks = group.looks and (len(frame) >= LOOK_EVERY or record.offset % LOOK_EVERY == 0)
-        return looks and bool(self._further(group.key, frame.features))
+    def _add_stream(self, value: bytes, record: Record, at: int) -> _Group | None:
+        """Take an Arrow frame that the kernel can read; return whose it is."""
+        stream = plain_stream(value)
+        group = None if stream is None else self._group(stream.key)
+        rows = None if stream is None or group is None else stream.rows(group.read)
+        if stream is None or group is None or rows is None:
+            return None
+        if group.looks and rows.strange[0]:
+            rows.strange[:] = bool(self._further(group.key, stream.features))
+        return self._take(group, rows, value, record, at)
 
     def _frame(self, group: _Group, record: Record | Kept) -> Any:
         """Return a frame that can be read as a whole; None if it is another model version's."""

@@ -31,6 +31,20 @@ class Table:
             struct.unpack_from("<h", self.buffer, self._place(field))[0] if self.has(field) else 0
         )
 
+    def int64(self, field: int) -> int:
+        """Return a number of 64 bits, 0 where it is not there."""
+        return (
+            struct.unpack_from("<q", self.buffer, self._place(field))[0] if self.has(field) else 0
+        )
+
+    def vector(self, field: int) -> tuple[int, int]:
+        """Return where the entries of a list begin, and their number."""
+        if not self.has(field):
+            return 0, 0
+        place = self._place(field)
+        start = place + struct.unpack_from("<I", self.buffer, place)[0]
+        return start + 4, struct.unpack_from("<I", self.buffer, start)[0]
+
     def table(self, field: int) -> "Table":
         """Return the table that a field leads to."""
         place = self._place(field)

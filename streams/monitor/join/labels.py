@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from tidegauge.schemas import events
-from tidegauge.streams.monitor.intake.arrow_frames import in_json, is_arrow, read_record
+from tidegauge.streams.monitor.intake.arrow_frames import declared, in_json, is_arrow, read_frame
 from tidegauge.streams.monitor.intake.messages import check_ahead, check_lengths, has_ids, named
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, present, rejection
 from tidegauge.streams.monitor.join.label_tally import Label, LabelRecord
@@ -45,7 +45,7 @@ def read_labels(records: Sequence[Record]) -> tuple[list[LabelRecord], list[Reje
 def _read(record: Record, rejections: list[Rejection]) -> tuple[str, list[Label]]:
     value = present(record.value)
     if is_arrow(record):
-        record = in_json(record, read_record(record))
+        record = in_json(record, read_frame(declared(record)))
         value = present(record.value)
     try:
         row = _ROW.decode(value)
