@@ -91,28 +91,11 @@ class PlainStream:
 
         The owner of each is 0: a frame has only one.
         """
-        layout, value = self.layout, self.value
-        plan = _plan(layout, read.columns, read.awaited, watched.SCORE in read.names)
-        if plan is None or value[self.start : self.start + len(BEGIN)] != BEGIN:
+        plan = _plan(self.layout, read.columns, read.awaited, watched.SCORE in read.names)
+        batch = None if plan is None else self._batch()
+        if plan is None or batch is None:
             return None
-        try:
-            message = pa.ipc.read_message(pa.py_buffer(value).slice(self.start))
-            batch = header(message)
-        except UNREADABLE:
-            return None
-        metadata = self.start + len(END)
-        body, size = metadata + message.metadata.size, len(message.body or b"")
-        (nodes, columns), (buffers, count) = batch.vector(_NODES), batch.vector(_BUFFERS)
-        rows = batch.int64(_LENGTH)
-        room = MAX_BYTES - CELL_BYTES * rows * layout.cells
-        if (
-            message.type != "record batch"
-            or value[body + size :] != END
-            or (columns, count) != (len(layout.columns), layout.buffers)
-            or not 0 < rows <= min(MAX_ROWS, size)
-            or room < 0
-        ):
-            return None
+        rows = batch.rows
         found = PlainRows(
             np.zeros(rows, np.int32),
             np.full(rows, plan.strange),
@@ -121,12 +104,51 @@ class PlainStream:
             np.full((rows, len(read.names)), np.nan),
             np.full((rows, len(read.columns.categorical), 2), NULL),
         )
-        data, is_plain = np.empty((columns, 2), np.int64), np.zeros(1, np.int64)
+        data, is_plain = np.empty((len(plan.columns), 2), np.int64), np.zeros(1, np.int64)
         kernel.read_batch(
-            np.frombuffer(value, np.uint8), metadata + nodes, metadata + buffers, body, size,
+            np.frombuffer(self.value, np.uint8), batch.nodes, batch.buffers, batch.body, batch.size,
             plan.columns, found.ts_ms, found.ids, found.numbers, found.texts, data, is_plain,
         )  # fmt: skip
-        return found if is_plain[0] and _is_utf8(value, data, room) else None
+        return found if is_plain[0] and _is_utf8(self.value, data, batch.room) else None
+
+    def _batch(self) -> "_Batch | None":
+        """Return the batch that is all of the stream behind its schema; None if there is none."""
+        layout, value, start = self.layout, self.value, self.start
+        if value[start : start + len(BEGIN)] != BEGIN:
+            return None
+        try:
+            message = pa.ipc.read_message(pa.py_buffer(value).slice(start))
+            batch = header(message)
+        except UNREADABLE:
+            return None
+        if message.type != "record batch":  # what it is said to be is what pyarrow verified
+            return None
+        metadata, size = message.metadata.size, len(message.body or b"")
+        start += len(END)
+        (nodes, columns), (buffers, count) = batch.vector(_NODES), batch.vector(_BUFFERS)
+        rows = batch.int64(_LENGTH)
+        room = MAX_BYTES - CELL_BYTES * rows * layout.cells
+        if (
+            value[start + metadata + size :] != END
+            or (columns, count) != (len(layout.columns), layout.buffers)
+            or max(nodes + kernel.NODE * columns, buffers + kernel.BUFFER * count) > metadata
+            or not 0 < rows <= min(MAX_ROWS, size)
+            or room < 0
+        ):
+            return None
+        return _Batch(rows, start + nodes, start + buffers, start + metadata, size, room)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Where the parts of a batch lie in its stream."""
+
+    rows: int
+    nodes: int
+    buffers: int
+    body: int
+    size: int  # of the body
+    room: int  # bytes of text that it may have
 
 
 def _is_utf8(value: bytes, data: Ints, room: int) -> bool:
@@ -154,9 +176,9 @@ def _layout(begin: bytes) -> Layout | None:
     """Return what a stream holds that begins so; None where it is not plain."""
     try:
         message = pa.ipc.read_message(begin)
-        schema = pa.ipc.read_schema(message)
-        if header(message).int16(_ENDIANNESS):
+        if message.type != "schema" or header(message).int16(_ENDIANNESS):
             return None
+        schema = pa.ipc.read_schema(message)  # which reads a message of another type as one, too
         key = head_of(schema)
         check_schema(schema)
     except UNREADABLE:
