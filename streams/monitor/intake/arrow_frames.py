@@ -145,8 +145,8 @@ def _check_messages(value: bytes) -> None:
         header(message)
 
 
-def header(message: pa.Message) -> Table:
-    """Return what a message is about: a schema, a dictionary or a record batch.
+def header(message: pa.Message) -> Table | None:
+    """Return what a message says of its schema, dictionary or record batch; None if nothing.
 
     Raises
     ------
@@ -157,10 +157,11 @@ def header(message: pa.Message) -> Table:
     if table.int16(_VERSION) != _V5:  # an earlier one keeps a compression elsewhere
         raise ValueError("expected Arrow's metadata version V5: write with Arrow 1.0 or later")
     found = table.table(_HEADER)
-    if message.type != "schema":
-        batch = found.table(_DATA) if message.type == "dictionary" else found
-        if batch.has(_COMPRESSION):
-            raise ValueError("expected buffers that are not compressed: let Kafka compress")
+    batch = None if message.type == "schema" else found
+    if batch is not None and message.type == "dictionary":
+        batch = batch.table(_DATA)
+    if batch is not None and batch.has(_COMPRESSION):
+        raise ValueError("expected buffers that are not compressed: let Kafka compress")
     return found
 
 

@@ -121,7 +121,7 @@ class PlainStream:
             batch = header(message)
         except UNREADABLE:
             return None
-        if message.type != "record batch":  # what it is said to be is what pyarrow verified
+        if message.type != "record batch" or batch is None:
             return None
         metadata, size = message.metadata.size, len(message.body or b"")
         start += len(END)
@@ -176,7 +176,8 @@ def _layout(begin: bytes) -> Layout | None:
     """Return what a stream holds that begins so; None where it is not plain."""
     try:
         message = pa.ipc.read_message(begin)
-        if message.type != "schema" or header(message).int16(_ENDIANNESS):
+        said = header(message)
+        if message.type != "schema" or said is None or said.int16(_ENDIANNESS):
             return None
         schema = pa.ipc.read_schema(message)  # which reads a message of another type as one, too
         key = head_of(schema)

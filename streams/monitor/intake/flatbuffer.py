@@ -45,11 +45,11 @@ class Table:
         start = place + struct.unpack_from("<I", self.buffer, place)[0]
         return start + 4, struct.unpack_from("<I", self.buffer, start)[0]
 
-    def table(self, field: int) -> "Table":
-        """Return the table that a field leads to; ValueError where it is not there."""
+    def table(self, field: int) -> "Table | None":
+        """Return the table that a field leads to, None where it is not there."""
+        if not self.has(field):
+            return None
         place = self._place(field)
-        if place == self.place:
-            raise ValueError("Arrow stream is malformed: expected a header of a message, got none")
         return Table(self.buffer, place + struct.unpack_from("<I", self.buffer, place)[0])
 
     def _place(self, field: int) -> int:

@@ -129,14 +129,39 @@ def test_it_is_read_as_the_json_frame_with_the_same_rows(
     assert (got[0], bad[1]) == (expected[0], bad[0])
 
 
-def test_plain_rows_become_a_block_without_json(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tidegauge.streams.monitor.intake.arrow_frames.ArrowFrame.as_json", None)
+INTAKE = "tidegauge.streams.monitor.intake"
+
+
+def test_plain_rows_become_a_block_without_pyarrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{INTAKE}.decoding.read_frame", None)
     batch = reader().read([frame(7, stream({**ROWS, **FEATURES}))], {KEY})
     ((_, block),) = batch.blocks
     assert not batch.rejections
     assert list(block.ids) == ROWS["id"]
     np.testing.assert_array_equal(block.number("x"), [1.5, np.nan, 0.0])
     assert block.counts("c") == [("DE", 1), (None, 1), ("FR", 1)]
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_plain_rows_in_another_layout_become_a_block_without_json(
+    rows: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"{INTAKE}.arrow_frames.ArrowFrame.as_json", None)
+    columns = {**ROWS, **FEATURES, "features.x": pa.array([1.5, None, -0.0], pa.float16())}
+    columns["features.c"] = pa.array(FEATURES["features.c"]).dictionary_encode()
+    columns["id"] = pa.array(ROWS["id"]).dictionary_encode()
+    columns["ts_ms"] = pa.array([1, 2, 3], pa.timestamp("ms"))
+    plain = shown(reader().read([frame(7, stream({**ROWS, **FEATURES}))], {KEY}))
+    assert shown(reader().read([frame(7, stream(columns, rows=rows))], {KEY})) == plain
+
+
+def test_a_feature_that_is_ignored_costs_no_care(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{INTAKE}.decoding.read_frame", None)
+    new, rows = reader(), 150
+    new.declared = {KEY: {"card": FeatureSpec(type="ignore")}}
+    columns: dict[str, Any] = {"id": ["a"] * rows, "ts_ms": [1] * rows, "prediction": [1] * rows}
+    batch = new.read([frame(0, stream({**columns, "features.card": [1] * rows}))], {KEY})
+    assert [len(block) for _, block in batch.blocks] == [rows]
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])

@@ -157,6 +157,7 @@ class Places:
         start = 8 + int.from_bytes(value[4:8], "little")
         message = pa.ipc.read_message(pa.py_buffer(value).slice(start))
         batch, metadata = header(message), start + 8
+        assert batch is not None
         self.body = metadata + message.metadata.size
         self.nodes, self.buffers = (metadata + batch.vector(field)[0] for field in (1, 2))
 
