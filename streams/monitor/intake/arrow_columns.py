@@ -64,13 +64,13 @@ def text_bytes(column: Column) -> int:
 
 
 def _lengths(column: Column) -> Any:
-    texts: Any = plain(column)  # the stubs want to know of what size places are
+    texts: Any = column.cast(pa.large_string())  # Any: the stubs want to know its size
     return pc.binary_length(texts)
 
 
 def plain(column: Column) -> Column:
     """Return a column that a kernel can read: no dictionary, no number of 16 bits."""
-    if is_text(column.type):
+    if is_text(column.type) and not pa.types.is_null(column.type):
         return column.cast(pa.large_string())
     if pa.types.is_float16(column.type):
         return column.cast(pa.float64())

@@ -27,30 +27,31 @@ class Table:
 
     def int16(self, field: int) -> int:
         """Return a number of 16 bits, 0 where it is not there."""
-        return (
-            struct.unpack_from("<h", self.buffer, self._place(field))[0] if self.has(field) else 0
-        )
+        return self._number("<h", field)
 
     def int64(self, field: int) -> int:
         """Return a number of 64 bits, 0 where it is not there."""
-        return (
-            struct.unpack_from("<q", self.buffer, self._place(field))[0] if self.has(field) else 0
-        )
-
-    def vector(self, field: int) -> tuple[int, int]:
-        """Return where the entries of a list begin, and their number."""
-        if not self.has(field):
-            return 0, 0
-        place = self._place(field)
-        start = place + struct.unpack_from("<I", self.buffer, place)[0]
-        return start + 4, struct.unpack_from("<I", self.buffer, start)[0]
+        return self._number("<q", field)
 
     def table(self, field: int) -> "Table | None":
         """Return the table that a field leads to, None where it is not there."""
-        if not self.has(field):
-            return None
+        start = self._start(field)
+        return Table(self.buffer, start) if start else None
+
+    def vector(self, field: int) -> tuple[int, int]:
+        """Return where the entries of a list begin, and their number."""
+        start = self._start(field)
+        return (start + 4, struct.unpack_from("<I", self.buffer, start)[0]) if start else (0, 0)
+
+    def _start(self, field: int) -> int:
+        """Return where what a field leads to begins, 0 where it is not there."""
+        step = self._number("<I", field)
+        return self._place(field) + step if step else 0
+
+    def _number(self, form: str, field: int) -> int:
         place = self._place(field)
-        return Table(self.buffer, place + struct.unpack_from("<I", self.buffer, place)[0])
+        found: int = 0 if place == self.place else struct.unpack_from(form, self.buffer, place)[0]
+        return found
 
     def _place(self, field: int) -> int:
         fields = self.place - struct.unpack_from("<i", self.buffer, self.place)[0]

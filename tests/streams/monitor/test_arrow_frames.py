@@ -150,7 +150,7 @@ def test_plain_rows_in_another_layout_become_a_block_without_json(
     columns = {**ROWS, **FEATURES, "features.x": pa.array([1.5, None, -0.0], pa.float16())}
     columns["features.c"] = pa.array(FEATURES["features.c"]).dictionary_encode()
     columns["id"] = pa.array(ROWS["id"]).dictionary_encode()
-    columns["ts_ms"] = pa.array([1, 2, 3], pa.timestamp("ms"))
+    columns |= {"ts_ms": pa.array([1, 2, 3], pa.timestamp("ms")), "features.n": pa.nulls(3)}
     plain = shown(reader().read([frame(7, stream({**ROWS, **FEATURES}))], {KEY}))
     assert shown(reader().read([frame(7, stream(columns, rows=rows))], {KEY})) == plain
 

@@ -121,13 +121,13 @@ def tables(draw: st.DrawFn, wild: bool) -> dict[str, Any]:
     return columns
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(tables(wild=False), st.sampled_from(["predictions", "features"]))
 def test_plain_columns_are_read_whatever_their_types(table: Any, source: RowSource) -> None:
     assert accepts(stream(table), source)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(tables(wild=True), st.sampled_from(["predictions", "features"]), st.integers(1, 20))
 def test_of_any_columns_no_more_is_accepted_than_pyarrow_and_msgspec_accept(
     table: Any, source: RowSource, rows: int
