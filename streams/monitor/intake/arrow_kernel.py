@@ -26,7 +26,8 @@ from tidegauge.schemas.events import LATEST_MS
 WIDTHS: Final = np.array([8, 4, 8, 4, 2, 1, 8, 4, 2, 1, 0, 4, 8, 0])  # bytes; of text, its places
 # What a column is to a block.
 OTHER, ID, TIME, SCORE, NUMBER, CATEGORY, AWAITED = range(7)
-KIND, ROLE, GOES = range(3)  # of a column; GOES is its place, of TIME how many of it are a ms
+# Of a column; GOES is its place, of TIME how many of it are a ms. VALUES is its dictionary, if any.
+KIND, ROLE, GOES, VALUES = range(4)
 SECONDS: Final = 0  # in place of how many are a ms
 NODE, BUFFER = 16, 16  # bytes: a length and a number of nulls; a place and a length
 FAULT: Final = -1
@@ -102,7 +103,7 @@ def place(stream: Any, at: int, k: int, kind: int) -> Any:
 def buffer(stream: Any, entry: int, body: int, size: int, least: int) -> Any:
     """Return where a buffer begins, if it lies in the body and has ``least`` bytes; else FAULT."""
     start, length = load(stream, entry, np.int64), load(stream, entry + 8, np.int64)
-    if start < 0 or start > size or start & 7 or length < least or length > size - start:
+    if start < 0 or start & 7 or length < least or length > size - start:
         return FAULT
     return body + start
 
@@ -119,12 +120,12 @@ def has_nulls(stream: Any, validity: int, rows: int, nulls: int) -> Any:
 def ascending(stream: Any, at: int, rows: int, kind: int, data: int) -> Any:
     """Return whether each text of a column ends where the next begins, and none within a character.
 
-    Where the first begins and the last ends is known to lie in the data.
+    That the first begins in the data, and the last ends there, is known.
     """
     start, end = place(stream, at, 0, kind), place(stream, at, rows, kind)
     for k in range(rows):
         stop = place(stream, at, k + 1, kind)
-        if stop < start or stop > end:
+        if stop < start:
             return False
         if start < end and load(stream, data + start, np.uint8) & 0xC0 == 0x80:
             return False
@@ -139,6 +140,36 @@ def fill_texts(stream: Any, at: int, kind: int, validity: int, data: int, spans:
         if validity == FAULT or bit(stream, validity, k):
             start = place(stream, at, k, kind)
             spans[k, 0], spans[k, 1] = data + start, place(stream, at, k + 1, kind) - start
+
+
+@routine
+def fill_coded(
+    stream: Any, at: int, kind: int, validity: int, rows: int, values: Any, spans: Any
+) -> Any:
+    """Write where texts lie of which places among values are given, if spans are of any rows.
+
+    Return how many bytes they have; FAULT if a place is none.
+    """
+    total = 0
+    for k in range(rows):
+        if validity != FAULT and not bit(stream, validity, k):
+            continue
+        code = whole(stream, at, k, kind)
+        if code < 0 or code >= len(values):
+            return FAULT
+        total += max(values[code, 1], 0)
+        if len(spans):
+            spans[k, 0], spans[k, 1] = values[code, 0], values[code, 1]
+    return total
+
+
+@routine
+def are_ids(ids: Any) -> Any:
+    """Return whether each id has as many bytes as one may have."""
+    for k in range(len(ids)):
+        if ids[k, 1] < 1 or ids[k, 1] > MOST_ID:
+            return False
+    return True
 
 
 @routine
@@ -178,12 +209,13 @@ PAIRS = types.Array(types.int64, 2, "C")
 
 @kernel(
     BYTES, types.int64, types.int64, types.int64, types.int64,
-    types.Array(types.int64, 2, "C", readonly=True),
+    types.Array(types.int64, 2, "C", readonly=True), INTS, PAIRS,
     INTS, PAIRS, types.Array(types.float64, 2, "C"), types.Array(types.int64, 3, "C"), PAIRS, INTS,
     allocates=False,
 )  # fmt: skip
 def read_batch(
-    stream: Any, nodes: Any, buffers: Any, body: Any, size: Any, columns: Any,
+    stream: Any, nodes: Any, buffers: Any, body: Any, size: Any,
+    columns: Any, firsts: Any, values: Any,
     ts_ms: Any, ids: Any, numbers: Any, texts: Any, data: Any, found: Any,
 ) -> None:  # fmt: skip
     """Read a batch, of whose memory nothing is known yet.
@@ -197,22 +229,30 @@ def read_batch(
     body, size
         Where the buffers lie: all of it is in the stream.
     columns
-        columns x (KIND, ROLE, GOES).
+        columns x (KIND, ROLE, GOES, VALUES).
+    firsts, values
+        The values of all dictionaries, where they lie in the stream; NULL for one that is null.
+        Those of the k-th are values[firsts[k] : firsts[k + 1]].
     ts_ms, ids, numbers, texts
         What to fill, a row a row; numbers are NaN and texts NULL before.
     data
         Where to write columns x (start, stop) of texts, which must be UTF-8 as a whole.
     found
-        found[0] becomes 1 if the batch is plain; nothing else counts if it does not.
+        found[0] becomes how many bytes its texts have, and stays FAULT if it is not plain; then
+        nothing else counts.
     """
-    rows, found[0] = len(ts_ms), 0
+    rows, total, found[0] = len(ts_ms), 0, FAULT
     for column in range(len(columns)):
         kind, role, goes = columns[column, KIND], columns[column, ROLE], columns[column, GOES]
+        coded = columns[column, VALUES]
         node, validity, count = nodes + NODE * column, FAULT, 0
         nulls = load(stream, node + 8, np.int64)
-        if load(stream, node, np.int64) != rows or nulls < 0 or nulls > rows:
+        if load(stream, node, np.int64) != rows:
             return
+        is_text = kind == TEXT or kind == LARGE_TEXT
         if nulls and (role == ID or role == TIME or role == SCORE):
+            return
+        if role == AWAITED and nulls != rows and (is_text or coded != FAULT):
             return
         data[column, 0], data[column, 1] = 0, 0
         if kind == NOTHING:
@@ -223,7 +263,6 @@ def read_batch(
             validity = buffer(stream, buffers, body, size, (rows + 7) >> 3)
             if validity == FAULT or not has_nulls(stream, validity, rows, nulls):
                 return
-        is_text = kind == TEXT or kind == LARGE_TEXT
         least = (rows + 7) >> 3 if kind == BOOL else (rows + is_text) * WIDTHS[kind]
         at = buffer(stream, buffers + BUFFER, body, size, least)
         if at == FAULT:
@@ -231,22 +270,28 @@ def read_batch(
         buffers += 2 * BUFFER
         if is_text:
             start, end = place(stream, at, 0, kind), place(stream, at, rows, kind)
-            own = buffer(stream, buffers, body, size, end)
-            if start < 0 or end < start or own == FAULT:
+            begin = buffer(stream, buffers, body, size, end)
+            if start < 0 or begin == FAULT:
                 return
-            if not ascending(stream, at, rows, kind, own):
+            if not ascending(stream, at, rows, kind, begin):
                 return
             buffers += BUFFER
-            data[column, 0], data[column, 1] = own + start, own + end
+            data[column, 0], data[column, 1] = begin + start, begin + end
+            total += end - start
             if role == CATEGORY:
-                fill_texts(stream, at, kind, validity, own, texts[:, goes])
+                fill_texts(stream, at, kind, validity, begin, texts[:, goes])
             elif role == ID:
-                fill_texts(stream, at, kind, validity, own, ids)
-                for k in range(rows):
-                    if ids[k, 1] < 1 or ids[k, 1] > MOST_ID:
-                        return
-            elif role == AWAITED and nulls != rows:
+                fill_texts(stream, at, kind, validity, begin, ids)
+        elif coded != FAULT:
+            own = values[firsts[coded] : firsts[coded + 1]]
+            if role == CATEGORY:
+                count = fill_coded(stream, at, kind, validity, rows, own, texts[:, goes])
+            else:
+                into = ids if role == ID else ids[:0]
+                count = fill_coded(stream, at, kind, validity, rows, own, into)
+            if count == FAULT:
                 return
+            total += count
         elif role == TIME:
             if not fill_times(stream, at, kind, goes, ts_ms):
                 return
@@ -254,4 +299,6 @@ def read_batch(
             count = fill_numbers(stream, at, kind, validity, goes, numbers)
             if count == FAULT or (role == SCORE and count < rows) or (role == AWAITED and count):
                 return
-    found[0] = 1
+        if role == ID and not are_ids(ids):
+            return
+    found[0] = total

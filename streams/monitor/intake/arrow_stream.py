@@ -1,12 +1,12 @@
 """Arrow streams of one batch of plain columns, read by a kernel.
 
 The schema of a producer is the same bytes in each of its streams, so what it means is found once.
-pyarrow verifies the metadata of each batch, and the kernel the memory that they describe.
+pyarrow verifies the metadata of each message, and the kernel the memory that they describe.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -29,10 +29,12 @@ from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.intake.record_batch import NULL, Ints
 from tidegauge.streams.monitor.intake.row_kernel import PlainRows
 
-MAX_SCHEMA: Final = 32_768  # bytes; streams with a longer one are left to pyarrow
-MOST_SCHEMAS: Final = 2_048  # known at a time
+MAX_KNOWN: Final = 2**23  # bytes of schemas that are known at a time
 END: Final = BEGIN + bytes(4)
-_ENDIANNESS = 0  # place of a field in Arrow's table Schema; in RecordBatch:
+NO_VALUES: Final = np.empty((0, 2), np.int64)
+# Places of fields in tables: Schema, Field, DictionaryEncoding; DictionaryBatch; RecordBatch.
+_ENDIANNESS, _FIELDS, _DICTIONARY, _DICTIONARY_ID = 0, 1, 4, 0
+_ID, _DATA, _IS_DELTA = range(3)
 _LENGTH, _NODES, _BUFFERS = range(3)
 
 KINDS: Final[dict[pa.DataType, int]] = {
@@ -57,15 +59,84 @@ FITS: Final = {kernel.SCORE: False, kernel.NUMBER: False, kernel.CATEGORY: True}
 BUFFERS: Final = {kernel.NOTHING: 0, kernel.TEXT: 3, kernel.LARGE_TEXT: 3}  # of others 2
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+class Column(NamedTuple):
+    """How a column lies in memory."""
+
+    kind: int
+    unit: int = 1  # how many of a time are a millisecond
+    values: int = kernel.FAULT  # the dictionary of what its numbers stand for
+
+    @property
+    def buffers(self) -> int:
+        """How many it has."""
+        return BUFFERS.get(self.kind, 2)
+
+    def fits(self, role: int) -> bool:
+        """Return whether it can be this to a block."""
+        is_text = self.kind in TEXTS or self.values != kernel.FAULT
+        return self.kind == kernel.NOTHING or FITS.get(role, is_text) == is_text
+
+
+class Plan(NamedTuple):
+    """What becomes of a stream's columns."""
+
+    columns: Ints  # as the kernel takes them
+    strange: bool  # whether there are features that have no column and are not awaited
+
+
+@dataclass(slots=True)
 class Layout:
     """What a schema says of the streams that begin with it."""
 
     key: Key
-    columns: dict[str, tuple[int, int]]  # kind, and of a time its unit
+    columns: dict[str, Column]
+    dictionaries: list[tuple[int, Column]]  # id and values of each
     features: list[str]  # their names
-    cells: int  # of a row, which count for the size of a frame
+    _last: tuple[object, Plan | None] = (None, None)
+
+    def plan(self, read: watched.Decoders) -> Plan | None:
+        """Return how rows are read as those of a model version; None where types do not fit."""
+        wanted = read.columns, read.awaited, watched.SCORE in read.names
+        if self._last[0] != wanted:
+            self._last = wanted, self._plan(*wanted)
+        return self._last[1]
+
+    def _plan(
+        self, columns: watched.Columns, awaited: tuple[str, ...], has_score: bool
+    ) -> Plan | None:
+        roles = {PREFIX + name: (kernel.AWAITED, kernel.FAULT) for name in awaited}
+        roles |= {PREFIX + name: (kernel.NUMBER, at) for at, name in enumerate(columns.numeric)}
+        roles |= {
+            PREFIX + name: (kernel.CATEGORY, at) for at, name in enumerate(columns.categorical)
+        }
+        strange = any(PREFIX + name not in roles for name in self.features)
+        roles |= {"id": (kernel.ID, 0), "ts_ms": (kernel.TIME, self.columns["ts_ms"].unit)}
+        if has_score:
+            roles["prediction"] = kernel.SCORE, len(columns.numeric)
+            if "prediction" not in self.columns:
+                return None
+        found = []
+        for name, column in self.columns.items():
+            role, goes = roles.get(name, (kernel.OTHER, 0))
+            if not column.fits(role):
+                return None
+            found.append((column.kind, role, goes, column.values))
+        return Plan(np.array(found, np.int64), strange)
+
+
+class _Batch(NamedTuple):
+    """Where the parts of a batch lie in its stream."""
+
+    rows: int
+    nodes: int
     buffers: int
+    body: int
+    size: int  # of the body
+
+    @property
+    def stop(self) -> int:
+        """Where the next message begins."""
+        return self.body + self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,139 +162,141 @@ class PlainStream:
 
         The owner of each is 0: a frame has only one.
         """
-        plan = _plan(self.layout, read.columns, read.awaited, watched.SCORE in read.names)
-        batch = None if plan is None else self._batch()
-        if plan is None or batch is None:
+        layout, plan, start = self.layout, self.layout.plan(read), self.start
+        if plan is None:
             return None
-        rows = batch.rows
-        found = PlainRows(
-            np.zeros(rows, np.int32),
-            np.full(rows, plan.strange),
-            np.empty(rows, np.int64),
-            np.empty((rows, 2), np.int64),
-            np.full((rows, len(read.names)), np.nan),
-            np.full((rows, len(read.columns.categorical), 2), NULL),
-        )
-        data, is_plain = np.empty((len(plan.columns), 2), np.int64), np.zeros(1, np.int64)
-        kernel.read_batch(
-            np.frombuffer(self.value, np.uint8), batch.nodes, batch.buffers, batch.body, batch.size,
-            plan.columns, found.ts_ms, found.ids, found.numbers, found.texts, data, is_plain,
-        )  # fmt: skip
-        return found if is_plain[0] and _is_utf8(self.value, data, batch.room) else None
+        values = list[Ints]()
+        for key, column in layout.dictionaries:
+            batch = self._batch(start, [column], key)
+            part = None if batch is None else self._values(batch, column)
+            if batch is None or part is None:
+                return None
+            start = batch.stop
+            values.append(part)
+        batch = self._batch(start, layout.columns.values())
+        if batch is None or self.value[batch.stop :] != END:
+            return None
+        room = MAX_BYTES - CELL_BYTES * batch.rows * sum(map(is_read, layout.columns))
+        if room < 0:
+            return None
+        found = _empty(batch.rows, len(read.names), len(read.columns.categorical), plan.strange)
+        return found if self._fill(found, batch, plan.columns, values, room) else None
 
-    def _batch(self) -> "_Batch | None":
-        """Return the batch that is all of the stream behind its schema; None if there is none."""
-        layout, value, start = self.layout, self.value, self.start
+    def _values(self, batch: _Batch, column: Column) -> Ints | None:
+        """Return where the values of a dictionary lie; None if they are not plain."""
+        columns = np.array([(column.kind, kernel.CATEGORY, 0, kernel.FAULT)], np.int64)
+        found = _empty(batch.rows, 0, 1)
+        return found.texts[:, 0] if self._fill(found, batch, columns, [], MAX_BYTES) else None
+
+    def _fill(
+        self, rows: PlainRows, batch: _Batch, columns: Ints, values: list[Ints], room: int
+    ) -> bool:
+        """Read a batch into rows; return whether it is plain, and its texts have room."""
+        data, found = np.empty((len(columns), 2), np.int64), np.empty(1, np.int64)
+        kernel.read_batch(
+            np.frombuffer(self.value, np.uint8), *batch[1:], columns,
+            np.cumsum([0, *map(len, values)]), np.concatenate(values) if values else NO_VALUES,
+            rows.ts_ms, rows.ids, rows.numbers, rows.texts, data, found,
+        )  # fmt: skip
+        if not 0 <= found[0] <= room:
+            return False
+        try:
+            for start, stop in data.tolist():
+                self.value[start:stop].decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    def _batch(
+        self, start: int, columns: Collection[Column], key: int | None = None
+    ) -> _Batch | None:
+        """Return the batch in a message, as verified by pyarrow; None where it is not plain.
+
+        With a key it is that of the dictionary that it has the values of.
+        """
+        value, metadata = self.value, start + len(END)
         if value[start : start + len(BEGIN)] != BEGIN:
             return None
         try:
             message = pa.ipc.read_message(pa.py_buffer(value).slice(start))
-            batch = header(message)
+            head = header(message)
         except UNREADABLE:
             return None
-        if message.type != "record batch" or batch is None:
+        wanted = "record batch" if key is None else "dictionary"
+        if head is None or message.type != wanted:
             return None
-        metadata, size = message.metadata.size, len(message.body or b"")
-        start += len(END)
-        (nodes, columns), (buffers, count) = batch.vector(_NODES), batch.vector(_BUFFERS)
-        rows = batch.int64(_LENGTH)
-        room = MAX_BYTES - CELL_BYTES * rows * layout.cells
+        if key is not None:
+            is_other = head.int64(_ID) != key or head.has(_IS_DELTA)
+            head = None if is_other else head.table(_DATA)
+            if head is None:
+                return None
+        rows, size = head.int64(_LENGTH), len(message.body or b"")
+        (nodes, own), (buffers, count) = head.vector(_NODES), head.vector(_BUFFERS)
+        behind = max(nodes + kernel.NODE * own, buffers + kernel.BUFFER * count)
         if (
-            value[start + metadata + size :] != END
-            or (columns, count) != (len(layout.columns), layout.buffers)
-            or max(nodes + kernel.NODE * columns, buffers + kernel.BUFFER * count) > metadata
+            (own, count) != (len(columns), sum(column.buffers for column in columns))
+            or behind > message.metadata.size
             or not 0 < rows <= min(MAX_ROWS, size)
-            or room < 0
         ):
             return None
-        return _Batch(rows, start + nodes, start + buffers, start + metadata, size, room)
+        body = metadata + message.metadata.size
+        return _Batch(rows, metadata + nodes, metadata + buffers, body, size)
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Where the parts of a batch lie in its stream."""
-
-    rows: int
-    nodes: int
-    buffers: int
-    body: int
-    size: int  # of the body
-    room: int  # bytes of text that it may have
-
-
-def _is_utf8(value: bytes, data: Ints, room: int) -> bool:
-    """Return whether the texts of columns are UTF-8 and not more bytes than there is room for."""
-    for start, stop in data.tolist():
-        room -= stop - start
-        if room < 0:
-            return False
-        try:
-            value[start:stop].decode()
-        except UnicodeDecodeError:
-            return False
-    return True
+def _empty(rows: int, numbers: int, texts: int, strange: bool = False) -> PlainRows:
+    return PlainRows(
+        np.zeros(rows, np.int32),
+        np.full(rows, strange),
+        np.empty(rows, np.int64),
+        np.empty((rows, 2), np.int64),
+        np.full((rows, numbers), np.nan),
+        np.full((rows, texts, 2), NULL),
+    )
 
 
 def plain_stream(value: bytes) -> PlainStream | None:
     """Return a stream whose schema is plain; None where only pyarrow can tell what is in it."""
     start = len(END) + int.from_bytes(value[len(BEGIN) : len(END)], "little")
-    layout = None if start > MAX_SCHEMA else _layout(value[:start])
+    begin = value[:start]
+    if begin in _KNOWN:
+        layout = _KNOWN[begin]
+    else:
+        layout = _layout(begin)
+        if sum(map(len, _KNOWN)) + len(begin) > MAX_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[begin] = layout
     return None if layout is None else PlainStream(layout, value, start)
 
 
-@lru_cache(MOST_SCHEMAS)
+_KNOWN: dict[bytes, Layout | None] = {}
+
+
 def _layout(begin: bytes) -> Layout | None:
     """Return what a stream holds that begins so; None where it is not plain."""
     try:
         message = pa.ipc.read_message(begin)
-        said = header(message)
-        if message.type != "schema" or said is None or said.int16(_ENDIANNESS):
+        head = header(message)
+        if message.type != "schema" or head is None or head.int16(_ENDIANNESS):
             return None
         schema = pa.ipc.read_schema(message)  # which reads a message of another type as one, too
         key = head_of(schema)
         check_schema(schema)
     except UNREADABLE:
         return None
-    columns = {}
-    for name, of in zip(schema.names, schema.types, strict=True):
+    columns, dictionaries = dict[str, Column](), list[tuple[int, Column]]()
+    for name, of, field in zip(schema.names, schema.types, head.tables(_FIELDS), strict=True):
+        coded = field.table(_DICTIONARY)
         if isinstance(of, pa.TimestampType):
-            columns[name] = kernel.INT64, UNITS[of.unit]
+            columns[name] = Column(kernel.INT64, UNITS[of.unit])
         elif of in KINDS:
-            columns[name] = KINDS[of], 1
+            columns[name] = Column(KINDS[of])
+        elif isinstance(of, pa.DictionaryType) and coded is not None and of.value_type in KINDS:
+            columns[name] = Column(KINDS[of.index_type], values=len(dictionaries))
+            dictionaries.append((coded.int64(_DICTIONARY_ID), Column(KINDS[of.value_type])))
         else:
             return None
+    keys = {key for key, _ in dictionaries}
+    if len(keys) < len(dictionaries) or any(own.kind not in TEXTS for _, own in dictionaries):
+        return None
     features = [name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX)]
-    buffers = sum(BUFFERS.get(kind, 2) for kind, _ in columns.values())
-    return Layout(key, columns, features, sum(map(is_read, columns)), buffers)
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What becomes of a stream's columns, as the kernel takes it."""
-
-    columns: Ints
-    strange: bool  # whether there are features that have no column and are not awaited
-
-
-@lru_cache(MOST_SCHEMAS)
-def _plan(
-    layout: Layout, columns: watched.Columns, awaited: tuple[str, ...], has_score: bool
-) -> _Plan | None:
-    """Return how streams are read as rows with these columns; None where types do not fit."""
-    roles = {PREFIX + name: (kernel.AWAITED, kernel.FAULT) for name in awaited}
-    roles |= {PREFIX + name: (kernel.NUMBER, at) for at, name in enumerate(columns.numeric)}
-    roles |= {PREFIX + name: (kernel.CATEGORY, at) for at, name in enumerate(columns.categorical)}
-    strange = any(PREFIX + name not in roles for name in layout.features)
-    roles |= {"id": (kernel.ID, 0), "ts_ms": (kernel.TIME, 0)}
-    if has_score:
-        roles["prediction"] = kernel.SCORE, len(columns.numeric)
-        if "prediction" not in layout.columns:
-            return None
-    table = np.empty((len(layout.columns), 3), np.int64)
-    for at, (name, (kind, unit)) in enumerate(layout.columns.items()):
-        role, goes = roles.get(name, (kernel.OTHER, 0))
-        wanted = FITS.get(role)
-        if wanted is not None and kind != kernel.NOTHING and (kind in TEXTS) != wanted:
-            return None
-        table[at] = kind, role, unit if role == kernel.TIME else goes
-    return _Plan(table, strange)
+    return Layout(key, columns, dictionaries, features)

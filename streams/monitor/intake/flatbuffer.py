@@ -43,6 +43,12 @@ class Table:
         start = self._start(field)
         return (start + 4, struct.unpack_from("<I", self.buffer, start)[0]) if start else (0, 0)
 
+    def tables(self, field: int) -> "list[Table]":
+        """Return the tables of a list."""
+        start, count = self.vector(field)
+        places = range(start, start + 4 * count, 4)
+        return [Table(self.buffer, p + struct.unpack_from("<I", self.buffer, p)[0]) for p in places]
+
     def _start(self, field: int) -> int:
         """Return where what a field leads to begins, 0 where it is not there."""
         step = self._number("<I", field)

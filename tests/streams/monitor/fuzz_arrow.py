@@ -25,7 +25,13 @@ VARIANTS = [
     ),
     stream({**ROWS, **FEATURES}, rows=1),
     stream({**ROWS, "features.c": pa.array(["DE", None, "FR"]).dictionary_encode()}, rows=2),
-    stream({**ROWS, "id": pa.array(["a", "b", "a"]).dictionary_encode()}),
+    stream({**ROWS, "features.c": pa.array(["DE", None, "DE"]).dictionary_encode()}),
+    stream(
+        {
+            **{**ROWS, "id": pa.array(["a", "b", "a"]).dictionary_encode()},
+            "features.c": pa.array(["DE", "ä", "F"], pa.large_string()).dictionary_encode(),
+        }
+    ),
     stream({**ROWS, "ts_ms": pa.array([1, 2, 3], pa.timestamp("us", "UTC"))}),
     stream({**ROWS, "ts_ms": pa.array([1, 2, 3], pa.timestamp("s"))}),
     stream({"id": ["a" * 300] * 3, "ts_ms": [1] * 3, "prediction": [1] * 3}, compression="zstd"),

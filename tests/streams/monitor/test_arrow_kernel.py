@@ -51,6 +51,10 @@ def accepts(value: bytes, source: RowSource = "predictions") -> bool:
     return True
 
 
+CODED: list[Any] = [
+    pa.dictionary(index, text) for index in (pa.int8(), pa.uint16(), pa.int64())
+    for text in (pa.string(), pa.large_string())
+]  # fmt: skip
 WHOLE: dict[Any, int] = {pa.int64(): 2**63, pa.int32(): 2**31, pa.int16(): 2**15, pa.int8(): 2**7}
 NATURAL: dict[Any, int] = {
     pa.uint64(): 2**64,
@@ -91,6 +95,8 @@ def tables(draw: st.DrawFn, wild: bool) -> dict[str, Any]:
     def column(kind: Any, values: st.SearchStrategy[Any]) -> Any:
         more = rows + skipped
         drawn = draw(st.lists(values, min_size=more, max_size=more))
+        if isinstance(kind, pa.DictionaryType):
+            return pa.array(drawn, kind.value_type).dictionary_encode().cast(kind)[skipped:]
         return pa.array(drawn, kind, from_pandas=draw(st.booleans()))[skipped:]
 
     def some(name: str, kinds: list[Any], values: st.SearchStrategy[Any]) -> None:
@@ -103,7 +109,7 @@ def tables(draw: st.DrawFn, wild: bool) -> dict[str, Any]:
     times = st.integers(-1 if wild and when not in NATURAL else 0, latest)
     ids = ANY_TEXT if wild else ANY_TEXT.filter(bool)
     columns = {
-        "id": column(draw(st.sampled_from(TEXT)), ids | maybe),
+        "id": column(draw(st.sampled_from([*TEXT, *CODED])), ids | maybe),
         "ts_ms": column(when, times | maybe),
     }
     kind = draw(st.sampled_from(NUMERIC))
@@ -111,7 +117,9 @@ def tables(draw: st.DrawFn, wild: bool) -> dict[str, Any]:
     for name in ("x", "n", "label"):
         kind = draw(st.sampled_from(NUMERIC))
         some(f"features.{name}", [kind], numbers(kind, wild))
-    some("features.c", TEXT, st.none() | ANY_TEXT)
+    if draw(st.booleans()):  # a dictionary has one value at least, or only pyarrow reads it
+        kind = draw(st.sampled_from([*TEXT, *CODED]))
+        some("features.c", [kind], ANY_TEXT | (st.none() if kind in TEXT or wild else st.nothing()))
     kind = draw(st.sampled_from([*TEXT, *NUMERIC, pa.null()]))
     value = numbers(kind, wild) if kind in NUMERIC else ANY_TEXT
     some("features.late", [kind], st.none() | (value if wild and kind != pa.null() else maybe))
@@ -151,14 +159,17 @@ ID_AT, X_BITS, C_AT = 1, 7, 10  # buffers
 
 
 class Places:
-    """Where the numbers of a stream's one batch stand."""
+    """Where the numbers of a message stand, of the last one if not said otherwise."""
 
-    def __init__(self, value: bytes) -> None:
-        start = 8 + int.from_bytes(value[4:8], "little")
-        message = pa.ipc.read_message(pa.py_buffer(value).slice(start))
-        batch, metadata = header(message), start + 8
+    def __init__(self, value: bytes, message: int = -1) -> None:
+        starts = starts_in(value)
+        self.start = starts[message]
+        read = pa.ipc.read_message(pa.py_buffer(value).slice(self.start))
+        batch, metadata = header(read), self.start + 8
+        if batch is not None and read.type == "dictionary":
+            batch = batch.table(1)
         assert batch is not None
-        self.body = metadata + message.metadata.size
+        self.body = metadata + read.metadata.size
         self.nodes, self.buffers = (metadata + batch.vector(field)[0] for field in (1, 2))
 
     def buffer(self, value: bytes, which: int) -> int:
@@ -167,14 +178,30 @@ class Places:
         return self.body + int.from_bytes(value[entry : entry + 8], "little")
 
 
-def poked(at: int, number: int, size: int = 8) -> bytes:
-    """Return STREAM with a number that is another."""
-    return STREAM[:at] + number.to_bytes(size, "little", signed=True) + STREAM[at + size :]
+def starts_in(value: bytes) -> list[int]:
+    """Return where the messages of a stream begin."""
+    starts, at = list[int](), 0
+    while at < len(value) - 8:
+        starts.append(at)
+        message = pa.ipc.read_message(pa.py_buffer(value).slice(at))
+        at += 8 + message.metadata.size + len(message.body or b"")
+    return starts
+
+
+def poked(at: int, number: int, size: int = 8, value: bytes = STREAM) -> bytes:
+    """Return a stream with a number that is another."""
+    return value[:at] + number.to_bytes(size, "little", signed=True) + value[at + size :]
 
 
 AT = Places(STREAM)
 NODE, BUFFER = AT.nodes, AT.buffers
 OFFSETS, TEXTS = AT.buffer(STREAM, ID_AT), AT.buffer(STREAM, ID_AT + 1)
+COUNTRIES = pa.array(["DE", None, "FR"]).dictionary_encode()
+CODED_STREAM = stream({**PLAIN, "features.c": COUNTRIES, "features.late": pa.nulls(3)})
+VALUES, CODES = Places(CODED_STREAM, 1), Places(CODED_STREAM)
+FIRST_CODE = CODES.buffer(CODED_STREAM, C_AT)
+DICTIONARY = CODED_STREAM[VALUES.start : CODES.start]
+WITHOUT = stream({**PLAIN, "features.n": pa.nulls(3)})
 BROKEN = {
     "a column of fewer rows": poked(NODE + 16 * X, 2),
     "a column of more rows": poked(NODE + 16 * X, 4),
@@ -182,9 +209,11 @@ BROKEN = {
     "more nulls than rows": poked(NODE + 16 * X + 8, 4),
     "more nulls than bits": poked(NODE + 16 * X + 8, 2),
     "nulls without bits": poked(NODE + 16 * TS_MS + 8, 1),
-    "a buffer before the body": poked(BUFFER + 16 * ID_AT, -8),
+    "a buffer before the body": poked(BUFFER + 16 * (X_BITS + 1), -24),
     "a buffer behind the body": poked(BUFFER + 16 * ID_AT, 2**20),
-    "a buffer between words": poked(BUFFER + 16 * ID_AT, 4),
+    "a buffer between words": poked(
+        BUFFER + 16 * (C_AT + 1), AT.buffer(STREAM, C_AT + 1) - AT.body + 1
+    ),
     "a buffer that is too short": poked(BUFFER + 16 * ID_AT + 8, 12),
     "a buffer beyond the body": poked(BUFFER + 16 * ID_AT + 8, 2**20),
     "a buffer without end": poked(BUFFER + 16 * ID_AT + 8, 2**63 - 1),
@@ -192,7 +221,16 @@ BROKEN = {
     "a bitmap that is too short": poked(BUFFER + 16 * X_BITS + 8, 0),
     "texts that are too short": poked(BUFFER + 16 * (ID_AT + 1) + 8, 4),
     "texts from before the first": poked(OFFSETS, -1, 4),
-    "texts that go back": poked(OFFSETS + 4, 4, 4),
+    "texts that go back": poked(AT.buffer(STREAM, C_AT) + 8, 4, 4)[:-8] + STREAM[-8:],
+    "codes beyond the dictionary": poked(FIRST_CODE, 2, 4, CODED_STREAM),
+    "codes below zero": poked(FIRST_CODE, -1, 4, CODED_STREAM),
+    "no dictionary": CODED_STREAM[: VALUES.start] + CODED_STREAM[CODES.start :],
+    "two dictionaries": CODED_STREAM[: CODES.start] + DICTIONARY + CODED_STREAM[CODES.start :],
+    "a dictionary too late": CODED_STREAM[:-8] + DICTIONARY + CODED_STREAM[-8:],
+    "a dictionary that is no UTF-8": poked(VALUES.buffer(CODED_STREAM, 2), -1, 1, CODED_STREAM),
+    "a code for an id that is null": stream({**PLAIN, "id": COUNTRIES}),
+    "a code where none was before": stream({**PLAIN, "features.late": COUNTRIES}),
+    "fewer rows of no type": poked(Places(WITHOUT).nodes + 16 * 5 + 8, 2, 8, WITHOUT),
     "texts that end early": poked(OFFSETS + 12, 2, 4),
     "a text of no characters": poked(OFFSETS + 4, 0, 4),
     "a character in two texts": poked(OFFSETS + 8, 4, 4),
@@ -204,7 +242,6 @@ BROKEN = {
     "half a schema": STREAM[:100],
     "a compressed body": stream({**PLAIN, "features.c": ["DE" * 99] * 3}, compression="zstd"),
     "an old version": stream(PLAIN, metadata_version=pa.ipc.MetadataVersion.V4),
-    "a dictionary": stream({**PLAIN, "features.c": pa.array(["a"] * 3).dictionary_encode()}),
     "numbers of 16 bits": stream({**PLAIN, "features.x": pa.array([1, 2, 3], pa.float16())}),
     "a date": stream({**PLAIN, "day": pa.array([1, 2, 3], pa.date32())}),
     "text in place of numbers": stream({**PLAIN, "features.x": ["1", "2", "3"]}),
@@ -228,8 +265,9 @@ BROKEN = {
 }
 
 
-def test_a_plain_stream_is_read() -> None:
-    assert accepts(STREAM)
+@pytest.mark.parametrize("value", [STREAM, CODED_STREAM, WITHOUT])
+def test_a_plain_stream_is_read(value: bytes) -> None:
+    assert accepts(value)
 
 
 @pytest.mark.parametrize("why", BROKEN)
