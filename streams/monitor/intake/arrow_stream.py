@@ -26,8 +26,8 @@ from tidegauge.streams.monitor.intake.arrow_frames import (
     is_read,
 )
 from tidegauge.streams.monitor.intake.messages import Key
+from tidegauge.streams.monitor.intake.plain_rows import PlainRows
 from tidegauge.streams.monitor.intake.record_batch import NULL, Ints
-from tidegauge.streams.monitor.intake.row_kernel import PlainRows
 
 MAX_KNOWN: Final = 2**23  # bytes of schemas that are known at a time
 END: Final = BEGIN + bytes(4)
