@@ -56,3 +56,15 @@ def moments(values: NDArray[np.float64], weights: NDArray[np.float64]) -> list[f
         return [0.0, math.nan, math.nan]
     mean = float((weights[known] * values[known]).sum() / rows)
     return [rows, mean, float((weights[known] * (values[known] - mean) ** 2).sum() / rows)]
+
+
+def shift(values: list[float], firm: list[float], weights: list[float], mean: float) -> float:
+    """Return how far a weighted mean is from ``mean`` without the part of one row that did most."""
+    known = [own for own in zip(values, firm, weights, strict=True) if not math.isnan(own[0])]
+    if not known:
+        return math.nan
+    total = sum(weight for _, _, weight in known)
+    off = sum(weight * value for value, _, weight in known) / total - mean
+    sign = 1.0 if off > 0 else -1.0
+    most = max(sign * weight * (value - least) / total for value, least, weight in known)
+    return sign * max(abs(off) - max(most, 0.0), 0.0)

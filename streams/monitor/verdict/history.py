@@ -8,10 +8,13 @@ import numpy as np
 from tidegauge.detectors.drift.mixture import WINDOW
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.watched import Watched
+from tidegauge.streams.monitor.verdict.standing import shift
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 
-VALUES, ROWS, FIRM, SHOWN = range(4)  # what is kept: FIRM no single row accounts for
-KEPT = 4
+# What is kept: FIRM no single row accounts for; the WEIGHT, which follows from the rows, is not
+# part of a snapshot.
+VALUES, ROWS, FIRM, SHOWN, WEIGHT = range(5)
+KEPT = 5
 HISTORY = WINDOW + 20  # windows remembered: the detectors' and some without a value
 
 
@@ -41,15 +44,21 @@ class History:
         self.series = series
         self.starts: list[Start] = []
         self._kept = np.full((KEPT, HISTORY, len(series)), np.nan)  # a ring of windows
-        self._kept[ROWS] = 0.0
+        self._kept[[ROWS, WEIGHT]] = 0.0
         self._oldest = 0  # place of the next window, too
+        self._means = np.array([own.mean for own in series], np.float64)
+        self._referred = np.array([own.reference is not None for own in series], np.bool_)
 
     def remember(
-        self, values: Floats, rows: Floats, firm: Floats, shown: Floats, bounds: Bounds
+        self, values: Floats, rows: Floats, firm: Floats, shown: Floats, sd: Floats, bounds: Bounds
     ) -> None:
-        """Take what a closed window says of each series, shape (series,) each."""
+        """Take what a closed window says of each series, shape (series,) each.
+
+        ``sd`` is that of such values by the reference, NaN where there is none.
+        """
         newest = self._kept[:, self._oldest]
         newest[VALUES], newest[ROWS], newest[FIRM], newest[SHOWN] = values, rows, firm, shown
+        newest[WEIGHT] = np.where(self._referred, np.nan_to_num(sd**-2.0), rows)
         self._oldest = (self._oldest + 1) % HISTORY
         self.starts.append(bounds.start)
         del self.starts[:-HISTORY]
@@ -80,24 +89,18 @@ class History:
 
     def shown(self, index: int, count: int) -> float:
         """Return the mean of what people are shown for the last values, NaN of none."""
-        found, weights = self._recent(SHOWN, index, count), self._weights(index, count)
+        found, weights = self._recent(SHOWN, index, count), self._recent(WEIGHT, index, count)
         return float((weights * found).sum() / weights.sum()) if len(found) else np.nan
 
-    def shift(self, index: int, count: int) -> float:
+    def shifts(self, count: int) -> Floats:
         """Return how far the last values are from the reference without the row that did most."""
-        values, weights = self._recent(VALUES, index, count), self._weights(index, count)
-        if not len(values):
-            return float("nan")
-        weights = weights / weights.sum()
-        shift = float((weights * values).sum()) - self.series[index].mean
-        sign = 1.0 if shift > 0 else -1.0
-        firm = self._recent(FIRM, index, count)
-        most = float((sign * weights * (values - firm)).max())
-        return sign * max(abs(shift) - max(most, 0.0), 0.0)
+        found = np.empty(len(self.series))
+        shift(found, self._kept, (self._oldest - 1) % HISTORY, count, self._means)
+        return found
 
     def is_one_row(self, index: int) -> bool:
         """Return whether the last window is off by the gate and one of its rows does most of it."""
-        value, _, firm, _ = self._kept[:, self._oldest - 1, index]
+        value, firm = self._kept[[VALUES, FIRM], self._oldest - 1, index]
         shift, part = abs(value - self.series[index].mean), abs(value - firm)
         return bool(shift >= self.series[index].gate and part > shift / 2)
 
@@ -110,17 +113,17 @@ class History:
         found: Floats = known[max(len(known) - count, 0) :]
         return found
 
-    def _weights(self, index: int, count: int) -> Floats:
-        rows, reference = self._recent(ROWS, index, count), self.series[index].reference
-        return rows if reference is None else reference.weights(rows)
-
     def state(self) -> HistoryState:
         """Return what a snapshot needs."""
         kept = np.roll(self._kept, -self._oldest, axis=1)
-        return HistoryState(list(self.starts), *(own.tobytes() for own in kept))
+        return HistoryState(list(self.starts), *(own.tobytes() for own in kept[:WEIGHT]))
 
     def load(self, state: HistoryState) -> None:
         """Take back the state of as many series."""
         self.starts, self._oldest = state.starts, 0
         kept = b"".join([state.values, state.rows, state.firm, state.shown])
-        self._kept = np.frombuffer(kept).reshape(self._kept.shape).copy()
+        self._kept[:WEIGHT] = np.frombuffer(kept).reshape(self._kept[:WEIGHT].shape)
+        for index, own in enumerate(self.series):
+            rows = self._kept[ROWS, :, index]
+            weight = rows if own.reference is None else own.reference.weights(rows)
+            self._kept[WEIGHT, :, index] = weight

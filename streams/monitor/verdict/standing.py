@@ -2,6 +2,7 @@
 
 from typing import Any, Final
 
+import numpy as np
 from numba import types
 
 from tidegauge.detectors._jit import TABLE, VECTOR, kernel
@@ -13,6 +14,8 @@ MEAN, GATE, IS_SHARE, LEVEL, EXTREME = range(5)  # of a series; the last two of 
 VALUE, ROWS, LOW, HIGH = range(4)  # of a reading
 FLAGS: Final = types.Array(types.boolean, 1, "C")
 VALUES: Final = types.Array(types.float64, 1, "C")
+WINDOWS: Final = types.Array(types.float64, 3, "C", readonly=True)  # kept x windows x series
+KEPT_VALUE, KEPT_FIRM, KEPT_WEIGHT = 0, 2, 4  # in ``History``
 
 
 @kernel(VALUES, FLAGS, TABLE, VECTOR, TABLE, allocates=False)
@@ -38,3 +41,35 @@ def stand(firm: Any, blatant: Any, readings: Any, sd: Any, known: Any) -> None:
             and rows >= LEAST_ROWS
             and carried >= LEAST_ROWS
         )
+
+
+@kernel(VALUES, WINDOWS, types.int64, types.int64, VECTOR, allocates=False)
+def shift(found: Any, kept: Any, newest: Any, count: Any, means: Any) -> None:
+    """Set how far the weighted mean of a series' last values is from its mean, less one row's part.
+
+    That is what the row did that did most of it. The last are those of the last ``count`` windows
+    with a value, and ``kept`` is a ring that ends with the window ``newest``. NaN without a value.
+    """
+    windows = kept.shape[1]
+    for series in range(len(found)):
+        total, values, reach = 0.0, 0, 0
+        while reach < windows and values < count:
+            at = (newest - reach) % windows
+            if not np.isnan(kept[KEPT_VALUE, at, series]):
+                total += kept[KEPT_WEIGHT, at, series]
+                values += 1
+            reach += 1
+        mean = 0.0 if values else np.nan
+        for back in range(reach):
+            at = (newest - back) % windows
+            if not np.isnan(kept[KEPT_VALUE, at, series]):
+                mean += kept[KEPT_WEIGHT, at, series] / total * kept[KEPT_VALUE, at, series]
+        off, most = mean - means[series], 0.0
+        sign = 1.0 if off > 0 else -1.0
+        for back in range(reach):
+            at = (newest - back) % windows
+            part = kept[KEPT_VALUE, at, series] - kept[KEPT_FIRM, at, series]
+            part *= sign * kept[KEPT_WEIGHT, at, series] / total
+            most = part if part > most else most
+        left = abs(off) - most
+        found[series] = sign * (0.0 if left < 0.0 else left)

@@ -23,6 +23,7 @@ from tidegauge.streams.monitor.windows.readings import ROWS, SHOWN, VALUE
 
 LATCH = WINDOW  # windows for which an alarm of ADWIN or Page-Hinkley waits for the gate
 CALM = 14  # windows back within half the gate: resolved
+LATELY = CALM // 2  # windows that tell whether it is worse
 WORSE = 2.0  # an incident goes on when a shift has grown by this factor
 
 QUIET, PENDING, FIRING = range(3)
@@ -123,14 +124,16 @@ class Watch:
         (z, sd, firm), blatants = np.empty((3, len(values))), np.empty(len(values), np.bool_)
         standardise(z, sd, values, rows, self._references)
         stand(firm, blatants, readings, sd, self._known)
-        self.history.remember(values, rows, firm, shown, bounds)
+        self.history.remember(values, rows, firm, shown, sd, bounds)
         alarms = self._decide(z, bounds, row_alarms)
         moved = blatants | (self._status != QUIET)
         moved[list(alarms)] = True
         verdicts = Verdicts()
+        is_any = FIRING in self._status
+        calm, lately = [self.history.shifts(n).tolist() if is_any else [] for n in (CALM, LATELY)]
         for index in np.flatnonzero(moved & ~np.isnan(values)).tolist():
             if self._status[index] == FIRING:
-                self._follow(index, bounds, verdicts)
+                self._follow(index, calm[index], lately[index], bounds, verdicts)
                 continue
             blatant = bool(blatants[index])
             if not blatant and index not in alarms:
@@ -149,7 +152,7 @@ class Watch:
 
     def _is_worth(self, index: int, back: int) -> bool:
         """Return whether the last values are off by the gate, and several rows carry it."""
-        watched, shift = self.series[index], self.history.shift(index, back)
+        watched, shift = self.series[index], float(self.history.shifts(back)[index])
         rows = self.history.rows(index, back)
         if watched.series.is_share:
             rows *= min(abs(shift), 1.0)
@@ -216,7 +219,7 @@ class Watch:
 
     def _alarm(self, index: int, detector: str, back: int, bounds: Bounds) -> SeriesAlarm:
         series = self.series[index]
-        shift = self.history.shift(index, back)
+        shift = float(self.history.shifts(back)[index])
         judged = detector == "mixture"
         column = self._column[index]
         return SeriesAlarm(
@@ -234,23 +237,22 @@ class Watch:
             threshold=float(self._mixture.threshold[column]) if judged else None,
         )
 
-    def _follow(self, index: int, bounds: Bounds, verdicts: Verdicts) -> None:
+    def _follow(
+        self, index: int, calm: float, lately: float, bounds: Bounds, verdicts: Verdicts
+    ) -> None:
         """Tell a firing series resolved when it is back, or worse when it has doubled."""
-        series, told = self.series[index], self._told[index]
-        since = bounds.index - told
-        if since >= CALM:
-            if abs(self.history.shift(index, CALM)) <= series.gate / 2:
-                self._forget(index)
-                verdicts.resolved.append(series.name)
-                return
-        back = min(since, CALM // 2)
-        if back < CALM // 2 or not series.sd:
+        series, since = self.series[index], bounds.index - self._told[index]
+        if since >= CALM and abs(calm) <= series.gate / 2:
+            self._forget(index)
+            verdicts.resolved.append(series.name)
             return
-        effect = self.history.shift(index, back) / series.sd
+        if since < LATELY or not series.sd:
+            return
+        effect = lately / series.sd
         if effect * self._effects[index] > 0 and abs(effect) >= WORSE * abs(self._effects[index]):
             self._effects[index] = effect
             detector = self._detector.get(index, "mixture")
-            verdicts.worse.append(self._alarm(index, detector, back, bounds))
+            verdicts.worse.append(self._alarm(index, detector, LATELY, bounds))
 
     def _forget(self, index: int) -> None:
         self._status[index], self._latched[index] = QUIET, -1

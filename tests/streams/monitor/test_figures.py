@@ -131,7 +131,9 @@ def test_the_last_windows_are_remembered_in_their_order_whenever_they_are_restor
     for window in range(2 * HISTORY + 7):
         told.append(rng.normal(size=(4, 2)))
         values, rows, firm, shown = told[-1]
-        own.remember(values, rows, firm, shown, Bounds(index=window, first_ts_ms=window))
+        own.remember(
+            values, rows, firm, shown, np.ones(2), Bounds(index=window, first_ts_ms=window)
+        )
         last = told[-HISTORY:]
         assert own.last == last[-1][0].tolist()
         assert own.rows(1, 3) == pytest.approx(sum(one[1, 1] for one in last[-3:]))
@@ -143,3 +145,24 @@ def test_the_last_windows_are_remembered_in_their_order_whenever_they_are_restor
             kept = np.frombuffer(state.values).reshape(HISTORY, 2)[-len(last) :]
             assert kept.tolist() == [one[0].tolist() for one in last]
             own = again if window % 2 else own
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32), st.integers(0, 2 * HISTORY), st.integers(0, HISTORY))
+def test_a_shift_is_that_of_the_last_values_without_the_row_that_did_most(
+    seed: int, windows: int, count: int
+) -> None:
+    rng, series = np.random.default_rng(seed), _watched()
+    own, told = History(series), list[Floats]()
+    for window in range(windows):
+        read, least, sd = rng.normal(size=2), rng.normal(size=2), rng.uniform(0.1, 2.0, 2)
+        read[rng.random(2) < 0.2] = np.nan
+        told.append(np.array([read, least, sd**-2.0]))
+        bounds = Bounds(index=window, first_ts_ms=window)
+        own.remember(read, np.full(2, 9.0), least, read, sd, bounds)
+    for index, found in enumerate(own.shifts(count)):
+        known = [one[:, index].tolist() for one in told[-HISTORY:] if not np.isnan(one[0, index])]
+        last = known[max(len(known) - count, 0) :]
+        values, firm, weights = ([one[part] for one in last] for part in range(3))
+        expected = oracle.shift(values, firm, weights, series[index].mean)
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12, nan_ok=True)
