@@ -177,8 +177,6 @@ class PlainStream:
         if batch is None or self.value[batch.stop :] != END:
             return None
         room = MAX_BYTES - CELL_BYTES * batch.rows * sum(map(is_read, layout.columns))
-        if room < 0:
-            return None
         found = _empty(batch.rows, len(read.names), len(read.columns.categorical), plan.strange)
         return found if self._fill(found, batch, plan.columns, values, room) else None
 

@@ -202,6 +202,8 @@ VALUES, CODES = Places(CODED_STREAM, 1), Places(CODED_STREAM)
 FIRST_CODE = CODES.buffer(CODED_STREAM, C_AT)
 DICTIONARY = CODED_STREAM[VALUES.start : CODES.start]
 WITHOUT = stream({**PLAIN, "features.n": pa.nulls(3)})
+FLAGS = stream({**PLAIN, "features.n": [True, False, True]})
+NO_ENDIANNESS = b"\x0a\0\x0c\0\0\0\x04\0\x08\0"  # of a schema: where its fields are, 0 nowhere
 BROKEN = {
     "a column of fewer rows": poked(NODE + 16 * X, 2),
     "a column of more rows": poked(NODE + 16 * X, 4),
@@ -250,6 +252,12 @@ BROKEN = {
     "a score that is null": stream({**PLAIN, "prediction": [None, 1.0, 1.0]}),
     "a score that is NaN": stream({**PLAIN, "prediction": [np.nan, 1.0, 1.0]}),
     "scores of no type": stream({**PLAIN, "prediction": pa.nulls(3)}),
+    "flags that are too short": poked(Places(FLAGS).buffers + 16 * 13 + 8, 0, 8, FLAGS),
+    "fewer columns": poked(NODE - 4, 4, 4),
+    "fewer buffers": poked(BUFFER - 4, 11, 4),
+    "another order of bytes": STREAM.replace(NO_ENDIANNESS, b"\x0a\0\x0c\0\4\0\x04\0\x08\0", 1),
+    "too many rows": stream({name: [values[0]] * 100_001 for name, values in PLAIN.items()}),
+    "a number beyond all": stream({**PLAIN, "features.x": [1.1e100, 1.0, 1.0]}),
     "an infinity": stream({**PLAIN, "features.x": [np.inf, 1.0, 1.0]}),
     "a value where none was before": stream({**PLAIN, "features.late": [None, None, 1]}),
     "a text where none was before": stream({**PLAIN, "features.late": [None, None, ""]}),
