@@ -363,12 +363,12 @@ class BatchReader:
     def _add_stream(self, value: bytes, record: Record, at: int) -> _Group | None:
         """Take an Arrow frame that the kernel can read; return whose it is."""
         stream = plain_stream(value)
-        group = None if stream is None else self._group(stream.key)
+        group = None if stream is None else self._group(stream.layout.key)
         rows = None if stream is None or group is None else stream.rows(group.read)
         if stream is None or group is None or rows is None:
             return None
         if group.looks and rows.strange[0]:
-            rows.strange[:] = bool(self._further(group.key, stream.features))
+            rows.strange[:] = bool(self._further(group.key, stream.layout.features))
         return self._take(group, rows, value, record, at)
 
     def _frame(self, group: _Group, record: Record | Kept) -> Any:

@@ -38,7 +38,7 @@ def accepts(value: bytes, source: RowSource = "predictions") -> bool:
     dictionaries = (Dictionary(),)
     block = from_frame(expected, 7, read, dictionaries)
     own = PlainPart(np.frombuffer(value, np.uint8), block.offsets, rows).block(read, dictionaries)
-    assert found.key == (expected.model, expected.version), value
+    assert found.layout.key == (expected.model, expected.version), value
     assert [*own.ids] == expected.ids, value
     assert own.ts_ms.tolist() == block.ts_ms.tolist(), value
     assert own.numbers.tobytes() == block.numbers.tobytes(), value
