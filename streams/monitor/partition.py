@@ -14,6 +14,7 @@ from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.intake.record_batch import RecordBatch, since
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
+from tidegauge.streams.monitor.intake.waiting_rows import NONE
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
 from tidegauge.streams.monitor.join.label_tally import LabelRecord, labels_by_model
 from tidegauge.streams.monitor.join.labels import read_labels
@@ -24,9 +25,10 @@ from tidegauge.streams.monitor.journal.poison import FoldError, poison_alert, re
 from tidegauge.streams.monitor.layouts.layouts import read_snapshot
 from tidegauge.streams.monitor.records import Folded, Message, Output, Record, Returned, Source
 from tidegauge.streams.monitor.restore import Restore
+from tidegauge.streams.monitor.rows import RowsFolded
 from tidegauge.streams.monitor.sizes import bounded
 from tidegauge.streams.monitor.snapshot import RETRAINING, Snapshot
-from tidegauge.streams.monitor.state import PartitionSettings, PartitionState
+from tidegauge.streams.monitor.state import ROW_SOURCES, PartitionSettings, PartitionState
 from tidegauge.streams.monitor.verdict.logged_rows import Listed, Rows
 from tidegauge.streams.monitor.verdict.retraining import read_alert
 
@@ -75,6 +77,8 @@ class Partition(PartitionState):
             try:
                 batch = self._fold(source, piece, poison)
                 outputs += self._count(source, piece, batch)
+            except FoldError:
+                raise
             except Exception as fault:  # whatever it is, the next owner must not meet it again
                 raise self._fault(source, piece[0].offset, piece[-1].offset, fault) from fault
             fresh = fresh[batch.read :]
@@ -131,6 +135,8 @@ class Partition(PartitionState):
         if source in self.readability:
             read = self.readability[source]
             outputs += read.fold(batch.rows, batch.rejections, done, batch.released)
+        if source in ("predictions", "features"):
+            self._allow_waiting(source, batch)
         if done:
             self.next_offset[source] = done[-1].offset + 1
         return list(bounded(outputs))
@@ -143,8 +149,20 @@ class Partition(PartitionState):
         return _Batch(len(records), rejections=refused(records, poison))
 
     def _fold_rows(self, source: RowSource, records: Sequence[Record]) -> _Batch:
-        self.rows[source].gathers = len(records) > 1 and not self.poisons.entries
-        folded = self.rows[source].fold(records)
+        rows = self.rows[source]
+        rows.gathers = len(records) > 1 and not self.poisons.entries
+        if not rows.gathers or rows.changes_at(records[0].offset):
+            self._settle(source)
+        folded = rows.fold(records)
+        batch = self._take(source, folded)
+        if (unknown := folded.unknown) is not None:
+            self.changed.add(unknown)
+            is_spread = records[folded.read].key != unknown[0].encode()
+            self.versions.spread.setdefault(unknown, is_spread)
+        return batch
+
+    def _take(self, source: RowSource, folded: RowsFolded) -> _Batch:
+        """Let the join and the tallies have rows that monitors have folded."""
         batch = _Batch(folded.read, folded.outputs, folded.rejections)
         batch.released, batch.unknown = folded.released, folded.unknown
         for key, block in folded.blocks:
@@ -156,13 +174,44 @@ class Partition(PartitionState):
                 released, horizon_ms = folded.released, self.horizon_ms(model)
                 found = join_predictions(self.join, model, arrived, released, horizon_ms)
                 batch.outputs += self.writer.pairs(model, found)
-        if (unknown := folded.unknown) is not None:
-            self.changed.add(unknown)
-            is_spread = records[folded.read].key != unknown[0].encode()
-            self.versions.spread.setdefault(unknown, is_spread)
         return batch
 
+    def _allow_waiting(self, source: RowSource, batch: _Batch) -> None:
+        """Let further rows wait of versions of which nothing can be told meanwhile."""
+        rows, read, stores = self.rows[source], self.readability[source].models, self.join.stores
+        for rejected in batch.rejections:
+            rows.reader.allow(rejected.of, NONE)
+        for key in batch.rows if rows.gathers else ():
+            told = source == "predictions" and key[0] in stores and len(stores[key[0]].labels)
+            calm = not told and (key not in read or read[key].tells_nothing)
+            rows.reader.allow(key, rows.monitors[key].patience if calm else NONE)
+
+    def settle(self) -> None:
+        """Fold all rows that wait for more of their versions; nothing is told of them.
+
+        Raises
+        ------
+        FoldError
+            If it cannot be done; as from ``fold``.
+        """
+        for source in ROW_SOURCES:
+            self._settle(source)
+
+    def _settle(self, source: RowSource) -> None:
+        rows = self.rows[source]
+        rows.reader.waiting.allow_none()
+        if not len(rows.reader.waiting):
+            return
+        try:
+            batch = self._take(source, rows.release())
+            outputs = batch.outputs + self.readability[source].fold(batch.rows, [], [], {})
+            assert not outputs, "rows of which something is told do not wait"
+        except Exception as fault:
+            last = self.next_offset[source] - 1
+            raise self._fault(source, last, last, fault) from fault
+
     def _fold_labels(self, records: Sequence[Record]) -> _Batch:
+        self._settle("predictions")
         labels, rejections = self._read_labels(records)
         batch = _Batch(len(records), rejections=rejections)
         for model, own in labels_by_model(labels).items():
@@ -184,6 +233,7 @@ class Partition(PartitionState):
         except Exception:  # the fold meets it again, and finds out which record it is
             return False
         self._ahead = (fresh[0].offset, fresh[-1].offset), read
+        self._settle("predictions")
         return any(
             self.join.unknown(record.model, (label.id for label in record.labels))
             for record in labels
@@ -298,6 +348,7 @@ class Partition(PartitionState):
         FoldError
             If rows cannot be folded that were gathered; as from ``fold``.
         """
+        self.settle()
         for source, rows in self.rows.items():
             try:
                 rows.settle()

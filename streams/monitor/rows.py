@@ -112,12 +112,8 @@ class RowMonitors:
             self.moved |= batch.touched
             for grown in batch.grown:
                 self._outgrow(grown.key, grown.offset, grown.columns)
-            for key, block in batch.blocks:
-                self.moved.add(key)
-                monitor = self._monitor(key, block.names, block.categorical)
-                folded.outputs += monitor.fold(block)
-                if not self.gathers:
-                    monitor.settle()
+            folded.outputs += self._fold(batch.blocks)
+            self.moved |= self.reader.waits()
             if batch.unknown is not None and len(self.controls) < MAX_MODELS:
                 folded.unknown = batch.unknown
                 return folded
@@ -127,6 +123,21 @@ class RowMonitors:
                 folded.read += 1
         return folded
 
+    def _fold(self, blocks: Sequence[tuple[Key, Block]]) -> list[Output]:
+        outputs: list[Output] = []
+        for key, block in blocks:
+            self.moved.add(key)
+            monitor = self._monitor(key, block.names, block.categorical)
+            outputs += monitor.fold(block)
+            if not self.gathers:
+                monitor.settle()
+        return outputs
+
+    def release(self) -> RowsFolded:
+        """Fold all rows that wait for more of their versions; nothing is told of them."""
+        blocks = self.reader.release()
+        return RowsFolded(self._fold(blocks), blocks)
+
     def settle(self) -> None:
         """Fold all rows that monitors gathered."""
         for monitor in self.monitors.values():
@@ -135,11 +146,16 @@ class RowMonitors:
     def settled_before(self, offset: int) -> int:
         """Return before which offset all rows are folded, ``offset`` at most."""
         blocks = (monitor.gathered_rows.block for monitor in self.monitors.values())
-        return min([offset, *(int(block.offsets[0]) for block in blocks if block is not None)])
+        gathered = [int(block.offsets[0]) for block in blocks if block is not None]
+        return min([offset, self.reader.waiting.oldest, *gathered])
+
+    def changes_at(self, offset: int) -> bool:
+        """Return whether a change takes effect before the record at an offset."""
+        return bool(self.changes) and self.changes[0].offset <= offset
 
     def _apply_due(self, offset: int) -> list[Output]:
         outputs: list[Output] = []
-        while self.changes and self.changes[0].offset <= offset:
+        while self.changes_at(offset):
             change = self.changes.pop(0)
             outputs += self._apply(change.key, change.control, offset)
         return outputs

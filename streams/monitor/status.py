@@ -79,6 +79,7 @@ class ModelStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 def model_statuses(partition: Partition) -> list[ModelStatus]:
     """Return how each model version of a partition stands, sorted by name."""
+    partition.settle()
     reading = partition.readability
     keys = {key for monitors in partition.rows.values() for key in monitors.controls}
     keys |= {key for source in partition.rows for key in reading[source].models}

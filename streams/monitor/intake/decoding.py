@@ -54,6 +54,7 @@ from tidegauge.streams.monitor.intake.plain_rows import Ahead, PlainRows
 from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, present, rejection
 from tidegauge.streams.monitor.intake.row_kernel import RowKernel
+from tidegauge.streams.monitor.intake.waiting_rows import Patience, WaitingRows
 from tidegauge.streams.monitor.records import Record
 
 FEW = 16  # records of a batch; fewer are read one by one
@@ -128,6 +129,7 @@ class BatchReader:
         self._ahead: Ahead | None = None
         self._batch = Batch()
         self._gathers = True
+        self.waiting = WaitingRows()
 
     def again(self) -> "BatchReader":
         """Return a reader of the same columns for rows that were read before."""
@@ -139,6 +141,7 @@ class BatchReader:
 
     def read(self, records: Sequence[Record], known: Collection[Key]) -> Batch:
         """Read records in order; stop before the first of a model version that is not known."""
+        self.waiting.begin()
         batch = self._batch = Batch(stop=len(records))
         for key in () if self._gathers else self.columns:
             self._group(key)  # it was read before, so the kernel may begin with its first row
@@ -164,6 +167,8 @@ class BatchReader:
                 batch.stop = at
                 break
             group = self._group(key)
+        for key in {rejected.of for rejected in batch.rejections} & self._groups.keys():
+            self._flush(self._groups[key], batch.stop)  # as something is told of it
         self._flush_all()
         return batch
 
@@ -183,6 +188,24 @@ class BatchReader:
                 frames[offset] = found = layouts.frame(value, place)
                 place = place if found is None else int(found.owner[0])
         return replace(records, ahead=Ahead(layouts, rows, frames))
+
+    def allow(self, key: Key, patience: Patience) -> None:
+        """Let further rows of a model version wait for more of them, from the next batch on."""
+        group = self._groups.get(key)
+        if group is not None and group.place is not None:
+            self.waiting.allow(group.place, patience)
+
+    def waits(self) -> set[Key]:
+        """Return the model versions of which rows wait for more."""
+        return {self._placed[place].key for place in self.waiting.places}
+
+    def release(self) -> list[tuple[Key, Block]]:
+        """Return all rows that wait for more of their versions; they wait no longer."""
+        self.waiting.begin()
+        batch = self._batch = Batch()
+        for place, part in self.waiting.give_all():
+            self._give(self._placed[place], part)
+        return batch.blocks
 
     def _plain(self, records: Sequence[Record]) -> PlainTable | None:
         """Return what a kernel can read; nothing of records that are objects already, or few."""
@@ -286,7 +309,9 @@ class BatchReader:
         return further[: max(self._room(key), 0)]
 
     def _flush(self, group: _Group, before: int) -> None:
-        """Make blocks of what was read of a version before a place of the batch."""
+        """Make blocks of a version's rows that wait or were read before a place of the batch."""
+        if group.place is not None and (waited := self.waiting.take(group.place)) is not None:
+            self._give(group, waited)
         if self._table is not None and group.place is not None:
             if (part := self._table.take(group.place, before)) is not None:
                 self._give(group, part)
@@ -301,7 +326,7 @@ class BatchReader:
 
     def _flush_all(self) -> None:
         if self._table is not None:
-            for place, part in self._table.groups(self._batch.stop):
+            for place, part in self.waiting.offer(self._table.rest(self._batch.stop)):
                 self._give(self._placed[place], part)
         for key in self._listed:
             self._flush(self._groups[key], 0)

@@ -3,7 +3,6 @@
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -115,14 +114,10 @@ class PlainTable:
         owner[found] = TAKEN
         return part
 
-    def groups(self, stop: int) -> Iterator[tuple[int, PlainPart]]:
-        """Yield each version's place and its rows before ``stop`` that were not taken."""
+    def rest(self, stop: int) -> PlainPart:
+        """Return the rows before ``stop`` that were not taken, sorted by their versions' places."""
         part = self._part().cut(slice(stop))
         owner = part.rows.owner
         if np.any(owner[1:] != owner[:-1]):
             part = part.cut(np.argsort(owner, kind="stable"))
-            owner = part.rows.owner
-        edges = np.flatnonzero(np.diff(owner, prepend=TAKEN - 1)).tolist()
-        for start, end in pairwise([*edges, stop]):
-            if (place := int(owner[start])) >= 0:
-                yield place, part.cut(slice(start, end))
+        return part.cut(slice(int(np.searchsorted(part.rows.owner, 0)), None))

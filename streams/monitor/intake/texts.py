@@ -2,11 +2,35 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self, overload
+from typing import Any, Self, overload
 
 import numpy as np
+from numba import types
 
+from tidegauge.detectors._jit import kernel
 from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints
+
+
+@kernel(
+    types.Array(types.uint8, 1, "C", readonly=True),
+    types.Array(types.int64, 2, "C"),
+    types.Array(types.uint8, 1, "C"),
+    types.Array(types.int64, 1, "C"),
+    allocates=False,
+)
+def copy_texts(buffer: Any, spans: Any, room: Any, used: Any) -> None:
+    """Copy texts of a buffer into the room, behind what is used; their spans follow them."""
+    for k in range(len(spans)):
+        start, length = spans[k, 0], spans[k, 1]
+        spans[k, 0] = used[0]
+        for at in range(length):  # none of what is missing
+            room[used[0] + at] = buffer[start + at]
+        used[0] += max(length, 0)
+
+
+def size(spans: Ints) -> int:
+    """Return how many bytes texts have; none those that are missing."""
+    return int(np.maximum(spans[..., 1], 0).sum())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,14 +55,15 @@ class Texts(Sequence[str]):
 
     @classmethod
     def joined(cls, parts: Sequence["Texts"]) -> "Texts":
-        """Return the texts of several, one after the other; what they share is not copied."""
-        buffers = list({id(part.buffer): part.buffer for part in parts}.values())
-        if len(buffers) == 1:
-            return cls(buffers[0], np.concatenate([part.spans for part in parts]))
-        ends = np.cumsum([len(buffer) for buffer in buffers]).tolist()
-        starts = {id(b): end - len(b) for b, end in zip(buffers, ends, strict=True)}
-        spans = [part.spans + (starts[id(part.buffer)], 0) for part in parts]  # noqa: RUF005 (a sum)
-        return cls(np.concatenate(buffers), np.concatenate(spans))
+        """Return the texts of several; a buffer that all share is not copied."""
+        spans = np.concatenate([part.spans for part in parts])
+        if all(part.buffer is parts[0].buffer for part in parts):
+            return cls(parts[0].buffer, spans)
+        buffer, used, start = np.empty(size(spans), np.uint8), np.zeros(1, np.int64), 0
+        for part in parts:
+            copy_texts(part.buffer, spans[start : start + len(part)], buffer, used)
+            start += len(part)
+        return cls(buffer, spans)
 
     def __len__(self) -> int:
         """Return how many there are."""

@@ -7,13 +7,14 @@ from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.control import SHARES, Control
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import SCORE, Columns
+from tidegauge.streams.monitor.intake.waiting_rows import EVER, NONE, Patience
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.verdict.cohort import Examples
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputCohort, InputsState
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.reports import window_report
-from tidegauge.streams.monitor.windows.bounds import slots
+from tidegauge.streams.monitor.windows.bounds import first_ms
 from tidegauge.streams.monitor.windows.cutting import AROUND, DAY_MS, DEFAULT_ROWS
 from tidegauge.streams.monitor.windows.gathered import Gathered
 
@@ -37,7 +38,7 @@ class InputMonitor(Monitor):
         self.control = control
         self._columns: tuple[Sequence[str], Sequence[str]] = (), ()  # of the block before
         self.gathered_rows = Gathered()
-        self._span_ms = (0, 0)  # earliest and latest time of rows that wait for their windows
+        self._span_ms = (0, 0)  # earliest and latest time of rows without windows
         self._budget = control.spec.false_alarms.count * SHARES[origin.source] * share
         reference, spec = control.reference, control.spec
         super().__init__(origin, spec, spec.windows if reference is None else reference.windows, [])
@@ -79,28 +80,33 @@ class InputMonitor(Monitor):
         self.settle()
         return super().fold(block)
 
+    @property
+    def patience(self) -> Patience:
+        """Which further rows leave the open window open, and the choice of windows, for certain."""
+        windows, bounds, gathered = self.windows, self.bounds, self.gathered_rows.rows
+        if windows is None:  # see ``choose``
+            held_ms = self.waiting.ts_ms
+            if len(held_ms) < AROUND:
+                return NONE
+            if not gathered:
+                self._span_ms = min(held_ms), max(held_ms)
+            low_ms, high_ms = self._span_ms
+            left = DEFAULT_ROWS - 1 - len(held_ms) - gathered if high_ms < low_ms + DAY_MS else 0
+            return Patience(left, low_ms, low_ms + DAY_MS - 1)
+        if self.waiting.offsets:
+            return NONE
+        if windows.rows is not None:
+            return Patience(windows.rows - 1 - bounds.rows - gathered, -EVER, EVER)
+        if bounds.slot is None:
+            return NONE
+        return Patience(EVER, -EVER, first_ms(windows, bounds.slot + 1) - 1)
+
     def _closes_nothing(self, block: Block) -> bool:
         """Return whether it is certain that a block leaves the open window open."""
-        windows, bounds = self.windows, self.bounds
-        if windows is None:
-            return self._chooses_nothing(block)
-        if self.waiting.offsets:
+        may = self.patience
+        if len(block) > may.rows:
             return False
-        if windows.rows is not None:
-            return bounds.rows + self.gathered_rows.rows + len(block) < windows.rows
-        return bounds.slot is not None and slots(windows, int(block.ts_ms.max())) <= bounds.slot
-
-    def _chooses_nothing(self, block: Block) -> bool:
-        """Return whether it is certain that windows are not chosen with a block; see ``choose``."""
-        held, gathered = self.waiting.ts_ms, self.gathered_rows.rows
-        if len(held) < AROUND or len(held) + gathered + len(block) >= DEFAULT_ROWS:
-            return False
-        if not gathered:
-            self._span_ms = min(held), max(held)
-        low_ms = min(self._span_ms[0], int(block.ts_ms.min()))
-        high_ms = max(self._span_ms[1], int(block.ts_ms.max()))
-        self._span_ms = low_ms, high_ms
-        return high_ms - low_ms < DAY_MS
+        return may.first_ms <= int(block.ts_ms.min()) and int(block.ts_ms.max()) <= may.last_ms
 
     def settle(self) -> None:
         """Fold the rows of small blocks; what looks into a monitor asks for it first."""

@@ -59,13 +59,13 @@ class Readable:
         """Take further rows; return the alerts that they give rise to."""
         self.rows += len(rows)
         self.last_ms = rows.last_ms(self.last_ms)
-        if not isinstance(rows, Mixed) and self._tells_nothing and self._gather(rows):
+        if not isinstance(rows, Mixed) and self.tells_nothing and self._gather(rows):
             return []
         self.settle()
         return self._fold(rows)
 
     @property
-    def _tells_nothing(self) -> bool:
+    def tells_nothing(self) -> bool:
         """Whether nothing was wrong in the open window and nothing is being followed."""
         return self._cohort.watch is None and not self._reasons
 
@@ -88,7 +88,7 @@ class Readable:
         outputs: list[Output] = []
         start, found = 0, len(rows)
         mixed = rows if isinstance(rows, Mixed) else None
-        if mixed is None and self._tells_nothing:
+        if mixed is None and self.tells_nothing:
             start = self._skip(rows)
         while start < found:
             stop = min(found, start + BLOCK - self.monitor.bounds.rows)

@@ -71,3 +71,8 @@ T = TypeVar("T", int, Ints)
 def slots(spec: WindowSpec, ts_ms: T) -> T:
     """Return which piece of event time each row lies in; days, where windows are blocks of rows."""
     return (ts_ms - milliseconds(spec.offset)) // milliseconds(spec.every or "1d")
+
+
+def first_ms(spec: WindowSpec, slot: int) -> int:
+    """Return the event time at which a piece of it begins."""
+    return slot * milliseconds(spec.every or "1d") + milliseconds(spec.offset)
