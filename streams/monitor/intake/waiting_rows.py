@@ -13,8 +13,8 @@ import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Flags
 from tidegauge.streams.monitor.intake.plain import TAKEN, PlainPart
+from tidegauge.streams.monitor.intake.plain_rows import PlainRows
 from tidegauge.streams.monitor.intake.record_batch import Ints
-from tidegauge.streams.monitor.intake.row_kernel import PlainRows
 from tidegauge.streams.monitor.intake.texts import copy_texts, size
 
 ENOUGH: Final = 128  # rows of a version that are folded without waiting for more
