@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Literal, Self
 
 from tidegauge.schemas.alerts import Alert
@@ -16,8 +15,7 @@ from tidegauge.streams.monitor.intake.record_batch import RecordBatch, since
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
 from tidegauge.streams.monitor.intake.waiting_rows import NONE
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
-from tidegauge.streams.monitor.join.label_tally import LabelRecord, labels_by_model
-from tidegauge.streams.monitor.join.labels import read_labels
+from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
 from tidegauge.streams.monitor.join.released import join_predictions
 from tidegauge.streams.monitor.journal.gaps import gap_alerts
 from tidegauge.streams.monitor.journal.journal import read_entry
@@ -29,10 +27,10 @@ from tidegauge.streams.monitor.rows import RowsFolded
 from tidegauge.streams.monitor.sizes import bounded
 from tidegauge.streams.monitor.snapshot import RETRAINING, Snapshot
 from tidegauge.streams.monitor.state import ROW_SOURCES, PartitionSettings, PartitionState
-from tidegauge.streams.monitor.verdict.logged_rows import Listed, Rows
+from tidegauge.streams.monitor.verdict.logged_rows import Rows
 from tidegauge.streams.monitor.verdict.retraining import read_alert
 
-Labels = tuple[list[LabelRecord], list[Rejection]]
+Labels = tuple[list[LabelArrivals], list[Rejection]]
 
 
 @dataclass(slots=True)
@@ -214,13 +212,12 @@ class Partition(PartitionState):
         self._settle("predictions")
         labels, rejections = self._read_labels(records)
         batch = _Batch(len(records), rejections=rejections)
-        for model, own in labels_by_model(labels).items():
-            self.changed.add((model, ""))
-            pairs = self.join.add_labels(model, own, self.horizon_ms(model))
-            batch.outputs += self.writer.pairs(model, pairs)
-            found = [label for record in own for label in record.labels]
-            self.tallies["labels"].observed += len(found)
-            batch.rows[model, ""] = [Listed(found, attrgetter("ts_ms"), attrgetter("offset"))]
+        for came in labels:
+            self.changed.add((came.model, ""))
+            pairs = self.join.add_labels(came, self.horizon_ms(came.model))
+            batch.outputs += self.writer.pairs(came.model, pairs)
+            self.tallies["labels"].observed += len(came)
+            batch.rows[came.model, ""] = [came]
         return batch
 
     def awaits_predictions(self, records: Sequence[Record]) -> bool:
@@ -234,17 +231,14 @@ class Partition(PartitionState):
             return False
         self._ahead = (fresh[0].offset, fresh[-1].offset), read
         self._settle("predictions")
-        return any(
-            self.join.unknown(record.model, (label.id for label in record.labels))
-            for record in labels
-        )
+        return any(map(self.join.unknown, labels))
 
     def _read_labels(self, records: Sequence[Record]) -> Labels:
         """Return what was read ahead of the same records, or read them."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and ahead[0] == (records[0].offset, records[-1].offset):
             return ahead[1]
-        return read_labels(records)
+        return self.labels.read(records)
 
     def _fold_each(self, source: Source, records: Sequence[Record]) -> _Batch:
         batch = _Batch(len(records))

@@ -6,8 +6,6 @@ from typing import Literal
 from tidegauge.schemas.outcomes import Fence, Gap, LabelReport, Outcomes, Poison
 from tidegauge.streams.monitor.intake.rejections import FAULTS
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
-from tidegauge.streams.monitor.join.label_tally import labels_by_model
-from tidegauge.streams.monitor.join.labels import read_labels
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
 from tidegauge.streams.monitor.records import Output, Record
 from tidegauge.streams.monitor.state import PartitionState
@@ -82,10 +80,10 @@ class Restore:
         state = self._state
         records = state.poisons.without(source, records)
         if source == "labels":
-            labels, _ = read_labels(records)
-            for model, own in labels_by_model(labels).items():
-                pairs = state.join.rebuild_labels(model, own, state.horizon_ms(model))
-                state.owed += [(model, pairs)] if pairs else []
+            labels, _ = state.labels.read(records)
+            for came in labels:
+                pairs = state.join.rebuild_labels(came, state.horizon_ms(came.model))
+                state.owed += [(came.model, pairs)] if pairs else []
         else:
             for batch in state.rows["predictions"].again(records):
                 for model, arrived in arrivals_by_model(batch.blocks).items():

@@ -7,7 +7,9 @@ from typing import Literal
 from tidegauge.schemas.monitors import MonitorSpec, milliseconds
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.messages import Key
-from tidegauge.streams.monitor.join.join import MAX_BYTES, Join, Pair
+from tidegauge.streams.monitor.join.join import MAX_BYTES, Join
+from tidegauge.streams.monitor.join.labels import LabelReader
+from tidegauge.streams.monitor.join.pairs import Pairs
 from tidegauge.streams.monitor.join.siphash import KEY_BYTES
 from tidegauge.streams.monitor.journal.journal import JournalWriter, Position
 from tidegauge.streams.monitor.journal.poison import Poisons
@@ -47,6 +49,7 @@ class PartitionState:
         }
         self.versions = Versions(self.rows)
         self.join = Join(settings.join_bytes, settings.join_key)
+        self.labels = LabelReader()
         self.writer = JournalWriter()
         self.position = Position()  # of ``outcomes`` in the journal
         self.outcomes = OutcomeMonitors(topics["labels"], number, partitions, self.versions.spread)
@@ -55,7 +58,7 @@ class PartitionState:
         }
         self.retraining = Retraining()
         self.poisons = Poisons()
-        self.owed: list[tuple[str, list[Pair]]] = []  # found by a restore, not in the journal
+        self.owed: list[tuple[str, list[Pairs]]] = []  # found by a restore, not in the journal
         self.changed: set[Key] = set()  # since the last snapshot, where no part says so itself
 
     @property

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final, Literal
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.intake.plain_rows import PlainRows
 from tidegauge.streams.monitor.intake.record_batch import NULL, Bytes, Ints
 
+# A label stands where a score does, and a row of labels has no features.
+LABEL_TOP: Final = ("model", "version", "id", "ts_ms", "", "label", "ids", "labels")
+
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
@@ -39,11 +43,12 @@ class RowKernel:
     Parameters
     ----------
     source
-        Whose rows: those of predictions have a score.
+        Whose rows: those of predictions have a score, those of labels nothing but a label.
     """
 
-    def __init__(self, source: RowSource) -> None:
-        self._has_score = source == "predictions"
+    def __init__(self, source: RowSource | Literal["labels"]) -> None:
+        self._has_score = source != "features"
+        self._top = LABEL_TOP if source == "labels" else TOP
         self._layouts: dict[int, _Layout] = {}
         self._places: dict[Key, int] = {}
         self.made: Layouts | None = None  # None: out of date
@@ -70,7 +75,7 @@ class RowKernel:
     def layouts(self) -> "Layouts":
         """How rows are read now; another object after each change."""
         if self.made is None:
-            self.made = Layouts(self._layouts, self._has_score)
+            self.made = Layouts(self._layouts, self._has_score, self._top)
         return self.made
 
 
@@ -89,7 +94,7 @@ class Layouts:
     (True, [7], [[2.5]])
     """
 
-    def __init__(self, layouts: dict[int, _Layout], has_score: bool) -> None:
+    def __init__(self, layouts: dict[int, _Layout], has_score: bool, top: Sequence[str]) -> None:
         arena, known = bytearray(), list[tuple[int, int, int]]()
 
         def add(name: str) -> tuple[int, int]:
@@ -98,7 +103,7 @@ class Layouts:
             return start, len(arena) - start
 
         places = max(layouts, default=-1) + 1
-        tops = np.array([add(name) for name in TOP], np.int64)
+        tops = np.array([add(name) for name in top], np.int64)
         table = np.zeros((places, 8), np.int64)  # a place not used has the layout of nobody
         table[:, MODEL_LENGTH] = NULL
         follows = np.full(places, NOTHING)

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Block, Floats, Ints
@@ -12,15 +11,6 @@ from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.intake.texts import Texts
 
 Key = tuple[str, str]  # model, version
-
-
-class Prediction(msgspec.Struct, gc=False):
-    """What a pair says of a prediction, besides its id."""
-
-    version: str
-    ts_ms: int
-    score: float
-    offset: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,6 +21,7 @@ HASHES = types.Array(types.uint64, 2, "C")
 WANTED = types.Array(types.uint64, 2, "C", readonly=True)
 OFFSETS = types.Array(types.int64, 1, "C")
 GIVEN = types.Array(types.int64, 1, "A", readonly=True)
+PAIRS = types.Array(types.int64, 2, "C")
 TABLE = types.Array(types.int32, 1, "C")
 FLAGS = types.Array(types.boolean, 1, "C")
 
@@ -57,6 +58,36 @@ def add(own: Any, offsets: Any, table: Any, tail: Any, hashes: Any, given: Any, 
             own[tail, 0], own[tail, 1], offsets[tail] = hashes[k, 0], hashes[k, 1], given[k]
             enter(tail, own, table)
             tail += 1
+
+
+@kernel(HASHES, OFFSETS, OFFSETS, TABLE, types.int64, WANTED, PAIRS, PAIRS, allocates=False)
+def add_apart(
+    own: Any, offsets: Any, ts_ms: Any, table: Any, tail: Any, hashes: Any, given: Any, places: Any
+) -> None:
+    """Hold rows behind ``tail``; if the hash of one is held, only in its place and far from it.
+
+    Parameters
+    ----------
+    own, offsets, ts_ms, table
+        What is held.
+    tail
+        Where the first goes.
+    hashes, given
+        Of each row, given[:, k] = offset, time, and the most of far.
+    places
+        places[0, k] = where it is held, places[1, k] = where what it replaces was; or NOTHING.
+    """
+    for k in range(len(hashes)):
+        former = place_of(hashes[k, 0], hashes[k, 1], own, offsets, table)
+        places[0, k], places[1, k] = NOTHING, NOTHING
+        if former != NOTHING:
+            if abs(given[1, k] - ts_ms[former]) <= given[2, k]:
+                continue
+            offsets[former], places[1, k] = GONE, former
+        own[tail, 0], own[tail, 1] = hashes[k, 0], hashes[k, 1]
+        offsets[tail], ts_ms[tail], places[0, k] = given[0, k], given[1, k], tail
+        enter(tail, own, table)
+        tail += 1
 
 
 @kernel(HASHES, OFFSETS, TABLE, WANTED, OFFSETS, allocates=False)
@@ -131,14 +162,16 @@ class HashIndex:
         find(self._hashes, self._offsets, self._table, hashes, places)
         return places
 
-    def holds(self, place: int) -> bool:
+    def holds(self, places: Ints) -> Flags:
         """Return whether what was found there is still held."""
-        return place != NOTHING and bool(self._offsets[place] != GONE)
+        found: Flags = places != NOTHING
+        found[found] = self._offsets[places[found]] != GONE
+        return found
 
-    def remove(self, place: int) -> None:
-        """Hold a row no longer."""
-        self._offsets[place] = GONE
-        self._rows -= 1
+    def remove(self, places: Ints) -> None:
+        """Hold rows no longer, each of which is held."""
+        self._offsets[places] = GONE
+        self._rows -= len(places)
 
     def drop_before(self, offset: int) -> int:
         """Hold no longer what lies before an offset, at the beginning; return how many rows."""

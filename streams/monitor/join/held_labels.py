@@ -1,18 +1,16 @@
 """Labels that are known, in few bytes each, and which versions' predictions each has met."""
 
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.block import Flags, Floats
 from tidegauge.streams.monitor.intake.record_batch import Ints
-from tidegauge.streams.monitor.join.held import HashIndex, moved
-from tidegauge.streams.monitor.join.label_tally import BEYOND, NONE, Label, Met
+from tidegauge.streams.monitor.join.held import NOTHING, HashIndex, add_apart, moved
+from tidegauge.streams.monitor.join.label_tally import BEYOND, MET_BEYOND, MET_NONE, NONE, Met
 from tidegauge.streams.monitor.join.siphash import Hashes
 
-MET_NONE: Final = 0
 MET_KINDS: Final = 1000  # of what labels have met; with more, those no label has are forgotten
 
 
@@ -21,11 +19,14 @@ class HeldLabels(HashIndex):
 
     Examples
     --------
-    >>> labels, hashes = HeldLabels(), np.array([[5, 5], [6, 6]], np.uint64)
-    >>> place = labels.put(hashes, [Label("a", 70, 1.0, 10), Label("b", 80, 0.0, 11)])
-    >>> labels.mark(place, ("v1",))
-    >>> labels.at(place, "a")
-    Label(id='a', ts_ms=70, value=1.0, offset=10, met=('v1',))
+    >>> labels, hashes = HeldLabels(), np.array([[5, 5], [6, 6], [5, 5]], np.uint64)
+    >>> offsets, ts_ms = np.array([10, 11, 12]), np.array([70, 80, 90])
+    >>> places, _ = labels.hold(hashes, offsets, ts_ms, np.array([1.0, 0.0, 1.0]), np.full(3, 50))
+    >>> places.tolist()
+    [0, 1, -1]
+    >>> labels.mark(places[:1], labels.joined(labels.kinds(places[:1]), np.array([True]), "v1"))
+    >>> labels.met(places[0]), [column.tolist() for column in labels.at(places[:1])]
+    (('v1',), [[10], [70], [1.0]])
     >>> labels.drop_unmet_before(12), len(labels)
     (1, 0)
     """
@@ -35,36 +36,73 @@ class HeldLabels(HashIndex):
         self._ts_ms: Ints = np.empty(0, np.int64)
         self._values: Floats = np.empty(0)
         self._met: NDArray[np.int32] = np.empty(0, np.int32)  # each a place in the kinds
-        self._kinds: dict[Met, int] = {NONE: MET_NONE}
+        self._kinds: dict[Met, int] = {NONE: MET_NONE, BEYOND: MET_BEYOND}
 
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
         return super().nbytes + self._ts_ms.nbytes + self._values.nbytes + self._met.nbytes
 
-    def put(self, hashes: Hashes, labels: Sequence[Label]) -> int:
-        """Hold labels of which none is held, as if they had met nothing; return the first place."""
-        self.add(hashes, np.array([label.offset for label in labels], np.int64))
-        first = self._tail - len(labels)
-        self._ts_ms[first : self._tail] = [label.ts_ms for label in labels]
-        self._values[first : self._tail] = [label.value for label in labels]
-        self._met[first : self._tail] = MET_NONE
-        return first
+    def hold(
+        self, hashes: Hashes, offsets: Ints, ts_ms: Ints, values: Floats, apart_ms: Ints
+    ) -> tuple[Ints, Ints]:
+        """Hold labels, as if they had met nothing; return where, and in whose place.
 
-    def at(self, place: int, id_: str) -> Label:
-        """Return a label; who asks knows its id."""
-        found = self._ts_ms[place], self._values[place], self._offsets[place]
-        ts_ms, value, offset = (column.item() for column in found)
-        return Label(id_, ts_ms, value, offset, self._by_kind()[self._met[place]])
+        NOTHING is where a label is not held, as one of its id is: it takes the place of that one
+        only if they lie further apart than ``apart_ms``.
+        """
+        if self._tail + len(offsets) > len(self._offsets):
+            self._make_room(len(offsets))
+        given, found = np.array([offsets, ts_ms, apart_ms]), np.empty((2, len(offsets)), np.int64)
+        held = self._hashes, self._offsets, self._ts_ms, self._table
+        add_apart(*held, self._tail, hashes, given, found)
+        places, replaced = found
+        is_held = places != NOTHING
+        own = places[is_held]
+        self._values[own], self._met[own] = values[is_held], MET_NONE
+        self._tail += len(own)
+        self._rows += len(own) - int(np.count_nonzero(replaced != NOTHING))
+        return places, replaced
 
-    def mark(self, place: int, met: Met) -> None:
-        """Take note of what a label has met by now."""
-        self._met[place] = self._kinds.setdefault(met, len(self._kinds))
+    def at(self, places: Ints) -> tuple[Ints, Ints, Floats]:
+        """Return offsets, event times and values of labels."""
+        return self._offsets[places], self._ts_ms[places], self._values[places]
 
-    def remove(self, place: int) -> None:
-        """Hold a label no longer; another stands in its place, so it is not missed as unmet."""
-        super().remove(place)
-        self.mark(place, BEYOND)
+    def met(self, place: int) -> Met:
+        """Return what a label has met."""
+        return self._by_kind()[int(self._met[place])]
+
+    def kinds(self, places: Ints) -> Ints:
+        """Return what labels have met, as numbers that hold until labels are held again."""
+        return self._met[places].astype(np.int64)
+
+    def kind(self, met: Met) -> int:
+        """Return the number for what a label has met."""
+        return self._kinds.setdefault(met, len(self._kinds))
+
+    def joined(self, kinds: Ints, near: Flags, version: str) -> Ints:
+        """Return what labels of these kinds have met once they met a prediction of a version.
+
+        ``near`` says whether it lies within the horizon.
+        """
+        found = np.where(near | (kinds != MET_NONE), kinds, MET_BEYOND)
+        for kind in set(kinds[near].tolist()):
+            found[near & (kinds == kind)] = self.kind((*self._by_kind()[kind], version))
+        return found
+
+    def have_met(self, places: Ints, version: str) -> Flags:
+        """Return which labels have met a prediction of a version."""
+        own = [kind for met, kind in self._kinds.items() if version in met]
+        return np.isin(self._met[places], own)
+
+    def mark(self, places: Ints, kinds: Ints) -> None:
+        """Take note of what labels have met by now."""
+        self._met[places] = kinds
+
+    def inherited(self, place: int) -> int:
+        """Return as what a label begins that takes the place of one, which is not missed."""
+        met, self._met[place] = self.met(place), MET_BEYOND
+        return self.kind(tuple(version for version in met if version is not None))
 
     def drop_unmet_before(self, offset: int) -> int:
         """Drop the labels before an offset; return how many of them have met nothing."""
@@ -81,13 +119,6 @@ class HeldLabels(HashIndex):
         self._met = moved(self._met, kept, size)
         if len(self._kinds) > MET_KINDS:
             own, kinds = self._met[: len(kept)], self._by_kind()
-            used, codes = np.unique(np.append(own, MET_NONE), return_inverse=True)
-            own[:] = codes[:-1]
+            used, codes = np.unique(np.append(own, (MET_NONE, MET_BEYOND)), return_inverse=True)
+            own[:] = codes[:-2]
             self._kinds = {kinds[kind]: n for n, kind in enumerate(used.tolist())}
-
-
-def only_ones(hashes: Hashes) -> NDArray[np.bool_]:
-    """Return which hashes, by their first words, come once."""
-    _, place, counts = np.unique(hashes[:, 0], return_inverse=True, return_counts=True)
-    found: NDArray[np.bool_] = counts[place] == 1
-    return found

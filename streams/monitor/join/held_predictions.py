@@ -11,6 +11,7 @@ from a parabola and not from a power of two: sums and products are the same on e
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, Final
 
@@ -20,11 +21,12 @@ from numba import types
 from tidegauge.detectors._jit import kernel, routine
 from tidegauge.streams.monitor.intake.block import Flags, Floats
 from tidegauge.streams.monitor.intake.record_batch import Ints
-from tidegauge.streams.monitor.join.held import GONE, NOTHING, OFFSETS, WANTED, HashIndex, moved
+from tidegauge.streams.monitor.join.held import NOTHING, OFFSETS, WANTED, HashIndex, moved
 from tidegauge.streams.monitor.join.siphash import Hashes
 
 MOST: Final = 65536  # rows of a segment; with more it splits: a millisecond or two
 PLACE_BITS: Final = 32  # of a place, those within its segment
+PLACES: Final = (1 << PLACE_BITS) - 1
 
 
 @routine
@@ -89,13 +91,9 @@ class Segment(HashIndex):
         self._ts_ms[new], self._scores[new] = ts_ms[fresh], scores[fresh]
         return fresh
 
-    def at(self, place: int) -> tuple[int, int, float]:
-        """Return offset, event time and score of a prediction."""
-        return (
-            int(self._offsets[place]),
-            int(self._ts_ms[place]),
-            float(self._scores[place]),
-        )
+    def at(self, places: Ints) -> tuple[Ints, Ints, Floats]:
+        """Return offsets, event times and scores."""
+        return self._offsets[places], self._ts_ms[places], self._scores[places]
 
     def before(self, offset: int) -> int:
         """Return how many predictions lie before an offset."""
@@ -112,8 +110,7 @@ class Segment(HashIndex):
         """Hold these no longer, by their numbers in the order; return what ``put`` was given."""
         at = self._places()[chosen]
         found = self._hashes[at], self._offsets[at], self._ts_ms[at], self._scores[at]
-        self._offsets[at] = GONE
-        self._rows -= len(at)
+        self.remove(at)
         self._pack()
         return found
 
@@ -131,8 +128,8 @@ class HeldPredictions:
     >>> offsets = np.array([10, 11, 12])
     >>> held.put(hashes, offsets, offsets * 1000, offsets / 100).tolist(), len(held)
     ([True, True, False], 2)
-    >>> held.at(int(held.find(hashes)[1]))
-    (11, 11000, 0.11)
+    >>> [column.tolist() for column in held.at(held.find(hashes)[1:2])]
+    [[11], [11000], [0.11]]
     """
 
     def __init__(self) -> None:
@@ -188,26 +185,35 @@ class HeldPredictions:
         places[order] = found
         return places
 
-    def _at(self, place: int) -> tuple[Segment, int]:
-        place = int(place)
-        return self._segments[place >> PLACE_BITS], place & ((1 << PLACE_BITS) - 1)
+    def _parts(self, places: Ints) -> Iterator[tuple[Segment, Any, Ints]]:
+        """Yield each segment that has some of the rows, which of them, and their places in it."""
+        if len(self._segments) == 1:
+            yield self._segments[0], slice(None), places
+            return
+        numbers = places >> PLACE_BITS
+        for number in np.unique(numbers[numbers >= 0]).tolist():
+            some = np.flatnonzero(numbers == number)
+            yield self._segments[number], some, places[some] & PLACES
 
-    def holds(self, place: int) -> bool:
+    def holds(self, places: Ints) -> Flags:
         """Return whether what was found there is still held."""
-        if place == NOTHING:
-            return False
-        segment, at = self._at(place)
-        return segment.holds(at)
+        found = np.zeros(len(places), np.bool_)
+        for segment, some, own in self._parts(places):
+            found[some] = segment.holds(own)
+        return found
 
-    def at(self, place: int) -> tuple[int, int, float]:
-        """Return offset, event time and score of a prediction."""
-        segment, at = self._at(place)
-        return segment.at(at)
+    def at(self, places: Ints) -> tuple[Ints, Ints, Floats]:
+        """Return offsets, event times and scores of predictions."""
+        found = np.empty_like(places), np.empty_like(places), np.empty(len(places))
+        for segment, some, own in self._parts(places):
+            for column, values in zip(found, segment.at(own), strict=True):
+                column[some] = values
+        return found
 
-    def remove(self, place: int) -> None:
-        """Hold a prediction no longer."""
-        segment, at = self._at(place)
-        segment.remove(at)
+    def remove(self, places: Ints) -> None:
+        """Hold predictions no longer, each of which is held."""
+        for segment, _, own in self._parts(places):
+            segment.remove(own)
 
     def drop_before(self, offset: int) -> int:
         """Hold no longer what lies before an offset; return how many predictions."""

@@ -7,23 +7,21 @@ The store is a cache of what the logs hold; a restore rebuilds it by reading the
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from operator import itemgetter
 
 import msgspec
 import numpy as np
 
 from tidegauge.schemas.outcomes import LabelReport
-from tidegauge.streams.monitor.intake.texts import Texts
-from tidegauge.streams.monitor.join.arrivals import Arrivals, Key, Prediction
+from tidegauge.streams.monitor.intake.record_batch import Ints
+from tidegauge.streams.monitor.join.arrivals import Arrivals, Key
 from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.held_labels import HeldLabels
 from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
-from tidegauge.streams.monitor.join.label_tally import (
-    BEYOND,
-    REPORTED,
-    Label,
-    LabelRecord,
-    LabelTally,
-)
+from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
+from tidegauge.streams.monitor.join.label_tally import REPORTED, Batch
+from tidegauge.streams.monitor.join.meeting import Meeting, Partners, last_beyond_ms
+from tidegauge.streams.monitor.join.pairs import Pairs
 from tidegauge.streams.monitor.join.siphash import KEY_BYTES, Hashes, hashes
 from tidegauge.streams.monitor.join.store import Store, StoreState, kept_ms
 from tidegauge.streams.monitor.join.watermark import STEPS
@@ -32,16 +30,9 @@ MAX_BYTES = 256 * 1_048_576  # held in a partition; beyond, the oldest are forgo
 MAX_STORES = 2000  # models of which anything is held
 SPARE = 64  # part of them that is forgotten at once
 MAX_RESTORE_POINTS = 64
-PAIRS_PER_RECORD = 4000  # some 400 kB of journal
-ID_BYTES_PER_RECORD = 500_000
 
 
-class Pair(msgspec.Struct, gc=False):
-    """A prediction that met its label."""
-
-    id: str
-    prediction: Prediction
-    label: Label
+Ready = tuple[int, int, Batch]  # labels from and to, and the batch they are reported in
 
 
 class RestorePoint(msgspec.Struct, frozen=True, array_like=True):
@@ -85,13 +76,13 @@ class Join:
         self._held = 0
         self.moved: set[Key] = set()  # what was forgotten of since the last snapshot
 
-    def add_predictions(self, model: str, arrived: Arrivals, horizon_ms: int) -> list[Pair]:
+    def add_predictions(self, model: str, arrived: Arrivals, horizon_ms: int) -> list[Pairs]:
         """Take predictions in the order of the log, whatever their versions.
 
         Return the pairs they make with labels that came before them, in the order of the
         predictions of each version.
         """
-        store, pairs = self.stores[model], list[Pair]()
+        store, pairs = self.stores[model], list[Pairs]()
         before, log = store.size, store.predictions_log
         store.hold_to(horizon_ms)
         begin, step_ms = 0, kept_ms(horizon_ms) // STEPS
@@ -107,7 +98,7 @@ class Join:
 
     def add_released(
         self, model: str, version: str, arrived: Arrivals, horizon_ms: int
-    ) -> list[Pair]:
+    ) -> list[Pairs]:
         """Take predictions that were held until their types were known.
 
         Return pairs in the order of the labels, as if these had come later. The log has long
@@ -122,121 +113,115 @@ class Join:
         self._bound(store.size - before)
         return pairs
 
-    def _take(self, model: str, arrived: Arrivals) -> list[Pair]:
+    def _take(self, model: str, arrived: Arrivals) -> list[Pairs]:
         own = arrived.by_version()
-        return [pair for v, some in own for pair in self._take_version(model, v, some)]
+        return [pairs for v, some in own for pairs in self._take_version(model, v, some)]
 
     def _take_version(
         self, model: str, version: str, arrived: Arrivals, in_label_order: bool = False
-    ) -> list[Pair]:
+    ) -> list[Pairs]:
         """Hold predictions that were not delivered before, the first delivery stands; pair them."""
         store, own = self.stores[model], hashes(arrived.ids, self._key)
         held = store.predictions.setdefault(version, HeldPredictions())
-        known = store.known(arrived, own)
+        places = store.labels.find(own)
+        known = np.flatnonzero(places != NOTHING)
         fresh = np.ones(len(arrived), np.bool_)
-        fresh[[at for at, label in known.items() if version in label.met]] = False
+        fresh[known] = ~store.labels.have_met(places[known], version)
         new, chosen = (arrived, own) if fresh.all() else (arrived.where(fresh), own[fresh])
         fresh[fresh] = held.put(chosen, new.offsets, new.ts_ms, new.scores)
         self.counts.duplicate_predictions += len(arrived) - int(np.count_nonzero(fresh))
-        met = [at for at in known if fresh[at]]
-        if not met:
+        at = known[fresh[known]]
+        if not len(at):
             return []
-        pairs: list[Pair] = []
-        waiting, labels = (index.find(own[met]).tolist() for index in (held, store.labels))
-        places = [*zip(labels, waiting, met, strict=True)]  # those of labels rise with their log
-        for label_at, held_at, at in sorted(places) if in_label_order else places:
-            label, was = known[at], known[at].met
-            if pair := self._pair((model, version), held_at, label):
-                pairs.append(pair)
-            store.labels.mark(label_at, label.met)
-            store.tally.reached(label, was)
-        return pairs
+        if in_label_order:
+            at = at[np.argsort(places[at])]  # these rise with their log
+        return self._pair_known((model, version), arrived.where(at), own[at], places[at])
 
-    def add_labels(
-        self, model: str, records: Sequence[LabelRecord], horizon_ms: int
-    ) -> list[Pair | LabelReport]:
+    def _pair_known(self, key: Key, came: Arrivals, own: Hashes, places: Ints) -> list[Pairs]:
+        """Return the pairs of predictions that were held right now and labels that are known."""
+        (model, version), store = key, self.stores[key[0]]
+        labels, predictions = store.labels.at(places), (came.offsets, came.ts_ms, came.scores)
+        met = Partners.of(store, np.arange(len(came)), labels, predictions)
+        before = store.labels.kinds(places)
+        store.labels.mark(places, store.labels.joined(before, met.near, version))
+        held = store.predictions[version]
+        held.remove(held.find(own[met.near]))
+        store.tally.reached(labels[0], before, met.near)
+        store.tally.beyond_ms = last_beyond_ms([(version, met)]) or store.tally.beyond_ms
+        self.counts.pairs += int(np.count_nonzero(met.near))
+        fresh = met.fresh(came.ids, self.journaled.get((model, version)))
+        return [fresh.pairs(version, came.ids)] if len(fresh.at) else []
+
+    def add_labels(self, came: LabelArrivals, horizon_ms: int) -> list[Pairs | LabelReport]:
         """Take labels; return the pairs they make, with reports of what became of all.
 
         A label waits for predictions, and is known to those of further versions.
         """
-        store, found = self.stores[model], list[Pair | LabelReport]()
-        before, tally = store.size, store.tally
+        store, found = self.stores[came.model], list[Pairs | LabelReport]()
+        before, batch = store.size, store.tally.batch
         store.hold_to(horizon_ms)
+        store.labels_log.begin(int(came.offsets[0]))
         step_ms = kept_ms(horizon_ms) // STEPS
-        meeting = self._meet(model, store, [label for record in records for label in record.labels])
-        for record in records:
-            store.labels_log.begin(record.offset)
-            tally.see(record)
-            for label, pairs in zip(record.labels, meeting, strict=False):
-                if pairs is None:
-                    tally.counts.duplicate += 1
-                else:
-                    found += pairs
-                    tally.arrived(label)
-            batch = tally.batch
-            if batch.labels >= REPORTED:
+        meeting, ready = Meeting(store, came, hashes(came.ids, self._key)), list[Ready]()
+        for start, stop in came.pieces(REPORTED - batch.labels, REPORTED):
+            batch.see(came.cut(slice(start, stop)))
+            ready.append((start, stop, batch))
+            is_due = batch.is_full and (
                 store.labels_log.see(batch.first_offset, batch.low_ms, batch.labels, step_ms)
-                if store.forget(horizon_ms):
-                    store.drop()
-                found += self._report(model, store)
+                & store.forget(horizon_ms)
+            )
+            if is_due or stop == len(came):
+                found += self._meet(meeting, came, ready, is_due)
+                ready = []
+            batch = Batch() if batch.is_full else batch
+        store.tally.batch = batch
         self._bound(store.size - before)
         return found
 
-    def _hashes(self, ids: Iterable[str]) -> Hashes:
-        return hashes(Texts.of(list(ids)), self._key)
-
     def _meet(
-        self, model: str, store: Store, labels: Sequence[Label]
-    ) -> Iterator[list[Pair] | None]:
-        """Hold labels, one after the other; yield the pairs of each, None where it is not held."""
-        own = self._hashes(label.id for label in labels)
-        found = [(version, held.find(own)) for version, held in store.predictions.items()]
-        for at, (label, place) in enumerate(store.hold(labels, own)):
-            if place == NOTHING:
-                yield None
-                continue
-            waiting = [
-                (version, int(places[at]))
-                for version, places in found
-                if version in store.predictions and store.predictions[version].holds(places[at])
-            ]
-            pairs = [self._pair((model, version), there, label) for version, there in waiting]
-            if label.met:
-                store.labels.mark(place, label.met)
-            yield [pair for pair in pairs if pair is not None]
+        self, meeting: Meeting, came: LabelArrivals, ready: Sequence[Ready], is_due: bool
+    ) -> Iterator[Pairs | LabelReport]:
+        """Yield what labels give that are reported one batch after the other.
 
-    def _pair(self, key: Key, place: int, label: Label) -> Pair | None:
-        """Return the pair of a label and a prediction, unless it is too late or journaled."""
-        model, version = key
-        store = self.stores[model]
-        offset, ts_ms, score = store.predictions[version].at(place)
-        if abs(label.ts_ms - ts_ms) > store.horizon_ms(offset, label.offset):
-            label.met = label.met or BEYOND
-            store.tally.beyond_ms = label.ts_ms, ts_ms
-            return None
-        store.predictions[version].remove(place)
-        label.met = (*label.met, version)
-        self.counts.pairs += 1
-        if self.journaled and label.id in self.journaled[key]:
-            self.journaled[key].discard(label.id)
-            return None
-        return Pair(label.id, Prediction(version, ts_ms, score, offset), label)
+        Before the last report is told, what is forgotten is dropped, if that ``is_due``.
+        """
+        store, begin = self.stores[came.model], ready[0][0]
+        met = meeting.meet(begin, ready[-1][1])
+        for start, stop, batch in ready:
+            own = slice(start - begin, stop - begin)
+            found = met.cut(own)
+            store.tally.arrived(batch, met.came.cut(own), met.kinds[own], last_beyond_ms(found))
+            yield from self._fresh(met.came, found)
+            if is_due and stop == ready[-1][1]:
+                store.drop()
+            if batch.is_full:
+                yield from self._report(came.model, store, batch)
 
-    def _report(self, model: str, store: Store) -> list[LabelReport]:
+    def _fresh(self, came: LabelArrivals, found: Iterable[tuple[str, Partners]]) -> list[Pairs]:
+        """Return the pairs of labels by version, in the order of the first of each."""
+        pairs = []
+        for version, met in found:
+            self.counts.pairs += int(np.count_nonzero(met.near))
+            fresh = met.fresh(came.ids, self.journaled.get((came.model, version)))
+            if len(fresh.at):
+                pairs.append((int(fresh.at[0]), fresh.pairs(version, came.ids)))
+        return [own for _, own in sorted(pairs, key=itemgetter(0))]
+
+    def _report(self, model: str, store: Store, batch: Batch) -> list[LabelReport]:
         """Return what became of a model's labels; what the journal says already stands."""
-        report = store.tally.report(model, store.has_predictions)
+        report = store.tally.report(batch, model, store.has_predictions)
         told = self.reported.pop((model, report.last_offset), None)
         if told is None:
             return [report]
         store.tally.counts = msgspec.structs.replace(told.counts)
         return []
 
-    def unknown(self, model: str, ids: Iterable[str]) -> bool:
+    def unknown(self, came: LabelArrivals) -> bool:
         """Return whether a label names a prediction that is not here."""
-        store = self.stores.get(model)
+        store = self.stores.get(came.model)
         if store is None:
             return True
-        own = self._hashes(ids)
+        own = hashes(came.ids, self._key)
         found = [store.labels.find(own), *(held.find(own) for held in store.predictions.values())]
         return bool((np.maximum.reduce(found) == NOTHING).any())
 
@@ -317,41 +302,23 @@ class Join:
             held.put(hashes(new.ids, self._key), new.offsets, new.ts_ms, new.scores)
         self._bound(store.size - before)
 
-    def rebuild_labels(
-        self, model: str, records: Sequence[LabelRecord], horizon_ms: int
-    ) -> list[Pair]:
+    def rebuild_labels(self, came: LabelArrivals, horizon_ms: int) -> list[Pairs]:
         """Take labels again that were here at the snapshot.
 
         Return the pairs that the journal does not hold: an owner wrote them that had lost the
         partition. They are told by the horizons of their time; ``horizon_ms`` is that of a model of
         which none is known.
         """
-        store = self.stores[model]
-        before, tally, counts = store.size, store.tally, msgspec.structs.replace(self.counts)
+        store = self.stores[came.model]
+        before, counts = store.size, msgspec.structs.replace(self.counts)
         if not store.horizons:
             store.hold_to(horizon_ms)
-        store.tally = LabelTally()  # all of it was counted when it came
-        settled = [(version, ids) for (of, version), ids in self.settled.items() if of == model]
-        start = store.labels_log.forgotten
-        labels = [label for record in records if record.offset >= start for label in record.labels]
-        for label in labels:
-            label.met = tuple(version for version, ids in settled if label.id in ids)
-        pairs = [pair for own in self._meet(model, store, labels) for pair in own or ()]
-        store.tally, self.counts = tally, counts
+        settled = [(v, ids) for (of, v), ids in self.settled.items() if of == came.model and ids]
+        start = int(np.searchsorted(came.offsets, store.labels_log.forgotten))
+        came = came.cut(slice(start, None))
+        met = [tuple(v for v, ids in settled if id_ in ids) for id_ in came.ids] if settled else []
+        found = Meeting(store, came, hashes(came.ids, self._key)).meet(0, len(came), met)
+        pairs = self._fresh(came, found.cut(slice(0, len(came))))
+        self.counts = counts  # all was counted when it came
         self._bound(store.size - before)
         return pairs
-
-
-def records_of(pairs: list[Pair]) -> Iterable[list[Pair]]:
-    """Return the pairs in pieces that fit into one record of the journal each."""
-    piece: list[Pair] = []
-    size = 0
-    for pair in pairs:
-        own = len(msgspec.json.encode(pair.id))  # a control character takes six bytes
-        size += own
-        if piece and (size > ID_BYTES_PER_RECORD or len(piece) == PAIRS_PER_RECORD):
-            yield piece
-            piece, size = [], own
-        piece.append(pair)
-    if piece:
-        yield piece

@@ -1,12 +1,14 @@
 """Counts what became of a model's labels, in the order of their log."""
 
-from collections.abc import Iterable
-from typing import NamedTuple
-
 import msgspec
+import numpy as np
 
 from tidegauge.schemas.events import within_calendar
 from tidegauge.schemas.outcomes import LabelCounts, LabelReport
+from tidegauge.streams.monitor.intake.block import Flags
+from tidegauge.streams.monitor.intake.record_batch import Ints
+from tidegauge.streams.monitor.join.held import NOTHING
+from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
 from tidegauge.streams.monitor.join.watermark import BLOCK
 
 REPORTED = BLOCK  # labels, at least; a report ends with a record
@@ -14,29 +16,11 @@ PATIENCE_MS = 60_000  # of record time, that a label may wait for its prediction
 OVERTAKEN = 5  # batches of which some wait; for more it is not waited, however fast they come
 MAX_KEY = 64  # bytes of a key that is shown
 
+Times = tuple[int, int]  # of a label and its prediction
 Met = tuple[str | None, ...]
 NONE: Met = ()
 BEYOND: Met = (None,)  # a prediction came, and the label lay beyond its horizon
-
-
-class Label(msgspec.Struct, gc=False):
-    """A label as it came, and which versions' predictions it has met."""
-
-    id: str
-    ts_ms: int
-    value: float
-    offset: int
-    met: Met = NONE
-
-
-class LabelRecord(NamedTuple):
-    """The labels of one record."""
-
-    model: str
-    offset: int
-    timestamp: int  # the record's own
-    key: bytes | None
-    labels: list[Label]
+MET_NONE, MET_BEYOND = 0, 1  # the numbers of these two
 
 
 class Batch(msgspec.Struct, array_like=True):
@@ -50,6 +34,21 @@ class Batch(msgspec.Struct, array_like=True):
     timestamp: int = 0  # latest of their records
     earliest: int = 0
 
+    @property
+    def is_full(self) -> bool:
+        """Whether it is to be reported."""
+        return self.labels >= REPORTED
+
+    def see(self, came: LabelArrivals) -> None:
+        """Take the labels of whole records."""
+        low_ms, earliest = int(came.ts_ms.min()), int(came.timestamps.min())
+        if not self.labels:
+            self.first_offset, self.low_ms, self.earliest = int(came.offsets[0]), low_ms, earliest
+        self.low_ms, self.earliest = min(self.low_ms, low_ms), min(self.earliest, earliest)
+        self.timestamp = max(self.timestamp, int(came.timestamps.max()))
+        self.last_offset = int(came.offsets[-1])
+        self.labels += len(came)
+
 
 class LabelTally(msgspec.Struct):
     """What became of one model's labels so far."""
@@ -59,53 +58,65 @@ class LabelTally(msgspec.Struct):
     waiting: list[Batch] = []  # earlier ones, some of whose labels still wait
     key: str = ""  # the latest that was not the model's name
     id: str = ""  # of the latest label that came without a prediction
-    beyond_ms: tuple[int, int] = (0, 0)  # times of the latest beyond the horizon: label, prediction
+    beyond_ms: Times = (0, 0)  # of the latest beyond the horizon
 
-    def see(self, record: LabelRecord) -> None:
-        """Count the labels of a record before they are looked at."""
-        batch, labels = self.batch, len(record.labels)
-        low_ms = record.labels[0].ts_ms if labels == 1 else min(lb.ts_ms for lb in record.labels)
-        if not batch.labels:
-            batch.first_offset, batch.low_ms = record.offset, low_ms
-            batch.earliest = record.timestamp
-        batch.earliest = min(batch.earliest, record.timestamp)
-        batch.low_ms = min(batch.low_ms, low_ms)
-        batch.timestamp = max(batch.timestamp, record.timestamp)
-        batch.last_offset = record.offset
-        batch.labels += labels
-        self.counts.labels += labels
-        if record.key != record.model.encode():
-            self.counts.other_key += labels
-            self.key = (record.key or b"")[:MAX_KEY].decode(errors="replace")
+    def arrived(
+        self, batch: Batch, came: LabelArrivals, kinds: Ints, beyond_ms: Times | None
+    ) -> None:
+        """Count labels of a batch, the open one or one to be reported.
 
-    def arrived(self, label: Label) -> None:
-        """Count a label by what it met when it came."""
-        if not label.met:
-            self.batch.waiting += 1
-            self.id = label.id
-        elif label.met is BEYOND:
-            self.counts.beyond_horizon += 1
-        else:
-            self.counts.paired += 1
+        Parameters
+        ----------
+        batch, came
+            Which.
+        kinds
+            What they met when they came; NOTHING where the id had a label already.
+        beyond_ms
+            Times of the latest beyond the horizon and of its prediction, if there is one.
+        """
+        waiting = np.flatnonzero(kinds == MET_NONE)
+        if len(waiting):
+            batch.waiting += len(waiting)
+            self.id = came.ids[int(waiting[-1])]
+        duplicate, beyond = (int(np.count_nonzero(kinds == own)) for own in (NOTHING, MET_BEYOND))
+        counts = self.counts
+        counts.labels += len(came)
+        counts.duplicate += duplicate
+        counts.beyond_horizon += beyond
+        counts.paired += len(came) - len(waiting) - duplicate - beyond
+        self.beyond_ms = beyond_ms or self.beyond_ms
+        if came.strays.any():
+            strays = np.flatnonzero(came.strays)
+            counts.other_key += len(strays)
+            key = came.records[int(came.at[strays[-1]])].key or b""
+            self.key = key[:MAX_KEY].decode(errors="replace")
 
-    def reached(self, label: Label, was: Met) -> None:
-        """Count a label that was known when a prediction with its id came."""
-        if label.met == was or was not in (NONE, BEYOND):
-            return
-        batches = [*self.waiting, self.batch] if was == NONE else []
-        for batch in batches:
-            if batch.labels and batch.first_offset <= label.offset <= batch.last_offset:
-                batch.waiting -= 1
-                self.arrived(label)
-                return
-        self.counts.late += label.met is not BEYOND
+    def reached(self, offsets: Ints, before: Ints, near: Flags) -> None:
+        """Count labels that were known when predictions with their ids came.
 
-    def report(self, model: str, predictions: bool) -> LabelReport:
-        """Close the batch; return what is told of all up to here, by an owner yet to be named.
+        Parameters
+        ----------
+        offsets, before
+            Of the labels, and what they had met before.
+        near
+            Whether the prediction lies within the horizon.
+        """
+        waited = before == MET_NONE
+        for batch in (*self.waiting, self.batch) if waited.any() else ():
+            inside = waited & (offsets >= batch.first_offset) & (offsets <= batch.last_offset)
+            inside &= batch.labels > 0
+            found, paired = int(np.count_nonzero(inside)), int(np.count_nonzero(inside & near))
+            batch.waiting -= found
+            self.counts.paired += paired
+            self.counts.beyond_horizon += found - paired
+            waited &= ~inside
+        self.counts.late += int(np.count_nonzero(near & (waited | (before == MET_BEYOND))))
+
+    def report(self, batch: Batch, model: str, predictions: bool) -> LabelReport:
+        """Return what is told of all up to the end of a batch, by an owner yet to be named.
 
         Where the model never had ``predictions``, its labels need not wait for them.
         """
-        batch, self.batch = self.batch, Batch()
         self.waiting += [batch] if batch.waiting else []
         while self.waiting and (
             not predictions
@@ -127,11 +138,3 @@ class LabelTally(msgspec.Struct):
             label_ts_ms=self.beyond_ms[0],
             prediction_ts_ms=self.beyond_ms[1],
         )
-
-
-def labels_by_model(labels: Iterable[LabelRecord]) -> dict[str, list[LabelRecord]]:
-    """Return records of labels by model, in the order of the log."""
-    found: dict[str, list[LabelRecord]] = {}
-    for record in labels:
-        found.setdefault(record.model, []).append(record)
-    return found

@@ -1,17 +1,34 @@
 """Reads batches of labels; a bad row of a frame is rejected, the others are kept."""
 
-from collections.abc import Sequence
-from itertools import repeat
-from typing import Any
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, Final
 
 import msgspec
+import numpy as np
 
 from tidegauge.schemas import events
 from tidegauge.streams.monitor.intake.arrow_frames import declared, in_json, is_arrow, read_frame
-from tidegauge.streams.monitor.intake.messages import check_ahead, check_lengths, has_ids, named
+from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.columns import Columns
+from tidegauge.streams.monitor.intake.json_kernel import CAREFUL
+from tidegauge.streams.monitor.intake.messages import (
+    AHEAD_MS,
+    Key,
+    check_ahead,
+    check_lengths,
+    has_ids,
+    named,
+)
+from tidegauge.streams.monitor.intake.plain_rows import PlainRows
+from tidegauge.streams.monitor.intake.record_batch import Ints, RecordBatch
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, present, rejection
-from tidegauge.streams.monitor.join.label_tally import Label, LabelRecord
+from tidegauge.streams.monitor.intake.row_kernel import RowKernel
+from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
 from tidegauge.streams.monitor.records import Record
+
+MOST_KNOWN: Final = 2000  # model versions that the kernel knows; with more it begins anew
 
 
 class _LooseFrame(msgspec.Struct):
@@ -25,56 +42,150 @@ _TYPED = msgspec.json.Decoder(events.LabelFrame)
 _ROW = msgspec.json.Decoder(events.Label)
 _FRAME = msgspec.json.Decoder(_LooseFrame)
 
-
-def read_labels(records: Sequence[Record]) -> tuple[list[LabelRecord], list[Rejection]]:
-    """Return the labels of a batch in the order of the log, and what could not be read."""
-    found: list[LabelRecord] = []
-    rejections: list[Rejection] = []
-    for record in records:
-        try:
-            model, labels = _read(record, rejections)
-        except FAULTS as fault:
-            rejections.append(rejection(record, fault, (named(record.value or b"")[0], "")))
-        else:
-            if labels:
-                at = record.offset, record.timestamp, record.key
-                found.append(LabelRecord(model, *at, labels))
-    return found, rejections
+Part = tuple[Ints, Ints, Ints, Floats]  # places of records, spans of ids, times, labels
 
 
-def _read(record: Record, rejections: list[Rejection]) -> tuple[str, list[Label]]:
-    value = present(record.value)
-    if is_arrow(record):
-        record = in_json(record, read_frame(declared(record)))
+class LabelReader:
+    """Reads batches of labels: plain ones by a kernel, the others with care."""
+
+    def __init__(self) -> None:
+        self._forget()
+
+    def _forget(self) -> None:
+        self._kernel = RowKernel("labels")
+        self._known: dict[Key, int] = {}  # places in the kernel
+        self._last = 0  # the place of the last frame
+
+    def read(self, records: Sequence[Record]) -> tuple[list[LabelArrivals], list[Rejection]]:
+        """Return a batch's labels, the models by their first ones, and what could not be read."""
+        given = records if isinstance(records, RecordBatch) else RecordBatch.of(records)
+        rows, models = (
+            self._kernel.layouts.read(given.buffer, given.values),
+            [key[0] for key in self._known],
+        )
+        rows.owner[rows.ts_ms > given.timestamps + AHEAD_MS] = CAREFUL
+        batch = _Batch(given)
+        for at in np.flatnonzero(rows.owner == CAREFUL).tolist():
+            try:
+                self._read(records[at], at, batch)
+            except FAULTS as fault:
+                whose = named(records[at].value or b"")[0], ""
+                batch.rejections.append(rejection(records[at], fault, whose))
+        for place, own in _groups(rows.owner):
+            part = own, rows.ids[own], rows.ts_ms[own], rows.numbers[own, 0]
+            batch.parts.setdefault(models[place], []).append(part)
+        return batch.arrivals(), batch.rejections
+
+    def _read(self, record: Record, at: int, batch: "_Batch") -> None:
         value = present(record.value)
-    try:
-        row = _ROW.decode(value)
-    except FAULTS:
-        if not has_ids(value):
-            raise
-        return _read_frame(record, value, rejections)
-    check_ahead(row.ts_ms, record.timestamp)
-    return row.model, [Label(row.id, row.ts_ms, float(row.label), record.offset)]
+        if is_arrow(record):
+            record = in_json(record, read_frame(declared(record)))
+            value = present(record.value)
+        elif self._plain_frame(record, value, at, batch):
+            return
+        try:
+            row = _ROW.decode(value)
+        except FAULTS:
+            if not has_ids(value):
+                raise
+            key = self._read_frame(record, value, at, batch)
+        else:
+            check_ahead(row.ts_ms, record.timestamp)
+            batch.add(row.model, at, [row.id], [row.ts_ms], [row.label])
+            key = row.model, row.version
+        self._know(key)
+
+    def _know(self, key: Key) -> None:
+        """Let the kernel read what says the same model and version, from the next batch on."""
+        if len(self._known) == MOST_KNOWN:
+            self._forget()
+        if key not in self._known:
+            self._known[key] = self._kernel.put(key, Columns((), ()), ())
+
+    def _plain_frame(self, record: Record, value: bytes, at: int, batch: "_Batch") -> bool:
+        """Read a frame that the kernel can read."""
+        if not self._known or b'"ids"' not in value:
+            return False
+        frame = self._kernel.layouts.frame(value, self._last)
+        if frame is None or frame.ts_ms.max() > record.timestamp + AHEAD_MS:
+            return False
+        self._last = int(frame.owner[0])
+        model = [*self._known][self._last][0]
+        batch.add_frame(model, at, frame)
+        return True
+
+    def _read_frame(self, record: Record, value: bytes, at: int, batch: "_Batch") -> Key:
+        try:
+            typed = _TYPED.decode(value)
+            check_lengths(len(typed.ids), {"ts_ms": typed.ts_ms, "labels": typed.labels})
+            check_ahead(max(typed.ts_ms), record.timestamp)
+        except FAULTS:
+            return _salvage(record, value, at, batch), ""
+        batch.add(typed.model, at, typed.ids, typed.ts_ms, typed.labels)
+        return typed.model, typed.version
 
 
-def _read_frame(
-    record: Record, value: bytes, rejections: list[Rejection]
-) -> tuple[str, list[Label]]:
-    try:
-        typed = _TYPED.decode(value)
-        check_lengths(len(typed.ids), {"ts_ms": typed.ts_ms, "labels": typed.labels})
-        check_ahead(max(typed.ts_ms), record.timestamp)
-    except FAULTS:
-        return _salvage(record, value, rejections)
-    values, offsets = map(float, typed.labels), repeat(record.offset)
-    return typed.model, list(map(Label, typed.ids, typed.ts_ms, values, offsets))
+class _Batch:
+    """What is found in a batch; of each model in parts, until it becomes columns."""
+
+    def __init__(self, given: RecordBatch) -> None:
+        self.rejections: list[Rejection] = []
+        self.parts: dict[str, list[Part]] = {}
+        self._given, self._more = given, bytearray()  # ids that the buffer does not have
+
+    def add(
+        self, model: str, at: int, ids: Sequence[str], ts_ms: Sequence[int], labels: Sequence[Any]
+    ) -> None:
+        """Take labels of one record."""
+        told = [id_.encode() for id_ in ids]
+        lengths = np.array([len(id_) for id_ in told], np.int64)
+        start = len(self._given.buffer) + len(self._more)
+        spans = np.stack([start + np.cumsum(lengths) - lengths, lengths], axis=1)
+        self._more += b"".join(told)
+        times, values = np.array(ts_ms, np.int64), np.array(labels, np.float64)
+        self.parts.setdefault(model, []).append((np.full(len(ids), at), spans, times, values))
+
+    def add_frame(self, model: str, at: int, frame: PlainRows) -> None:
+        """Take a frame that a kernel read."""
+        spans = frame.ids + (self._given.values[at, 0], 0)  # noqa: RUF005 (a sum)
+        part = np.full(len(spans), at), spans, frame.ts_ms, frame.numbers[:, 0]
+        self.parts.setdefault(model, []).append(part)
+
+    def arrivals(self) -> list[LabelArrivals]:
+        """Return each model's labels in the order of the log, the models by their first ones."""
+        buffer = self._given.buffer
+        if self._more:
+            buffer = np.concatenate([buffer, np.frombuffer(bytes(self._more), np.uint8)])
+        found = []
+        for model, parts in self.parts.items():
+            at, spans, ts_ms, values = parts[0] if len(parts) == 1 else _in_order(parts)
+            ids = Texts(buffer, spans)
+            found.append(LabelArrivals.of(model, self._given, at, ids, ts_ms, values))
+        return sorted(found, key=lambda own: int(own.at[0]))
 
 
-def _salvage(record: Record, value: bytes, rejections: list[Rejection]) -> tuple[str, list[Label]]:
+def _in_order(parts: list[Part]) -> Any:
+    """Return parts as one, its records in the order of the log."""
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.argsort(columns[0], kind="stable")
+    return [column[order] for column in columns]
+
+
+def _groups(owner: Any) -> Iterator[tuple[int, Ints]]:
+    """Yield each place that owns rows, and which."""
+    order = np.argsort(owner, kind="stable")
+    ranked = owner[order]
+    edges = np.flatnonzero(np.diff(ranked, prepend=CAREFUL - 1)).tolist()
+    for start, stop in pairwise([*edges, len(order)]):
+        if (place := int(ranked[start])) >= 0:
+            yield place, order[start:stop]
+
+
+def _salvage(record: Record, value: bytes, at: int, batch: _Batch) -> str:
     """Keep the good rows of a frame, reject the others as a frame of their own."""
     frame = _FRAME.decode(value)
     check_lengths(len(frame.ids), {"ts_ms": frame.ts_ms, "labels": frame.labels})
-    found: list[Label] = []
+    good = list[events.Label]()
     bad, reason = list[int](), ""
     for index, (id_, ts_ms, label) in enumerate(
         zip(frame.ids, frame.ts_ms, frame.labels, strict=True)
@@ -83,10 +194,13 @@ def _salvage(record: Record, value: bytes, rejections: list[Rejection]) -> tuple
         try:
             row = msgspec.convert(loose, events.Label)
             check_ahead(row.ts_ms, record.timestamp)
-            found.append(Label(row.id, row.ts_ms, float(row.label), record.offset))
+            good.append(row)
         except FAULTS as fault:
             bad.append(index)
             reason = reason or str(fault)
+    if good:
+        ids, times, labels = zip(*((r.id, r.ts_ms, r.label) for r in good), strict=True)
+        batch.add(frame.model, at, ids, times, labels)
     if bad:
         kept = {
             "model": frame.model,
@@ -96,7 +210,7 @@ def _salvage(record: Record, value: bytes, rejections: list[Rejection]) -> tuple
         }
         mended = msgspec.json.encode(kept)
         whose, where = (frame.model, ""), f" in row {bad[0]} of the frame"
-        rejections.append(
+        batch.rejections.append(
             Rejection(record, reason, rows=len(bad), of=whose, where=where, value=mended)
         )
-    return frame.model, found
+    return frame.model

@@ -1,18 +1,15 @@
 """What of one model waits for its partner, and how long it may."""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import count
 
 import msgspec
 import numpy as np
 
-from tidegauge.streams.monitor.join.arrivals import Arrivals
+from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.join.held import NOTHING, HashIndex
-from tidegauge.streams.monitor.join.held_labels import HeldLabels, only_ones
+from tidegauge.streams.monitor.join.held_labels import HeldLabels
 from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
-from tidegauge.streams.monitor.join.label_tally import Label, LabelTally
-from tidegauge.streams.monitor.join.siphash import Hashes
+from tidegauge.streams.monitor.join.label_tally import LabelTally
 from tidegauge.streams.monitor.join.watermark import Watermark
 
 ROW_BYTES = 100  # of a prediction or a label that is held, at most
@@ -73,12 +70,12 @@ class Store:
         if len(self.horizons) > MAX_HORIZONS:
             del self.horizons[0]
 
-    def horizon_ms(self, prediction: int, label: int) -> int:
-        """Return the horizon that held when the later of two offsets came; -1 is before all."""
-        for horizon in reversed(self.horizons):
-            if prediction >= horizon.predictions or label >= horizon.labels:
-                return horizon.ms
-        return self.horizons[0].ms
+    def horizons_ms(self, predictions: Ints, labels: Ints) -> Ints:
+        """Return the horizons that held when the later of two offsets came; -1 is before all."""
+        found = np.full(len(labels), self.horizons[0].ms, np.int64)
+        for horizon in self.horizons[1:]:
+            found[(predictions >= horizon.predictions) | (labels >= horizon.labels)] = horizon.ms
+        return found
 
     def forget(self, horizon_ms: int) -> bool:
         """Let go of what can have no partner to come in either log; tell whether ``drop`` is due.
@@ -109,41 +106,6 @@ class Store:
             fullest, log = self.labels, self.labels_log
         log.forgotten = fullest.offset_of(min(len(fullest), rows) - 1) + 1
         self.drop()
-
-    def known(self, arrived: Arrivals, hashes: Hashes) -> dict[int, Label]:
-        """Return the labels that are known of predictions, by the places of these."""
-        places = self.labels.find(hashes) if len(self.labels) else np.empty(0, np.int64)
-        met = np.flatnonzero(places != NOTHING).tolist()
-        return {at: self.labels.at(int(places[at]), arrived.ids[at]) for at in met}
-
-    def hold(self, labels: Sequence[Label], hashes: Hashes) -> Iterator[tuple[Label, int]]:
-        """Hold labels, those that are new many at once; yield each, and where it is held.
-
-        NOTHING is where a label is not held, as one of its id is.
-        """
-        is_new = only_ones(hashes) & (self.labels.find(hashes) == NOTHING)
-        start = 0
-        for stop in (*np.flatnonzero(~is_new).tolist(), len(labels)):
-            first = self.labels.put(hashes[start:stop], labels[start:stop])
-            yield from zip(labels[start:stop], count(first))
-            if stop < len(labels):
-                yield labels[stop], self._hold_again(labels[stop], hashes[stop : stop + 1])
-            start = stop + 1
-
-    def _hold_again(self, label: Label, own: Hashes) -> int:
-        """Hold a label, unless one of its id is; return where.
-
-        It stands in the place of the first where no prediction could have met both: one is of
-        another time, or misdated.
-        """
-        place = int(self.labels.find(own)[0])
-        if place != NOTHING:
-            known = self.labels.at(place, label.id)
-            if abs(label.ts_ms - known.ts_ms) <= 2 * self.horizon_ms(-1, label.offset):
-                return NOTHING
-            label.met = tuple(version for version in known.met if version is not None)
-            self.labels.remove(place)
-        return self.labels.put(own, [label])
 
 
 def kept_ms(horizon_ms: int) -> int:

@@ -1,6 +1,6 @@
 """Reads and writes the journal ``outcomes``: owners, pairs, changes of control, gaps, poison."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -15,7 +15,7 @@ from tidegauge.schemas.outcomes import (
 )
 from tidegauge.streams.monitor.control.control import Choice
 from tidegauge.streams.monitor.intake.rejections import present
-from tidegauge.streams.monitor.join.join import Pair, records_of
+from tidegauge.streams.monitor.join.pairs import Pairs
 from tidegauge.streams.monitor.records import Output, Source
 
 MAX_OWNERS = 2**32  # from one fence to the next: one that is farther off uses the numbers up
@@ -87,42 +87,39 @@ class JournalWriter(msgspec.Struct):
         )
         return _output(entry)
 
-    def pairs(self, model: str, found: Iterable[Pair | LabelReport]) -> list[Output]:
+    def pairs(self, model: str, found: Iterable[Pairs | LabelReport]) -> list[Output]:
         """Return the entries for pairs of one model and reports of its labels, in their order."""
-        outputs, pairs = list[Output](), list[Pair]()
+        outputs, pairs = list[Output](), dict[str, list[Pairs]]()
         for one in found:
-            if isinstance(one, Pair):
-                pairs.append(one)
+            if isinstance(one, Pairs):
+                pairs.setdefault(one.version, []).append(one)
             else:
                 outputs += [*self._pairs(model, pairs), self._report(one)]
-                pairs = []
+                pairs = {}
         return [*outputs, *self._pairs(model, pairs)]
 
-    def _pairs(self, model: str, pairs: list[Pair]) -> Iterable[Output]:
-        by_version: dict[str, list[Pair]] = {}
-        for pair in pairs:
-            by_version.setdefault(pair.prediction.version, []).append(pair)
-        for version, own in by_version.items():
-            for piece in records_of(own):
-                yield self._outcomes(model, version, piece)
+    def _pairs(self, model: str, pairs: Mapping[str, Sequence[Pairs]]) -> Iterable[Output]:
+        for own in pairs.values():
+            for piece in Pairs.joined(own).records():
+                yield self._outcomes(model, piece)
 
     def _report(self, report: LabelReport) -> Output:
         entry = msgspec.structs.replace(report, epoch=self.epoch, sequence=self._next())
         return _output(entry, report.model)
 
-    def _outcomes(self, model: str, version: str, pairs: list[Pair]) -> Output:
+    def _outcomes(self, model: str, pairs: Pairs) -> Output:
         entry = Outcomes(
             epoch=self.epoch,
             sequence=self._next(),
             model=model,
-            version=version,
-            ids=[pair.id for pair in pairs],
-            ts_ms=[pair.label.ts_ms for pair in pairs],
-            prediction_ts_ms=[pair.prediction.ts_ms for pair in pairs],
-            predictions=[pair.prediction.score for pair in pairs],
-            labels=[pair.label.value for pair in pairs],
-            prediction_offsets=[pair.prediction.offset for pair in pairs],
-            label_offsets=[pair.label.offset for pair in pairs],
+            version=pairs.version,
+            ids=list(pairs.ids),
+            ts_ms=pairs.ts_ms.tolist(),
+            prediction_ts_ms=pairs.prediction_ts_ms.tolist(),
+            predictions=pairs.predictions.tolist(),
+            labels=pairs.labels.tolist(),
+            prediction_offsets=pairs.prediction_offsets.tolist(),
+            label_offsets=pairs.label_offsets.tolist(),
         )
         return _output(entry, model)
 

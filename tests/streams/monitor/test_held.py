@@ -15,7 +15,7 @@ from tidegauge.streams.monitor.join import held_predictions as predictions
 from tidegauge.streams.monitor.join.held import GONE, NOTHING, HashIndex
 from tidegauge.streams.monitor.join.held_labels import HeldLabels
 from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
-from tidegauge.streams.monitor.join.label_tally import BEYOND, NONE, Label
+from tidegauge.streams.monitor.join.label_tally import BEYOND, NONE, Met
 from tidegauge.streams.monitor.join.siphash import Hashes, hashes
 from tidegauge.streams.monitor.join.store import ROW_BYTES
 
@@ -86,14 +86,15 @@ def check_as_a_dict(steps: list[tuple[str, list[int] | int]], few: bool) -> None
             at += len(told)
         else:
             for number in told:
-                place = int(held.find(named([number], few))[0])
-                assert held.holds(place) == (number in expected)
+                place = held.find(named([number], few))
+                assert held.holds(place)[0] == (number in expected)
                 if expected.pop(number, None):
                     held.remove(place)
-                    assert not held.holds(place)
+                    assert not held.holds(place)[0]
         assert len(held) == len(expected)
-        places = held.find(named([*expected], few)).tolist()
-        assert [held.at(place) for place in places] == [*expected.values()]
+        columns = held.at(held.find(named([*expected], few)))
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        assert [*rows] == [*expected.values()]
         others = [n for n in range(41) if n not in expected]
         assert set(held.find(named(others, few)).tolist()) <= {NOTHING}
         assert held.last_offset == max([GONE, *(own[0] for own in expected.values())])
@@ -144,13 +145,17 @@ def test_growing_takes_few_rows_at_a_time_and_little_memory() -> None:
     assert (held.find(hashed) != NOTHING).all()
 
 
+def hold(held: HeldLabels, hashes: Hashes, at: Ints) -> Ints:
+    """Hold labels of these offsets and times, each far from every other."""
+    return held.hold(hashes, at, at, np.ones(len(at)), np.zeros(len(at), np.int64))[0]
+
+
 @pytest.mark.parametrize("batch", [1, 100, 3000])
 def test_a_label_that_is_known_takes_no_more_than_it_is_counted_for(batch: int) -> None:
     held, most = HeldLabels(), 0.0
     for start in range(0, 30_000, batch):
         rows = np.arange(start, start + batch).astype(np.uint64)
-        own = [Label("", at, 1.0, at) for at in range(start, start + batch)]
-        held.put(np.stack([rows, rows], axis=1), own)
+        hold(held, np.stack([rows, rows], axis=1), rows.astype(np.int64))
         if len(held) >= 10_000:
             most = max(most, held.nbytes / len(held))
     assert len(held) == 30_000
@@ -161,27 +166,29 @@ def test_what_labels_have_met_is_kept_and_kinds_that_none_has_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "MET_KINDS", 20)
-    held, expected = HeldLabels(), dict[int, Label]()
+    held, expected = HeldLabels(), dict[int, Met]()
     for number in range(3000):
-        label = Label(str(number), number * 2, number / 2, number)
-        place = held.put(named([number], few=False), [label])
-        label.met = (BEYOND, ("v",), (str(number),), NONE)[number % 4]
-        held.mark(place, label.met)
-        expected[number] = label
+        at = np.array([number])
+        places, _ = held.hold(named([number], few=False), at, at * 2, at / 2, at)
+        expected[number] = (BEYOND, ("v",), (str(number),), NONE)[number % 4]
+        held.mark(places, np.array([held.kind(expected[number])]))
         if number % 10 == 9:
             gone = [expected.pop(at) for at in list(expected) if at < number - 49]
-            assert held.drop_unmet_before(number - 49) == sum(not one.met for one in gone)
-    places = held.find(named([*expected], few=False)).tolist()
-    found = [held.at(place, str(at)) for place, at in zip(places, expected, strict=True)]
-    assert found == [*expected.values()]
+            assert held.drop_unmet_before(number - 49) == gone.count(NONE)
+    places = held.find(named([*expected], few=False))
+    assert [*map(held.met, places)] == [*expected.values()]
+    offsets, ts_ms, values = held.at(places)
+    assert offsets.tolist() == [*expected]
+    assert (ts_ms.tolist(), values.tolist()) == ((offsets * 2).tolist(), (offsets / 2).tolist())
     assert len(held._kinds) < 200  # noqa: SLF001 (what is not told and must not grow)
 
 
 def test_a_label_that_gave_way_to_another_is_not_missed() -> None:
     held = HeldLabels()
-    held.remove(held.put(named([1], few=False), [Label("1", 0, 1.0, 5)]))
-    held.put(named([1, 2], few=False), [Label("1", 9, 1.0, 6), Label("2", 9, 1.0, 7)])
-    assert held.drop_unmet_before(7) == 1
+    (first,) = hold(held, named([1], few=False), np.array([0]))
+    hold(held, named([1, 2], few=False), np.array([9, 9]))
+    assert held.inherited(first) == held.kind(NONE)
+    assert held.drop_unmet_before(10) == 2
 
 
 def test_what_has_found_its_label_gives_its_place_to_others() -> None:

@@ -15,17 +15,21 @@ from tests.oracles.join import Event, Found
 from tests.streams.monitor.logs import NOON_MS
 from tidegauge.schemas.outcomes import LabelReport
 from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join import join as module
 from tidegauge.streams.monitor.join import store
-from tidegauge.streams.monitor.join.arrivals import Arrivals, Prediction, arrivals_by_model
+from tidegauge.streams.monitor.join.arrivals import Arrivals, arrivals_by_model
 from tidegauge.streams.monitor.join.held import NOTHING
-from tidegauge.streams.monitor.join.join import Join, Pair, RestorePoint
-from tidegauge.streams.monitor.join.label_tally import Label, LabelRecord
+from tidegauge.streams.monitor.join.join import Join, RestorePoint
+from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
+from tidegauge.streams.monitor.join.label_tally import NONE
+from tidegauge.streams.monitor.join.pairs import Pairs
 from tidegauge.streams.monitor.join.siphash import KEY_BYTES, hashes
 from tidegauge.streams.monitor.join.store import GRACE_MS, kept_ms
 from tidegauge.streams.monitor.join.watermark import BLOCK, STEPS, Watermark
 from tidegauge.streams.monitor.journal.journal import JournalWriter
+from tidegauge.streams.monitor.offline import LoggedRecord
 
 EVER = 1 << 60
 DAY_MS = 86_400_000
@@ -34,15 +38,15 @@ ids = st.sampled_from("abcdefgh")
 versions = st.sampled_from(["1", "2"])
 
 
-def fold(join: Join, events: list[Event], horizon_ms: int, cuts: frozenset[int]) -> list[Pair]:
+def fold(join: Join, events: list[Event], horizon_ms: int, cuts: frozenset[int]) -> list[Found]:
     """Fold events, side by side, in batches cut at these places."""
-    found: list[Pair | LabelReport] = []
+    found: list[Found] = []
     for is_label, batch in batches(events, cuts):
         if is_label:
-            found += join.add_labels("m", [*map(label_record, batch)], horizon_ms)
+            found += found_of(join.add_labels(came(batch), horizon_ms))
         else:
-            found += join.add_predictions("m", arrived(batch), horizon_ms)
-    return [one for one in found if isinstance(one, Pair)]
+            found += found_of(join.add_predictions("m", arrived(batch), horizon_ms))
+    return found
 
 
 def arrived(events: Sequence[Event]) -> Arrivals:
@@ -66,9 +70,17 @@ def held(join: Join, names: Iterable[str], version: str = "", model: str = "m") 
     return found
 
 
-def label_record(event: Event, model: str = "m", at_ms: int = 0) -> LabelRecord:
-    label = Label(event.id, event.ts_ms, 1.0, event.offset)
-    return LabelRecord(model, event.offset, at_ms, model.encode(), [label])
+def came(events: Sequence[Event], model: str = "m", key: str = "m") -> LabelArrivals:
+    """Return labels, a record each."""
+    records = [LoggedRecord(event.offset, 0, key.encode(), None) for event in events]
+    return LabelArrivals.of(
+        model,
+        RecordBatch.of(records),
+        np.arange(len(events)),
+        Texts.of([event.id for event in events]),
+        np.array([event.ts_ms for event in events], np.int64),
+        np.ones(len(events)),
+    )
 
 
 def batches(events: list[Event], cuts: frozenset[int]) -> Iterator[tuple[bool, list[Event]]]:
@@ -79,8 +91,18 @@ def batches(events: list[Event], cuts: frozenset[int]) -> Iterator[tuple[bool, l
         yield is_label, [event for _, event in own]
 
 
-def found_of(pairs: list[Pair]) -> list[Found]:
-    return [Found(p.prediction.version, p.id, p.prediction.offset, p.label.offset) for p in pairs]
+def found_of(told: Iterable[Pairs | LabelReport]) -> list[Found]:
+    return [
+        Found(pairs.version, *own)
+        for pairs in told
+        if isinstance(pairs, Pairs)
+        for own in zip(
+            pairs.ids,
+            pairs.prediction_offsets.tolist(),
+            pairs.label_offsets.tolist(),
+            strict=True,
+        )
+    ]
 
 
 def events_of(drawn: list[tuple[bool, str, int, str]]) -> list[Event]:
@@ -90,9 +112,9 @@ def events_of(drawn: list[tuple[bool, str, int, str]]) -> list[Event]:
 def waiting(join: Join, names: Iterable[str]) -> int:
     own, texts = join.stores["m"].labels, Texts.of([*names])
     places = own.find(hashes(texts, bytes(KEY_BYTES))).tolist()
-    known = [own.at(place, "") for place in places if place != NOTHING]
+    known = [own.met(place) for place in places if place != NOTHING]
     assert len(own) == len(known)
-    return sum(not label.met for label in known)
+    return known.count(NONE)
 
 
 @few
@@ -105,7 +127,7 @@ def test_pairs_are_those_of_the_definition(
     drawn: list[tuple[bool, str, int, str]], cuts: frozenset[int], horizon: int
 ) -> None:
     events, join = events_of(drawn), Join()
-    found = found_of(fold(join, events, horizon, cuts))
+    found = fold(join, events, horizon, cuts)
     expected = oracle.pairs(events, horizon)
     assert len(found) == len(set(found)) == join.counts.pairs
     assert set(found) == expected
@@ -134,7 +156,7 @@ def test_how_the_two_logs_were_read_side_by_side_makes_no_difference(
     order.shuffle(turns)
     one, other = iter(sides), iter(others)
     events = [next(other) if is_label else next(one) for is_label in turns]
-    found = found_of(fold(Join(), events, horizon, frozenset()))
+    found = fold(Join(), events, horizon, frozenset())
     assert sorted(found) == sorted(oracle.pairs(events, horizon))
 
 
@@ -142,15 +164,14 @@ def predictions(
     join: Join, *names: str, ts_ms: int = 0, model: str = "m", at: int = 0, version: str = ""
 ) -> list[str]:
     rows = [Event(False, name, ts_ms, at + n, version) for n, name in enumerate(names)]
-    return [pair.id for pair in join.add_predictions(model, arrived(rows), EVER)]
+    return [one.id for one in found_of(join.add_predictions(model, arrived(rows), EVER))]
 
 
 def labels(
     join: Join, *names: str, ts_ms: int = 0, model: str = "m", horizon: int = EVER, at: int = 0
 ) -> list[str]:
     rows = [Event(True, name, ts_ms, at + n) for n, name in enumerate(names)]
-    found = join.add_labels(model, [label_record(row, model) for row in rows], horizon)
-    return [one.id for one in found if isinstance(one, Pair)]
+    return [one.id for one in found_of(join.add_labels(came(rows, model), horizon))]
 
 
 def test_pairs_come_in_the_order_of_what_completes_them() -> None:
@@ -173,18 +194,17 @@ def test_how_far_the_log_has_come_does_not_depend_on_batches() -> None:
 
 def test_predictions_that_were_held_pair_in_the_order_of_their_labels() -> None:
     join = Join()
-    frame = [Label(name, 0, 1.0, 7) for name in "dbca"]
-    join.add_labels("m", [LabelRecord("m", 7, 0, b"m", frame)], EVER)
+    join.add_labels(came([Event(True, name, 0, 7) for name in "dbca"]), EVER)
     released = arrived([Event(False, name, 0, n) for n, name in enumerate("abcd")])
     found = join.add_released("m", "", released, EVER)
-    assert [pair.id for pair in found] == list("dbca")
+    assert [one.id for one in found_of(found)] == list("dbca")
 
 
 def test_a_label_pairs_in_every_version_that_scored_it_before_or_after() -> None:
     join = Join()
     predictions(join, "a", "b", version="1")
     predictions(join, "a", version="2")
-    assert labels(join, "a", "b") == ["a", "a", "b"]
+    assert labels(join, "a", "b") == ["a", "b", "a"]  # version by version
     assert predictions(join, "b", version="2") == ["b"]
     assert predictions(join, "a", "b", version="3") == ["a", "b"]
     for version in "123":
@@ -229,16 +249,16 @@ def flow(
     join: Join, days: range, labelled: bool = True, ahead: int = 0, horizon: int = 5 * DAY_MS
 ) -> list[str]:
     """Let a block of predictions and one of labels come each day; return the ids of the pairs."""
-    found: list[Pair | LabelReport] = []
+    found: list[Found] = []
     for day in days:
         names = [f"{day}-{n}" for n in range(BLOCK)]
         at, ts_ms = day * BLOCK, day * DAY_MS
         rows = [Event(False, x, ts_ms, at + n) for n, x in enumerate(names)]
-        found += join.add_predictions("m", arrived(rows), horizon)
+        found += found_of(join.add_predictions("m", arrived(rows), horizon))
         if labelled:
             own = [Event(True, x, ts_ms + ahead, at + n) for n, x in enumerate(names)]
-            found += join.add_labels("m", [*map(label_record, own)], horizon)
-    return [one.id for one in found if isinstance(one, Pair)]
+            found += found_of(join.add_labels(came(own), horizon))
+    return [one.id for one in found]
 
 
 def test_what_both_logs_have_left_behind_is_forgotten() -> None:
@@ -256,14 +276,13 @@ def test_no_single_clock_makes_the_join_forget(far: int) -> None:
     join = Join()
     flow(join, range(3), labelled=False)
     wrong = [Event(True, "wrong", 2 * DAY_MS + far, 0)] * 20
-    join.add_labels("m", [*map(label_record, wrong)], 5 * DAY_MS)
+    join.add_labels(came(wrong), 5 * DAY_MS)
     rows = [Event(False, f"w{n}", far, 3 * BLOCK + n) for n in range(20)]
     join.add_predictions("m", arrived(rows), 5 * DAY_MS)
     assert len(flow(join, range(3, 9))) == 6 * BLOCK
     names = [f"{day}-{n}" for day in range(3) for n in range(BLOCK)]
     late = [Event(True, name, 3 * DAY_MS, 1000 + n) for n, name in enumerate(names)]
-    found = join.add_labels("m", [*map(label_record, late)], 5 * DAY_MS)
-    assert sum(isinstance(one, Pair) for one in found) == 3 * BLOCK
+    assert len(found_of(join.add_labels(came(late), 5 * DAY_MS))) == 3 * BLOCK
 
 
 def test_a_wrong_clock_is_forgotten_with_the_rows_around_it() -> None:
@@ -318,10 +337,9 @@ def test_a_file_that_is_replayed_as_another_version_pairs_again() -> None:
             at = start + day * BLOCK
             names = [f"{day}-{n}" for n in range(BLOCK)]
             rows = [Event(False, x, day * DAY_MS, at + n, version) for n, x in enumerate(names)]
-            made += len(join.add_predictions("m", arrived(rows), horizon))
+            made += len(found_of(join.add_predictions("m", arrived(rows), horizon)))
             own = [Event(True, x, day * DAY_MS, at + n) for n, x in enumerate(names)]
-            found = join.add_labels("m", [*map(label_record, own)], horizon)
-            made += sum(isinstance(one, Pair) for one in found)
+            made += len(found_of(join.add_labels(came(own), horizon)))
         assert made == 60 * BLOCK
 
 
@@ -348,7 +366,7 @@ def test_labels_out_of_order_pair_while_the_logs_forget(
         order.shuffle(turns)
         events += [next(other) if is_label else next(one) for is_label in turns]
     join = Join()
-    found = found_of(fold(join, events, horizon, cuts))
+    found = fold(join, events, horizon, cuts)
     assert set(found) == oracle.pairs(events, horizon)
     assert join.stores["m"].predictions_log.forgotten > 1000
 
@@ -461,7 +479,8 @@ def test_blocks_of_several_versions_are_joined_in_the_order_of_the_log() -> None
 def test_a_record_of_the_journal_is_measured_as_it_is_written() -> None:
     writer = JournalWriter()
     ids_ = [f"{n:03}" + "\x01" * 509 for n in range(900)]  # six bytes a character, in JSON
-    pairs = [Pair(id_, Prediction("", 0, 0.5, 0), Label(id_, 0, 1.0, 0)) for id_ in ids_]
-    outputs = writer.pairs("m", pairs)
+    none, half = np.zeros(len(ids_), np.int64), np.full(len(ids_), 0.5)
+    pairs = Pairs("", Texts.of(ids_), none, none, half, half, none, none)
+    outputs = writer.pairs("m", [pairs])
     assert max(len(output.value or b"") for output in outputs) < 1_000_000
     assert [id_ for o in outputs for id_ in msgspec.json.decode(o.value or b"")["ids"]] == ids_

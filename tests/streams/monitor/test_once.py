@@ -1,7 +1,7 @@
 """What is known is not worked out again: labels read ahead, references fitted, own messages."""
 
 from collections.abc import Callable
-from importlib import import_module
+from pkgutil import resolve_name
 from typing import Any
 
 import pytest
@@ -20,21 +20,21 @@ def count(monkeypatch: pytest.MonkeyPatch) -> Count:
     """Return what gathers the calls of a function by the name that a module has for it."""
 
     def gather(name: str) -> list[Any]:
-        place, _, own = f"tidegauge.streams.monitor.{name}".rpartition(".")
-        real, calls = getattr(import_module(place), own), list[Any]()
+        place = f"tidegauge.streams.monitor.{name}"
+        real, calls = resolve_name(place), list[Any]()
 
         def called(*args: Any) -> Any:
             calls.append(args)
             return real(*args)
 
-        monkeypatch.setattr(f"{place}.{own}", called)
+        monkeypatch.setattr(place, called)
         return calls
 
     return gather
 
 
 def test_labels_that_were_read_ahead_are_read_once(count: Count) -> None:
-    driver, seen = Driver(), count("partition.read_labels")
+    driver, seen = Driver(), count("join.labels.LabelReader.read")
     driver.fold("predictions", [LoggedRecord(0, NOON_MS, b"m", row("m", "a", NOON_MS, {}, 0.5))])
     records = [
         LoggedRecord(n, NOON_MS, b"m", label("m", id_, NOON_MS, 1.0))

@@ -127,10 +127,12 @@ def events_of(logs: Logs) -> list[Event]:
 
 
 def known_labels(store: Store, ids: Texts) -> set[tuple[str, int, frozenset[str | None]]]:
-    places = store.labels.find(hashes(ids, bytes(KEY_BYTES))).tolist()
-    found = [store.labels.at(at, id_) for at, id_ in zip(places, ids, strict=True) if at != NOTHING]
-    assert len(found) == len(store.labels)
-    return {(label.id, label.offset, frozenset(label.met)) for label in found}
+    labels, places = store.labels, store.labels.find(hashes(ids, bytes(KEY_BYTES)))
+    known = places[places != NOTHING]
+    assert len(known) == len(labels)
+    names = [id_ for id_, place in zip(ids, places, strict=True) if place != NOTHING]
+    met = [frozenset(labels.met(place)) for place in known]
+    return {*zip(names, labels.at(known)[0].tolist(), met, strict=True)}
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -1,0 +1,77 @@
+"""Labels on their way to the join: as columns, in the order of the log."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.intake.record_batch import Ints, RecordBatch
+from tidegauge.streams.monitor.intake.texts import Texts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelArrivals:
+    """Labels of one model; those of one record stand together."""
+
+    model: str
+    records: RecordBatch  # that they came in, and maybe others
+    at: Ints  # of each: the place of its record among them
+    ids: Texts
+    ts_ms: Ints
+    values: Floats
+    offsets: Ints  # of the records
+    timestamps: Ints  # of the records, UTC ms
+    strays: Flags  # whether the record has another key than the model
+
+    @classmethod
+    def of(
+        cls, model: str, records: RecordBatch, at: Ints, ids: Texts, ts_ms: Ints, values: Floats
+    ) -> Self:
+        """Return labels with what their records say of them."""
+        strays = _differ(records, model.encode())[at]
+        times = records.timestamps[at]
+        return cls(model, records, at, ids, ts_ms, values, records.offsets[at], times, strays)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        return len(self.at)
+
+    def cut(self, own: slice) -> "LabelArrivals":
+        """Return some of them; the arrays are shared."""
+        return LabelArrivals(
+            self.model, self.records, self.at[own], self.ids[own], self.ts_ms[own],
+            self.values[own], self.offsets[own], self.timestamps[own], self.strays[own],
+        )  # fmt: skip
+
+    def pieces(self, first: int, further: int) -> Iterator[tuple[int, int]]:
+        """Yield where to cut them at ends of records: ``first`` labels at least, then ``further``.
+
+        The last piece may have fewer.
+        """
+        ends = np.append(np.flatnonzero(np.diff(self.at)) + 1, len(self))
+        start, least = 0, first
+        while start < len(self):
+            place = int(np.searchsorted(ends, start + least))
+            stop = int(ends[min(place, len(ends) - 1)])
+            yield start, stop
+            start, least = stop, further
+
+    def piece(self, start: int, stop: int) -> tuple[Ints, Ints]:
+        """Return the event times and the offsets of some of them."""
+        return self.ts_ms[start:stop], self.offsets[start:stop]
+
+    def last_ms(self, default: int) -> int:
+        """Return the event time of the last one."""
+        return int(self.ts_ms[-1]) if len(self) else default
+
+
+def _differ(records: RecordBatch, key: bytes) -> Flags:
+    """Return which records have another key."""
+    differ: Flags = records.keys[:, 1] != len(key)
+    alike = np.flatnonzero(~differ)
+    starts = records.keys[alike, 0]
+    for place, letter in enumerate(key):
+        differ[alike] |= records.buffer[starts + place] != letter
+    return differ

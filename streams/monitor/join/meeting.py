@@ -1,0 +1,165 @@
+"""Predictions and labels that meet, many at once: which lie within the horizon, and are pairs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.intake.record_batch import Ints
+from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.join.held import NOTHING
+from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
+from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
+from tidegauge.streams.monitor.join.label_tally import MET_NONE, Met, Times
+from tidegauge.streams.monitor.join.pairs import Pairs
+from tidegauge.streams.monitor.join.siphash import Hashes
+from tidegauge.streams.monitor.join.store import Store
+
+Side = tuple[Ints, Ints, Floats]  # offsets, event times, values of labels or scores
+Waiting = Mapping[str, tuple[HeldPredictions, Ints]]  # by version, and where they were
+
+
+class Partners(NamedTuple):
+    """Labels and predictions of one version that met, as columns."""
+
+    at: Ints  # of each, a place in what came
+    near: Flags  # whether they lie within the horizon
+    label_offsets: Ints
+    label_ts_ms: Ints
+    labels: Floats
+    offsets: Ints
+    ts_ms: Ints
+    scores: Floats
+
+    @classmethod
+    def of(cls, store: Store, at: Ints, labels: Side, predictions: Side) -> Self:
+        """Return who met, judged by the horizons that held when the later one came."""
+        apart_ms = np.abs(labels[1] - predictions[1])
+        near = apart_ms <= store.horizons_ms(predictions[0], labels[0])
+        return cls(at, near, *labels, *predictions)
+
+    def where(self, chosen: Any) -> "Partners":
+        """Return some of them: of a slice, arrays that are shared."""
+        return Partners(*(column[chosen] for column in self))
+
+    def fresh(self, ids: Texts, journaled: set[str] | None) -> "Partners":
+        """Return the pairs that the journal has not; take from it the ids of those it has."""
+        found = self if self.near.all() else self.where(self.near)
+        if journaled:
+            named = [ids[at] for at in found.at.tolist()]
+            found = found.where(np.array([id_ not in journaled for id_ in named], np.bool_))
+            journaled.difference_update(named)
+        return found
+
+    def pairs(self, version: str, ids: Texts) -> Pairs:
+        """Return them as pairs."""
+        own = Texts(ids.buffer, ids.spans[self.at])
+        return Pairs(
+            version, own, self.label_ts_ms, self.ts_ms, self.scores, self.labels, self.offsets,
+            self.label_offsets,
+        )  # fmt: skip
+
+
+def last_beyond_ms(found: Iterable[tuple[str, Partners]]) -> Times | None:
+    """Return the times of the last label and its last prediction that lie too far apart."""
+    last, told = NOTHING, None
+    for _, met in found:
+        beyond = np.flatnonzero(~met.near)
+        if len(beyond) and met.at[beyond[-1]] >= last:
+            last = int(met.at[beyond[-1]])
+            told = int(met.label_ts_ms[beyond[-1]]), int(met.ts_ms[beyond[-1]])
+    return told
+
+
+def in_order(parts: Sequence[Partners]) -> Partners:
+    """Return several as one, in the order of what came."""
+    if len(parts) == 1:
+        return parts[0]
+    found = Partners(*map(np.concatenate, zip(*parts, strict=True)))
+    return found.where(np.argsort(found.at))
+
+
+@dataclass(slots=True)
+class LabelsMet:
+    """What labels of one model met when they came.
+
+    Parameters
+    ----------
+    came, places
+        The labels, and where they are held; NOTHING where the id has a label already.
+    kinds
+        What each has met; NOTHING where it is not held.
+    found
+        Predictions that they met, by version.
+    """
+
+    came: LabelArrivals
+    places: Ints
+    kinds: Ints
+    found: dict[str, list[Partners]] = field(default_factory=dict)
+
+    def cut(self, own: slice) -> list[tuple[str, Partners]]:
+        """Return what some of them met, by version."""
+        found = []
+        for version, (met,) in self.found.items():
+            begin, end = np.searchsorted(met.at, (own.start, own.stop)).tolist()
+            if end > begin:
+                found.append((version, met.where(slice(begin, end))))
+        return found
+
+
+class Meeting:
+    """Labels of one model and the predictions of all versions that wait when they come.
+
+    Parameters
+    ----------
+    store
+        What waits.
+    came, hashes
+        The labels, and their ids.
+    """
+
+    def __init__(self, store: Store, came: LabelArrivals, hashes: Hashes) -> None:
+        self._store, self._came, self._hashes = store, came, hashes
+        # Whoever takes one later makes sure that it is still there.
+        self._waiting = {v: (held, held.find(hashes)) for v, held in store.predictions.items()}
+
+    def meet(self, start: int, stop: int, met: Sequence[Met] = ()) -> LabelsMet:
+        """Hold some of the labels; return what they meet.
+
+        ``met`` are the versions that each is known to have met before.
+        """
+        labels, came = self._store.labels, self._came.cut(slice(start, stop))
+        apart_ms = 2 * self._store.horizons_ms(np.full(len(came), NOTHING), came.offsets)
+        places, replaced = labels.hold(
+            self._hashes[start:stop], came.offsets, came.ts_ms, came.values, apart_ms
+        )
+        kinds = np.array([labels.kind(one) for one in met] or [MET_NONE] * len(came), np.int64)
+        now = LabelsMet(came, places, kinds)
+        waiting = {
+            version: (held, there[start:stop]) for version, (held, there) in self._waiting.items()
+        }
+        self._pair(now, waiting, np.flatnonzero((places != NOTHING) & (replaced == NOTHING)))
+        for at in np.flatnonzero(replaced != NOTHING).tolist():  # maybe one after the other
+            kinds[at] = labels.inherited(replaced[at])
+            self._pair(now, waiting, np.array([at]))
+        kinds[places == NOTHING] = NOTHING
+        now.found = {v: [in_order(now.found[v])] for v in waiting if v in now.found}
+        return now
+
+    def _pair(self, now: LabelsMet, waiting: Waiting, some: Ints) -> None:
+        """Let some of the labels, of which no two have the same id, meet their predictions."""
+        store, came = self._store, now.came
+        for version, (held, there) in waiting.items():
+            live = held.holds(there[some])
+            if not live.any():
+                continue
+            at = some[live]
+            labels = came.offsets[at], came.ts_ms[at], came.values[at]
+            met = Partners.of(store, at, labels, held.at(there[at]))
+            now.kinds[at] = store.labels.joined(now.kinds[at], met.near, version)
+            held.remove(there[at[met.near]])
+            now.found.setdefault(version, []).append(met)
+        store.labels.mark(now.places[some], now.kinds[some])
