@@ -177,8 +177,6 @@ class Partition(PartitionState):
     def _allow_waiting(self, source: RowSource, batch: _Batch) -> None:
         """Let further rows wait of versions of which nothing can be told meanwhile."""
         rows, read, stores = self.rows[source], self.readability[source].models, self.join.stores
-        for rejected in batch.rejections:
-            rows.reader.allow(rejected.of, NONE)
         for key in batch.rows if rows.gathers else ():
             told = source == "predictions" and key[0] in stores and len(stores[key[0]].labels)
             calm = not told and (key not in read or read[key].tells_nothing)

@@ -113,7 +113,6 @@ class RowMonitors:
             for grown in batch.grown:
                 self._outgrow(grown.key, grown.offset, grown.columns)
             folded.outputs += self._fold(batch.blocks)
-            self.moved |= self.reader.waits()
             if batch.unknown is not None and len(self.controls) < MAX_MODELS:
                 folded.unknown = batch.unknown
                 return folded

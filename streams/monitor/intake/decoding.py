@@ -195,10 +195,6 @@ class BatchReader:
         if group is not None and group.place is not None:
             self.waiting.allow(group.place, patience)
 
-    def waits(self) -> set[Key]:
-        """Return the model versions of which rows wait for more."""
-        return {self._placed[place].key for place in self.waiting.places}
-
     def release(self) -> list[tuple[Key, Block]]:
         """Return all rows that wait for more of their versions; they wait no longer."""
         self.waiting.begin()

@@ -53,12 +53,6 @@ class WaitingRows:
         return int(self._counts.sum())
 
     @property
-    def places(self) -> list[int]:
-        """The places of the versions of which rows wait."""
-        found: list[int] = np.flatnonzero(self._counts).tolist()
-        return found
-
-    @property
     def oldest(self) -> int:
         """The least offset of rows that wait, or were taken since ``begin``; EVER without any."""
         if self._room is None:

@@ -1,0 +1,185 @@
+"""Rows of many models wait for more of their own, and nothing shows it."""
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.streams.monitor.driver import (
+    Driver,
+    assert_equal,
+    by_monitor,
+    comparable,
+    pairs,
+    pieces,
+    rejected,
+)
+from tests.streams.monitor.logs import NOON_MS, label, row
+from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor.intake import waiting_rows as module
+from tidegauge.streams.monitor.intake.plain import PlainPart
+from tidegauge.streams.monitor.intake.row_kernel import PlainRows
+from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.intake.waiting_rows import EVER, NONE, Patience, WaitingRows
+from tidegauge.streams.monitor.offline import LoggedRecord
+
+MODELS = 6
+ROWS = 6000
+STEPS_MS = (20_000, 90_000)  # between two rows
+WINDOWS = (None, WindowSpec(rows=150), WindowSpec(every="1h"))
+
+
+def specs() -> dict[str, MonitorSpec]:
+    """Return a spec a model: windows are chosen, blocks of rows, or hours."""
+    return {
+        f"m{n}": MonitorSpec(
+            model=f"m{n}", windows=WINDOWS[n % 3], reference=ReferenceSpec(windows=5)
+        )
+        for n in range(MODELS)
+    }
+
+
+def rows(seed: int, step_ms: int) -> list[LoggedRecord]:
+    """Return rows of models in random order; some move, some rows are bad, late, or have more."""
+    chance, found = random.Random(seed), list[LoggedRecord]()
+    for n in range(ROWS):
+        model = f"m{chance.randrange(MODELS)}"
+        ts_ms = NOON_MS + n * step_ms - (7_200_000 if chance.random() < 0.02 else 0)
+        a = chance.gauss(200 if model == "m1" and n > ROWS // 2 else 100, 10)
+        features: dict[str, object] = {"a": a, "b": chance.choice(["x", "y", "größe", None])}
+        if model == "m2" and n > ROWS // 3:
+            features["c"] = n % 5
+        value = row(model, f"r{n % (ROWS - 500)}", ts_ms, features, chance.random())
+        if model in ("m3", "m4") and 0.6 < n / ROWS < 0.7 and chance.random() < 0.1:
+            value = value.replace(b'"a": ', b'"a": "much", "z": ')
+        found.append(LoggedRecord(n, NOON_MS + n * step_ms, b"m", value))
+    return found
+
+
+def tell_the_same(found: Driver, expected: Driver) -> None:
+    for outputs in (by_monitor, pairs):
+        assert_equal(outputs(found.outputs), outputs(expected.outputs))
+    assert rejected(found.outputs) == rejected(expected.outputs)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_rows_that_wait_change_no_output_and_let_none_wait(seed: int) -> None:
+    chance, step_ms = random.Random(seed), STEPS_MS[seed % 2]
+    found, expected = Driver(specs()), Driver(specs(), as_objects=True)
+    cuts, waited, waiting = chance.sample(range(50), chance.randint(1, 3)), 0, 0
+    for number, batch in enumerate(pieces(rows(seed, step_ms), cuts)):
+        for driver in (found, expected):
+            driver.fold("predictions", batch)
+            if number % 97 == 50:  # labels of rows that wait, and of rows to come
+                about = [batch[0].offset, batch[-1].offset, batch[-1].offset + 40]
+                driver.fold(
+                    "labels",
+                    [
+                        LoggedRecord(
+                            driver.partition.next_offset["labels"] + at, NOON_MS, b"m",
+                            label(f"m{n % 2}", f"r{n}", NOON_MS + n * step_ms, 1.0),
+                        )
+                        for at, n in enumerate(about)
+                    ],
+                )  # fmt: skip
+            if number % 83 == 40:
+                driver.change("m5", "", specs()["m1"])
+            driver.feed_back()
+        rest = len(found.partition.rows["predictions"].reader.waiting)
+        waiting, waited = max(waiting, rest), waited + (rest > 0)
+        tell_the_same(found, expected)
+        assert found.partition.moved == expected.partition.moved
+        if number % 60 == 59:
+            assert comparable(found.partition.snapshot()) == comparable(
+                expected.partition.snapshot()
+            )
+            assert not len(found.partition.rows["predictions"].reader.waiting)
+    assert by_monitor(expected.outputs)
+    assert waited > 20
+    assert waiting > 60
+
+
+def part(places: list[int], start: int, numbers: int = 2, texts: int = 1) -> PlainPart:
+    """Return rows sorted by places, each with texts that say which one it is."""
+    at = np.arange(start, start + len(places))
+    own = np.array(places, np.int32)
+    ids = Texts.of([f"id-{n}" for n in at.tolist()])
+    names = Texts.of(["x" * (n % 5) for n in at.tolist() for _ in range(texts)])
+    buffer = np.concatenate([ids.buffer, names.buffer])
+    spans = (names.spans + (len(ids.buffer), 0)).reshape(len(at), texts, 2)  # noqa: RUF005 (a sum)
+    spans[at % 7 == 0, :, 1] = -1  # missing
+    table = np.stack([at + 0.5 * n for n in range(numbers)], axis=1)
+    rows = PlainRows(own, own > 0, at * 10, ids.spans, table, spans)
+    return PlainPart(buffer, at, rows)
+
+
+def told(found: PlainPart) -> list[tuple[object, ...]]:
+    """Return what rows say, wherever their texts lie."""
+    rows = found.rows
+    texts = [
+        [None if length < 0 else Texts(found.buffer, own)[at] for at, (_, length) in enumerate(own)]
+        for own in rows.texts
+    ]
+    columns = rows.ts_ms.tolist(), list(Texts(found.buffer, rows.ids)), rows.numbers.tolist()
+    return [*zip(found.offsets.tolist(), rows.strange.tolist(), *columns, texts, strict=True)]
+
+
+@pytest.mark.parametrize("room", [100, 3000, 20_000, 1 << 20])
+@pytest.mark.parametrize("seed", range(3))
+def test_of_each_version_all_rows_are_given_in_their_order(
+    monkeypatch: pytest.MonkeyPatch, seed: int, room: int
+) -> None:
+    monkeypatch.setattr(module, "BYTES", room)
+    monkeypatch.setattr(module, "TEXT_BYTES", room // 16)
+    monkeypatch.setattr(module, "ENOUGH", 20)
+    chance, waiting, start = random.Random(seed), WaitingRows(), 0
+    given, expected = dict[int, list[Any]](), dict[int, list[Any]]()
+    for step in range(300):
+        waiting.begin()
+        places = sorted(chance.choices(range(8), [4, 1, 1, 1, 1, 1, 1, 1], k=chance.randrange(40)))
+        new = part(places, start, texts=2 if step > 200 else 1)
+        start += len(places)
+        for place, one in zip(places, told(new), strict=True):
+            expected.setdefault(place, []).append(one)
+        found = [*waiting.offer(new)]
+        if chance.random() < 0.1 and (own := waiting.take(2)) is not None:
+            found.append((2, own))
+        if step % 50 == 49:
+            found += waiting.give_all()
+            assert not len(waiting)
+        for place, own in found:
+            given.setdefault(place, []).extend(told(own))
+            waiting.allow(place, Patience(chance.randrange(30), -EVER, EVER) if place else NONE)
+        late = {k: own[len(given.get(k, ())) :] for k, own in expected.items()}
+        assert {k: own + late[k] for k, own in given.items()} == {k: expected[k] for k in given}
+        assert len(waiting) == sum(map(len, late.values()))
+        oldest = [own[0][0] for own in late.values() if own]
+        assert waiting.oldest <= min(oldest, default=EVER)
+        assert max(map(len, late.values()), default=0) <= module.ENOUGH
+    assert not late[0]  # none may wait of it
+
+
+def test_rows_wait_only_as_far_as_their_times_go() -> None:
+    waiting = WaitingRows()
+    for last_ms, waits in ((40, True), (39, False)):
+        waiting.allow(0, Patience(9, 20, last_ms))
+        assert (not [*waiting.offer(part([0, 0, 0], 2))]) == waits
+        [*waiting.give_all()]
+    waiting.allow(0, Patience(9, 21, 90))
+    assert [place for place, _ in waiting.offer(part([0, 0, 0], 2))] == [0]
+
+
+def test_rows_that_were_taken_and_may_not_be_folded_yet_are_the_oldest() -> None:
+    waiting = WaitingRows()
+    for place in (0, 1):
+        waiting.allow(place, Patience(9, -EVER, EVER))
+    assert not [*waiting.offer(part([0, 0, 1, 1], 5))]
+    assert waiting.take(0) is not None
+    assert waiting.oldest == 5
+    waiting.begin()
+    assert waiting.oldest == 7
+    [*waiting.give_all()]
+    assert waiting.oldest == 7
+    waiting.begin()
+    assert waiting.oldest == EVER
