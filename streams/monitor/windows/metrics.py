@@ -2,21 +2,29 @@
 
 River updates a metric a row at a time; its metrics over a confusion matrix depend on counts alone,
 so the rows are counted first and each cell is given to River once, with its count as the weight.
+Its area under the ROC curve takes a matrix for each threshold, and is computed here in one go.
 """
 
 import math
-from collections.abc import Collection, Sequence
-from itertools import repeat
+from collections.abc import Collection
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from river import metrics
 
 from tidegauge.detectors.statistics.moments import Moments
-from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.block import Floats, Ints
 from tidegauge.streams.monitor.series.task import losses
 
 THRESHOLDS = 100  # of the ROC curve; River's default of 10 is coarse for small scores
+ROC_THRESHOLDS = metrics.ROCAUC(n_thresholds=THRESHOLDS).thresholds
+OF_MATRIX = {
+    "accuracy": metrics.Accuracy,
+    "f1": metrics.F1,
+    "precision": metrics.Precision,
+    "recall": metrics.Recall,
+}
 LOSS_COLUMNS = {"classification": "log_loss", "regression": "absolute_error"}  # by task
 OUTCOME_COLUMNS = ("log_loss", "absolute_error", "error", "label", "score")  # of their moments
 
@@ -39,15 +47,13 @@ class Classification:
     --------
     >>> counts = Classification(threshold=0.5)
     >>> counts.update(np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.1, 0.8, 0.4, 0.2]))
-    >>> counts.accuracy(), counts.roc_auc()
+    >>> told = counts.metrics()
+    >>> told["accuracy"], told["roc_auc"]
     (0.75, 1.0)
     """
 
     def __init__(self, threshold: float) -> None:
-        self._roc = metrics.ROCAUC(n_thresholds=THRESHOLDS)
-        positive = np.nextafter(threshold, -math.inf)  # River asks score > threshold, we >=
-        self._edges = np.unique([*self._roc.thresholds, positive])
-        self._cut = int(np.searchsorted(self._edges, positive)) + 1
+        self._edges, self._cut, self._roc_cuts = _places(threshold)
         self.reset()
 
     def reset(self) -> None:
@@ -61,45 +67,36 @@ class Classification:
         cells = np.bincount(2 * place + labels[known].astype(np.int64), minlength=self.counts.size)
         self.counts += cells.reshape(self.counts.shape)
 
-    def _matrices(self, cuts: Sequence[int]) -> list[metrics.ConfusionMatrix]:
-        """Return River's confusion matrices where scores from bin ``cut`` on count as positive."""
+    def metrics(self) -> dict[str, float | None]:
+        """Return River's accuracy, F1, precision, recall and area under the ROC curve.
+
+        The last is None where only one label was seen.
+        """
         below = np.vstack([np.zeros(2), np.cumsum(self.counts, axis=0)])
-        matrices = []
-        for negative, all_ in zip(below[cuts].tolist(), repeat(below[-1].tolist())):
-            matrix = metrics.ConfusionMatrix()
-            for label in (0, 1):
-                matrix.update(bool(label), False, w=negative[label])
-                matrix.update(bool(label), True, w=all_[label] - negative[label])
-            matrices.append(matrix)
-        return matrices
+        all_, negative = below[-1].tolist(), below[self._cut].tolist()
+        matrix = metrics.ConfusionMatrix()
+        for label in (0, 1):
+            matrix.update(bool(label), False, w=negative[label])
+            matrix.update(bool(label), True, w=all_[label] - negative[label])
+        own = {name: float(metric(cm=matrix).get()) for name, metric in OF_MATRIX.items()}
+        return own | {"roc_auc": _area(below[-1] - below[self._roc_cuts], below[-1])}
 
-    @property
-    def _matrix(self) -> metrics.ConfusionMatrix:
-        return self._matrices([self._cut])[0]
 
-    def accuracy(self) -> float:
-        """Return River's Accuracy."""
-        return float(metrics.Accuracy(cm=self._matrix).get())
+@lru_cache(maxsize=100)
+def _places(threshold: float) -> tuple[Floats, int, Ints]:
+    """Return the edges of bins, and behind how many of them a decision and each threshold lies."""
+    positive = np.nextafter(threshold, -math.inf)  # River asks score > threshold, we >=
+    edges = np.unique([*ROC_THRESHOLDS, positive])
+    cut, *cuts = (np.searchsorted(edges, [positive, *ROC_THRESHOLDS]) + 1).tolist()
+    return edges, cut, np.array(cuts)
 
-    def f1(self) -> float:
-        """Return River's F1."""
-        return float(metrics.F1(cm=self._matrix).get())
 
-    def precision(self) -> float:
-        """Return River's Precision."""
-        return float(metrics.Precision(cm=self._matrix).get())
-
-    def recall(self) -> float:
-        """Return River's Recall."""
-        return float(metrics.Recall(cm=self._matrix).get())
-
-    def roc_auc(self) -> float | None:
-        """Return River's ROCAUC of 100 thresholds; None where only one label was seen."""
-        if not self.counts.sum(axis=0).all():
-            return None
-        cuts = np.searchsorted(self._edges, self._roc.thresholds, side="left") + 1
-        self._roc.cms = self._matrices(cuts.tolist())
-        return float(self._roc.get())
+def _area(above: Floats, all_: Floats) -> float | None:
+    """Return River's ROCAUC from how many of each label lie above each of its thresholds."""
+    if not all_.all():
+        return None
+    false_rates, true_rates = (above / all_).T
+    return -float(np.trapezoid(true_rates, false_rates))
 
 
 CLASSIFICATION = ("accuracy", "f1", "precision", "recall", "roc_auc", "log_loss")
@@ -127,11 +124,10 @@ def evaluate(
         "rmse": math.sqrt(square),
         "r2": 1 - square / total if total > 0 else 0.0,  # River's R2 is 0 there, too
     }
-    return {
-        name: _finite(of_moments[name]) if name in of_moments else getattr(classification, name)()
-        for name in names
-        if chosen is None or name in chosen
-    }
+    told = {name: _finite(value) for name, value in of_moments.items()}
+    if task == "classification":
+        told |= classification.metrics()
+    return {name: told[name] for name in names if chosen is None or name in chosen}
 
 
 def _finite(value: float) -> float | None:
