@@ -1,6 +1,6 @@
 """Short texts as places in a buffer: ids and categories of a block, with no object a text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self, overload
 
@@ -64,6 +64,14 @@ class Texts(Sequence[str]):
             copy_texts(part.buffer, spans[start : start + len(part)], buffer, used)
             start += len(part)
         return cls(buffer, spans)
+
+    def __iter__(self) -> Iterator[str]:
+        """Return all texts in turn; their bytes are taken from the buffer at once."""
+        starts, lengths = self.spans.T
+        ends = np.cumsum(lengths)
+        places = np.repeat(starts - ends + lengths, lengths) + np.arange(lengths.sum())
+        told, stops = self.buffer[places].tobytes(), ends.tolist()
+        return iter([told[a:b].decode() for a, b in zip([0, *stops], stops, strict=False)])
 
     def __len__(self) -> int:
         """Return how many there are."""

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Flags, Floats
-from tidegauge.streams.monitor.intake.record_batch import Ints, RecordBatch
+from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints, RecordBatch
 from tidegauge.streams.monitor.intake.texts import Texts
 
 
@@ -30,7 +30,7 @@ class LabelArrivals:
         cls, model: str, records: RecordBatch, at: Ints, ids: Texts, ts_ms: Ints, values: Floats
     ) -> Self:
         """Return labels with what their records say of them."""
-        strays = _differ(records, model.encode())[at]
+        strays = _differ(records.buffer, records.keys[at], model.encode())
         times = records.timestamps[at]
         return cls(model, records, at, ids, ts_ms, values, records.offsets[at], times, strays)
 
@@ -67,11 +67,10 @@ class LabelArrivals:
         return int(self.ts_ms[-1]) if len(self) else default
 
 
-def _differ(records: RecordBatch, key: bytes) -> Flags:
-    """Return which records have another key."""
-    differ: Flags = records.keys[:, 1] != len(key)
+def _differ(buffer: Bytes, keys: Ints, key: bytes) -> Flags:
+    """Return which keys, as start and length in a buffer, are another."""
+    differ: Flags = keys[:, 1] != len(key)
     alike = np.flatnonzero(~differ)
-    starts = records.keys[alike, 0]
     for place, letter in enumerate(key):
-        differ[alike] |= records.buffer[starts + place] != letter
+        differ[alike] |= buffer[keys[alike, 0] + place] != letter
     return differ
