@@ -65,9 +65,14 @@ class LabelWatch:
         bounds.rows = missed + added.paired + added.duplicate
         if bounds.rows < BLOCK:
             return []
-        (part,) = self.monitor.window.parts
-        self._cohort.count(part, {FIRST: missed, SECOND: added.duplicate, FINE: added.paired})
-        outputs = self.monitor.close({"unpaired": explain(report, added)})
+        outputs: list[Output] = []
+        if missed or added.duplicate or self._cohort.watch or self.monitor.incidents.open:
+            (part,) = self.monitor.window.parts
+            self._cohort.count(part, {FIRST: missed, SECOND: added.duplicate, FINE: added.paired})
+            outputs = self.monitor.close({"unpaired": explain(report, added)})
+        else:  # nothing to count, and nothing to judge it by
+            self._cohort.calm += 1
+            self.monitor.window.bounds = bounds.following()
         if not self.monitor.incidents.open:
             self._cohort.rest()
         self._judged, bounds = self.counts, self.monitor.bounds
