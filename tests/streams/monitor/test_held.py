@@ -183,6 +183,35 @@ def test_what_labels_have_met_is_kept_and_kinds_that_none_has_are_not(
     assert len(held._kinds) < 200  # noqa: SLF001 (what is not told and must not grow)
 
 
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 40)), max_size=20), max_size=6),
+    st.integers(0, 20),
+    st.booleans(),
+)
+def test_a_label_is_held_unless_one_of_its_id_is_near(
+    batches: list[list[tuple[int, int]]], apart: int, few: bool
+) -> None:
+    held, expected, at = HeldLabels(), dict[int, tuple[int, int]](), 0
+    for batch in batches:
+        numbers, times = [number for number, _ in batch], [ts_ms for _, ts_ms in batch]
+        offsets, ts_ms = np.arange(at, at + len(batch)), np.array(times, np.int64)
+        given_ms = np.full(len(batch), apart)
+        places, replaced = held.hold(named(numbers, few), offsets, ts_ms, offsets / 2, given_ms)
+        for row, (number, time) in enumerate(batch):
+            former = expected.get(number)
+            is_new = former is None or abs(time - former[1]) > apart
+            assert (places[row] != NOTHING) == is_new
+            assert (replaced[row] != NOTHING) == (is_new and former is not None)
+            if is_new:
+                expected[number] = at + row, time
+        at += len(batch)
+        own, known, values = held.at(held.find(named([*expected], few)))
+        assert [*zip(own.tolist(), known.tolist(), strict=True)] == [*expected.values()]
+        assert values.tolist() == (own / 2).tolist()
+        assert len(held) == len(expected)
+
+
 def test_a_label_that_gave_way_to_another_is_not_missed() -> None:
     held = HeldLabels()
     (first,) = hold(held, named([1], few=False), np.array([0]))
