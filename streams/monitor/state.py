@@ -49,7 +49,7 @@ class PartitionState:
         }
         self.versions = Versions(self.rows)
         self.join = Join(settings.join_bytes, settings.join_key)
-        self.labels = LabelReader()
+        self.labels = LabelReader(settings.join_key)
         self.writer = JournalWriter()
         self.position = Position()  # of ``outcomes`` in the journal
         self.outcomes = OutcomeMonitors(topics["labels"], number, partitions, self.versions.spread)

@@ -162,7 +162,7 @@ class Join:
         store.hold_to(horizon_ms)
         store.labels_log.begin(int(came.offsets[0]))
         step_ms = kept_ms(horizon_ms) // STEPS
-        meeting, ready = Meeting(store, came, hashes(came.ids, self._key)), list[Ready]()
+        meeting, ready = Meeting(store, came), list[Ready]()
         for start, stop in came.pieces(REPORTED - batch.labels, REPORTED):
             batch.see(came.cut(slice(start, stop)))
             ready.append((start, stop, batch))
@@ -221,8 +221,8 @@ class Join:
         store = self.stores.get(came.model)
         if store is None:
             return True
-        own = hashes(came.ids, self._key)
-        found = [store.labels.find(own), *(held.find(own) for held in store.predictions.values())]
+        waiting = (held.find(came.hashes) for held in store.predictions.values())
+        found = [store.labels.find(came.hashes), *waiting]
         return bool((np.maximum.reduce(found) == NOTHING).any())
 
     def _bound(self, added: int) -> None:
@@ -317,7 +317,7 @@ class Join:
         start = int(np.searchsorted(came.offsets, store.labels_log.forgotten))
         came = came.cut(slice(start, None))
         met = [tuple(v for v, ids in settled if id_ in ids) for id_ in came.ids] if settled else []
-        found = Meeting(store, came, hashes(came.ids, self._key)).meet(0, len(came), met)
+        found = Meeting(store, came).meet(0, len(came), met)
         pairs = self._fresh(came, found.cut(slice(0, len(came))))
         self.counts = counts  # all was counted when it came
         self._bound(store.size - before)

@@ -9,6 +9,7 @@ import numpy as np
 from tidegauge.streams.monitor.intake.block import Flags, Floats
 from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints, RecordBatch
 from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.join.siphash import Hashes, hashes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,15 +25,25 @@ class LabelArrivals:
     offsets: Ints  # of the records
     timestamps: Ints  # of the records, UTC ms
     strays: Flags  # whether the record has another key than the model
+    hashes: Hashes  # of the ids
 
     @classmethod
     def of(
-        cls, model: str, records: RecordBatch, at: Ints, ids: Texts, ts_ms: Ints, values: Floats
+        cls,
+        model: str,
+        records: RecordBatch,
+        columns: tuple[Ints, Texts, Ints, Floats],
+        key: bytes,
     ) -> Self:
-        """Return labels with what their records say of them."""
+        """Return labels with what their records say of them, their ids hashed by a key.
+
+        ``columns`` are the places of their records, ids, event times and values.
+        """
+        at, ids, ts_ms, values = columns
         strays = _differ(records.buffer, records.keys[at], model.encode())
-        times = records.timestamps[at]
-        return cls(model, records, at, ids, ts_ms, values, records.offsets[at], times, strays)
+        offsets, timestamps = records.offsets[at], records.timestamps[at]
+        own = hashes(ids, key)
+        return cls(model, records, at, ids, ts_ms, values, offsets, timestamps, strays, own)
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -43,6 +54,7 @@ class LabelArrivals:
         return LabelArrivals(
             self.model, self.records, self.at[own], self.ids[own], self.ts_ms[own],
             self.values[own], self.offsets[own], self.timestamps[own], self.strays[own],
+            self.hashes[own],
         )  # fmt: skip
 
     def pieces(self, first: int, further: int) -> Iterator[tuple[int, int]]:

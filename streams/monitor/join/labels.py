@@ -46,9 +46,16 @@ Part = tuple[Ints, Ints, Ints, Floats]  # places of records, spans of ids, times
 
 
 class LabelReader:
-    """Reads batches of labels: plain ones by a kernel, the others with care."""
+    """Reads batches of labels: plain ones by a kernel, the others with care.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    key
+        Of the hashes that stand for ids.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
         self._forget()
 
     def _forget(self) -> None:
@@ -74,7 +81,7 @@ class LabelReader:
         for place, own in _groups(rows.owner):
             part = own, rows.ids[own], rows.ts_ms[own], rows.numbers[own, 0]
             batch.parts.setdefault(models[place], []).append(part)
-        return batch.arrivals(), batch.rejections
+        return batch.arrivals(self._key), batch.rejections
 
     def _read(self, record: Record, at: int, batch: "_Batch") -> None:
         value = present(record.value)
@@ -151,7 +158,7 @@ class _Batch:
         part = np.full(len(spans), at), spans, frame.ts_ms, frame.numbers[:, 0]
         self.parts.setdefault(model, []).append(part)
 
-    def arrivals(self) -> list[LabelArrivals]:
+    def arrivals(self, key: bytes) -> list[LabelArrivals]:
         """Return each model's labels in the order of the log, the models by their first ones."""
         buffer = self._given.buffer
         if self._more:
@@ -159,8 +166,8 @@ class _Batch:
         found = []
         for model, parts in self.parts.items():
             at, spans, ts_ms, values = parts[0] if len(parts) == 1 else _in_order(parts)
-            ids = Texts(buffer, spans)
-            found.append(LabelArrivals.of(model, self._given, at, ids, ts_ms, values))
+            columns = at, Texts(buffer, spans), ts_ms, values
+            found.append(LabelArrivals.of(model, self._given, columns, key))
         return sorted(found, key=lambda own: int(own.at[0]))
 
 

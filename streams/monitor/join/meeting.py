@@ -14,7 +14,6 @@ from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
 from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
 from tidegauge.streams.monitor.join.label_tally import MET_NONE, Met, Times
 from tidegauge.streams.monitor.join.pairs import Pairs
-from tidegauge.streams.monitor.join.siphash import Hashes
 from tidegauge.streams.monitor.join.store import Store
 
 Side = tuple[Ints, Ints, Floats]  # offsets, event times, values of labels or scores
@@ -117,14 +116,14 @@ class Meeting:
     ----------
     store
         What waits.
-    came, hashes
-        The labels, and their ids.
+    came
+        The labels.
     """
 
-    def __init__(self, store: Store, came: LabelArrivals, hashes: Hashes) -> None:
-        self._store, self._came, self._hashes = store, came, hashes
+    def __init__(self, store: Store, came: LabelArrivals) -> None:
+        self._store, self._came = store, came
         # Whoever takes one later makes sure that it is still there.
-        self._waiting = {v: (held, held.find(hashes)) for v, held in store.predictions.items()}
+        self._waiting = {v: (held, held.find(came.hashes)) for v, held in store.predictions.items()}
 
     def meet(self, start: int, stop: int, met: Sequence[Met] = ()) -> LabelsMet:
         """Hold some of the labels; return what they meet.
@@ -133,9 +132,7 @@ class Meeting:
         """
         labels, came = self._store.labels, self._came.cut(slice(start, stop))
         apart_ms = 2 * self._store.horizons_ms(np.full(len(came), NOTHING), came.offsets)
-        places, replaced = labels.hold(
-            self._hashes[start:stop], came.offsets, came.ts_ms, came.values, apart_ms
-        )
+        places, replaced = labels.hold(came.hashes, came.offsets, came.ts_ms, came.values, apart_ms)
         kinds = np.array([labels.kind(one) for one in met] or [MET_NONE] * len(came), np.int64)
         now = LabelsMet(came, places, kinds)
         waiting = {

@@ -17,6 +17,7 @@ from tidegauge.streams.monitor.intake.columns import Columns
 from tidegauge.streams.monitor.intake.decoding import Batch, BatchReader
 from tidegauge.streams.monitor.intake.rejections import letter
 from tidegauge.streams.monitor.join.labels import LabelReader
+from tidegauge.streams.monitor.join.siphash import KEY_BYTES
 from tidegauge.streams.monitor.offline import LoggedRecord
 
 KEY = ("m", "")
@@ -216,7 +217,7 @@ def test_a_feature_that_comes_up_later_gets_a_column() -> None:
 
 def test_labels_come_as_arrow_too() -> None:
     columns = {"id": ["a", "b", ""], "ts_ms": [1, 2, 3], "label": [True, False, True]}
-    (found,), rejections = LabelReader().read([frame(5, stream(columns))])
+    (found,), rejections = LabelReader(bytes(KEY_BYTES)).read([frame(5, stream(columns))])
     assert (list(found.ids), found.values.tolist()) == (["a", "b"], [1.0, 0.0])
     assert [(r.rows, r.of) for r in rejections] == [(1, ("m", ""))]
 

@@ -73,14 +73,13 @@ def held(join: Join, names: Iterable[str], version: str = "", model: str = "m") 
 def came(events: Sequence[Event], model: str = "m", key: str = "m") -> LabelArrivals:
     """Return labels, a record each."""
     records = [LoggedRecord(event.offset, 0, key.encode(), None) for event in events]
-    return LabelArrivals.of(
-        model,
-        RecordBatch.of(records),
+    columns = (
         np.arange(len(events)),
         Texts.of([event.id for event in events]),
         np.array([event.ts_ms for event in events], np.int64),
         np.ones(len(events)),
     )
+    return LabelArrivals.of(model, RecordBatch.of(records), columns, bytes(KEY_BYTES))
 
 
 def batches(events: list[Event], cuts: frozenset[int]) -> Iterator[tuple[bool, list[Event]]]:

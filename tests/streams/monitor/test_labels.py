@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from tests.streams.monitor.logs import NOON_MS
 from tests.streams.monitor.test_json_kernel import ANY, NUMBERS, WORDS, mutated, written
-from tidegauge.streams.monitor.intake.block import NO_IDS
 from tidegauge.streams.monitor.intake.record_batch import RecordBatch
+from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join import labels as module
 from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
 from tidegauge.streams.monitor.join.labels import LabelReader
+from tidegauge.streams.monitor.join.siphash import KEY_BYTES
 from tidegauge.streams.monitor.offline import LoggedRecord
 
 MUTANTS = int(os.environ.get("MUTANTS", "20000"))
@@ -50,7 +51,7 @@ def read(reader: LabelReader, values: Sequence[bytes | None]) -> Read:
 
 def knowing() -> LabelReader:
     """Return a reader whose kernel knows the models."""
-    reader = LabelReader()
+    reader = LabelReader(bytes(KEY_BYTES))
     row = {"id": "a", "ts_ms": 0, "label": 1}
     for model, version in KEYS:
         reader.read(records([json.dumps(row | {"model": model, "version": version}).encode()]))
@@ -59,7 +60,7 @@ def knowing() -> LabelReader:
 
 def by_msgspec(values: Sequence[bytes | None]) -> Read:
     """Return what is read with care: a reader that knows nobody takes nothing as plain."""
-    return read(LabelReader(), values)
+    return read(LabelReader(bytes(KEY_BYTES)), values)
 
 
 @st.composite
@@ -130,7 +131,7 @@ def test_labels_of_ever_new_versions_are_read_by_a_kernel_that_begins_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(module, "MOST_KNOWN", 3)
-    reader = LabelReader()
+    reader = LabelReader(bytes(KEY_BYTES))
     for n in range(20):
         row = {"model": f"m{n % 7}", "version": str(n), "id": "a", "ts_ms": n, "label": 1}
         values = [json.dumps(row).encode()] * 2
@@ -141,21 +142,16 @@ def test_labels_of_ever_new_versions_are_read_by_a_kernel_that_begins_anew(
 def test_records_with_another_key_than_the_model_are_strays() -> None:
     row = b'{"model": "fraud", "id": "a", "ts_ms": 0, "label": 1}'
     for key, expected in ((b"fraud", False), (b"freud", True), (b"frau", True), (b"", True)):
-        (came,), _ = LabelReader().read(records([row], key))
+        (came,), _ = LabelReader(bytes(KEY_BYTES)).read(records([row], key))
         assert came.strays.tolist() == [expected]
-    (came,), _ = LabelReader().read([LoggedRecord(0, NOON_MS, None, row)])
+    (came,), _ = LabelReader(bytes(KEY_BYTES)).read([LoggedRecord(0, NOON_MS, None, row)])
     assert came.strays.tolist() == [True]
 
 
 def test_pieces_end_with_records() -> None:
-    came = LabelArrivals.of(
-        "fraud",
-        records([b""] * 3),
-        np.array([0, 0, 0, 1, 2, 2]),
-        NO_IDS,
-        np.zeros(6, np.int64),
-        np.zeros(6),
-    )
+    at, none = np.array([0, 0, 0, 1, 2, 2]), np.zeros(6, np.int64)
+    columns = at, Texts.of("abcdef"), none, np.zeros(6)
+    came = LabelArrivals.of("fraud", records([b""] * 3), columns, bytes(KEY_BYTES))
     assert [*came.pieces(1, 1)] == [(0, 3), (3, 4), (4, 6)]
     assert [*came.pieces(4, 1)] == [(0, 4), (4, 6)]
     assert [*came.pieces(5, 9)] == [(0, 6)]
