@@ -129,7 +129,12 @@ class Dependence:
 
 
 def table(references: Sequence[Dependence | None]) -> NDArray[np.float64]:
-    """Return the fields of many references, shape (fields, series); NaN where there is none."""
+    """Return the fields of many references, shape (fields, series); NaN where there is none.
+
+    >>> one = Dependence(90, 0.5, 0.1, 0.0, 0.01, 0.1, 0.0, 0.3, 0.0, 1.0, 2.5)
+    >>> table([one, None])[:2].tolist()
+    [[90.0, nan], [0.5, nan]]
+    """
     names = [field.name for field in fields(Dependence)]
     read, nothing = attrgetter(*names), (np.nan,) * len(names)
     rows = [nothing if one is None else read(one) for one in references]
@@ -340,7 +345,14 @@ def _powers(lags: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def variances_of_means(references: Sequence[Dependence], most: int) -> NDArray[np.float64]:
-    """Return each reference's variances of means of 1, 2, ... windows in a row, a row each."""
+    """Return each reference's variances of means of 1, 2, ... windows in a row, a row each.
+
+    They are those of ``Dependence.variance_of_mean``, up to ``most`` windows.
+
+    >>> remembering = Dependence(90, 0.5, 0.06, 0.64, 0.01, 0.1, 1.0, 0.5, 0.0, 1.0, 2.5)
+    >>> variances_of_means([remembering], 3).round(3).tolist()
+    [[1.0, 0.75, 0.611]]
+    """
     weights = np.array([[reference.weight] for reference in references])
     remembered = np.array([_remembered_up_to(most, reference.rho) for reference in references])
     found: NDArray[np.float64] = (1.0 - weights) / np.arange(1, most + 1) + weights * remembered

@@ -93,6 +93,9 @@ class Moments:
         """Count, mean, sum of squared deviations, smallest and largest value, a row each, as kept.
 
         Where there is no value they are 0, 0, 0, inf and -inf.
+
+        >>> Moments(1).table[:, 0].tolist()
+        [0.0, 0.0, 0.0, inf, -inf]
         """
         return self._state
 

@@ -120,7 +120,7 @@ class History:
 
     def load(self, state: HistoryState) -> None:
         """Take back the state of as many series."""
-        self.starts, self._oldest = state.starts, 0
+        self.starts, self._oldest = list(state.starts), 0
         kept = b"".join([state.values, state.rows, state.firm, state.shown])
         self._kept[:WEIGHT] = np.frombuffer(kept).reshape(self._kept[:WEIGHT].shape)
         for index, own in enumerate(self.series):
