@@ -159,7 +159,7 @@ def standardise(
         known = rows[series] if rows[series] >= 1 else math.nan
         variance = between * between + references[ROW_VARIANCE, series] / known
         own = math.sqrt(floor * floor if variance < floor * floor else variance)
-        typical = math.hypot(own, references[TYPICAL, series]) / math.sqrt(2.0)
+        typical = np.hypot(own, references[TYPICAL, series]) / math.sqrt(2.0)
         unit = typical if typical > own else own
         off = (values[series] - mean) / unit
         off = min(max(off, -CLIP), CLIP) if not math.isnan(off) else off

@@ -44,9 +44,9 @@ def interpolate(
     rows, last = block.shape[0], guide.shape[1] - 1.0
     values, places = np.empty(rows), np.empty(rows, np.int64)
     for column in range(block.shape[1]):
-        low, scale = scales[0, column], scales[1, column]
+        low, scale = float(scales[0, column]), float(scales[1, column])
         for row in range(rows):
-            value = block[row, column]
+            value = float(block[row, column])
             field = (value - low) * scale
             field = field if field > 0.0 else 0.0  # as that of NaN
             field = field if field < last else last

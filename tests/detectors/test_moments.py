@@ -157,3 +157,4 @@ def test_what_is_told_column_by_column_is_what_the_arrays_say() -> None:
     moments.update(block)
     arrays = moments.count, moments.mean, moments.sd, moments.low, moments.high
     assert np.array_equal(np.array(moments.columns()).T, np.array(arrays), equal_nan=True)
+    assert moments.table[:2].tolist() == [moments.count.tolist(), [*moments.mean[:2], 0.0]]
