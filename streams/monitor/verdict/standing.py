@@ -11,7 +11,7 @@ LEAST_ROWS: Final = 5  # that carry a shift, and that a window has which is told
 BLATANT: Final = 3.0  # times the reference's largest deviation, and that many sds at least
 WORTH: Final = 5.0  # gates a blatant shift must have
 MEAN, GATE, IS_SHARE, LEVEL, EXTREME = range(5)  # of a series; the last two of its reference
-VALUE, ROWS, LOW, HIGH = range(4)  # of a reading
+ROWS, LOW, HIGH = range(1, 4)  # of a reading
 FLAGS: Final = types.Array(types.boolean, 1, "C")
 VALUES: Final = types.Array(types.float64, 1, "C")
 WINDOWS: Final = types.Array(types.float64, 3, "C", readonly=True)  # kept x windows x series
@@ -26,9 +26,9 @@ def stand(firm: Any, blatant: Any, readings: Any, sd: Any, known: Any) -> None:
     no reference, is never blatant.
     """
     for series in range(len(firm)):
-        value, mean, rows = known[MEAN, series], known[MEAN, series], readings[ROWS, series]
+        mean, rows = known[MEAN, series], readings[ROWS, series]
         low, high = readings[LOW, series], readings[HIGH, series]
-        value = value if value > low or value != value else low  # noqa: PLR0124 - NaN stays NaN
+        value = mean if mean > low or mean != mean else low  # noqa: PLR0124 - NaN stays NaN
         value = value if value < high or value != value else high  # noqa: PLR0124
         firm[series] = value
         extreme = known[EXTREME, series]

@@ -66,8 +66,8 @@ def _past(lows: Floats, points: Iterable[Floats]) -> Floats:
     """Return each window's least value that is not the least of all; its points ascend."""
     least, found = np.nanmin(lows), lows.copy()
     for window, own in enumerate(points):
-        if lows[window] == least and own[-1] > least:
-            found[window] = own[np.searchsorted(own, least, side="right")]
+        if lows[window] == least:
+            found[window] = next(iter(own[np.searchsorted(own, least, side="right") :]), least)
     return found
 
 

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from tests.streams.monitor.traffic import REFERENCE, Rows, Traffic, share, traffic, wrong_unit
-from tidegauge.streams.monitor.verdict.strays import ranges_of_others, usual_range
+from tidegauge.streams.monitor.verdict.strays import (
+    Summed,
+    own_extremes,
+    ranges_of_others,
+    usual_range,
+)
 
 LIVE = 40
 
@@ -59,3 +64,13 @@ def test_windows_without_a_value_say_nothing_of_the_range_of_the_others() -> Non
     assert ranges_of_others(lows, highs) == [
         (1.0, 10.0), (0.0, 10.0), (0.0, 10.0), (0.0, 9.0)
     ]  # fmt: skip
+
+
+def test_a_window_whose_values_are_all_between_the_rows_of_its_sample_is_no_fault() -> None:
+    lows, highs = np.full(20, -999.0), np.full(20, 9.0)
+    points = np.tile([-999.0, 1.0, 5.0, 9.0], 19)
+    starts = np.array([*range(0, 77, 4), 76])  # of the last one nothing is in the sample
+    summed = Summed(points, np.tile([1.0, 45.0, 45.0, 9.0], 19), starts)
+    found = own_extremes(lows, highs, summed)
+    assert found[0].tolist() == [1.0] * 19 + [-999.0]
+    assert found[1].tolist() == highs.tolist()
