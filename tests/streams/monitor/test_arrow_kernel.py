@@ -202,6 +202,10 @@ VALUES, CODES = Places(CODED_STREAM, 1), Places(CODED_STREAM)
 FIRST_CODE = CODES.buffer(CODED_STREAM, C_AT)
 DICTIONARY = CODED_STREAM[VALUES.start : CODES.start]
 WITHOUT = stream({**PLAIN, "features.n": pa.nulls(3)})
+TWO = stream(
+    {**PLAIN, "id": pa.array(["a", "b", "a"]).dictionary_encode(), "features.c": COUNTRIES}
+)
+FIRST, SECOND, LAST = starts_in(TWO)[1:]
 FLAGS = stream({**PLAIN, "features.n": [True, False, True]})
 NO_ENDIANNESS = b"\x0a\0\x0c\0\0\0\x04\0\x08\0"  # of a schema: where its fields are, 0 nowhere
 BROKEN = {
@@ -228,6 +232,10 @@ BROKEN = {
     "codes below zero": poked(FIRST_CODE, -1, 4, CODED_STREAM),
     "no dictionary": CODED_STREAM[: VALUES.start] + CODED_STREAM[CODES.start :],
     "two dictionaries": CODED_STREAM[: CODES.start] + DICTIONARY + CODED_STREAM[CODES.start :],
+    "dictionaries in another order": TWO[:FIRST]
+    + TWO[SECOND:LAST]
+    + TWO[FIRST:SECOND]
+    + TWO[LAST:],
     "a dictionary too late": CODED_STREAM[:-8] + DICTIONARY + CODED_STREAM[-8:],
     "a dictionary that is no UTF-8": poked(VALUES.buffer(CODED_STREAM, 2), -1, 1, CODED_STREAM),
     "a code for an id that is null": stream({**PLAIN, "id": COUNTRIES}),
@@ -273,7 +281,7 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("value", [STREAM, CODED_STREAM, WITHOUT])
+@pytest.mark.parametrize("value", [STREAM, CODED_STREAM, TWO, WITHOUT, FLAGS])
 def test_a_plain_stream_is_read(value: bytes) -> None:
     assert accepts(value)
 
