@@ -150,13 +150,12 @@ def _layout(said: bytes) -> Layout | None:
             columns[name] = Column(kernel.INT64, UNITS[of.unit])
         elif of in KINDS:
             columns[name] = Column(KINDS[of])
-        elif isinstance(of, pa.DictionaryType) and coded is not None and of.value_type in KINDS:
+        elif coded and isinstance(of, pa.DictionaryType) and KINDS.get(of.value_type) in TEXTS:
             columns[name] = Column(KINDS[of.index_type], values=len(dictionaries))
             dictionaries.append((coded.int64(_DICTIONARY_ID), KINDS[of.value_type]))
         else:
             return None
-    keys = {key for key, _ in dictionaries}
-    if len(keys) < len(dictionaries) or any(kind not in TEXTS for _, kind in dictionaries):
+    if len(dict(dictionaries)) < len(dictionaries):  # columns that share one
         return None
     features = [name.removeprefix(PREFIX) for name in columns if name.startswith(PREFIX)]
     buffers = sum(BUFFERS.get(column.kind, 2) for column in columns.values())

@@ -67,8 +67,8 @@ class PlainStream:
             part = None if batch is None else self._values(batch, kind)
             if batch is None or part is None:
                 return None
-            start = batch.stop
             values.append(part)
+            start = batch.stop
         batch = self._batch(start, (len(layout.columns), layout.buffers))
         if batch is None or self.value[batch.stop :] != END:
             return None

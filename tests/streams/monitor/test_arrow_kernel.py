@@ -206,6 +206,7 @@ TWO = stream(
     {**PLAIN, "id": pa.array(["a", "b", "a"]).dictionary_encode(), "features.c": COUNTRIES}
 )
 FIRST, SECOND, LAST = starts_in(TWO)[1:]
+ONE = (1).to_bytes(8, "little")  # the key of the second dictionary, in schema and message
 FLAGS = stream({**PLAIN, "features.n": [True, False, True]})
 NO_ENDIANNESS = b"\x0a\0\x0c\0\0\0\x04\0\x08\0"  # of a schema: where its fields are, 0 nowhere
 BROKEN = {
@@ -236,6 +237,13 @@ BROKEN = {
     + TWO[SECOND:LAST]
     + TWO[FIRST:SECOND]
     + TWO[LAST:],
+    "a dictionary that another replaces": TWO[:FIRST].replace(ONE, bytes(8))
+    + TWO[FIRST:SECOND]
+    + TWO[SECOND:LAST].replace(ONE, bytes(8))
+    + TWO[LAST:],
+    "a dictionary of numbers": stream(
+        {**PLAIN, "other": pa.array([1.5, 2, 2]).dictionary_encode()}
+    ),
     "a dictionary too late": CODED_STREAM[:-8] + DICTIONARY + CODED_STREAM[-8:],
     "a dictionary that is no UTF-8": poked(VALUES.buffer(CODED_STREAM, 2), -1, 1, CODED_STREAM),
     "a code for an id that is null": stream({**PLAIN, "id": COUNTRIES}),
