@@ -82,10 +82,10 @@ class Layout:
 
     def plan(self, read: watched.Decoders) -> Plan | None:
         """Return how rows are read as those of a model version; None where types do not fit."""
-        wanted = read.columns, read.awaited, watched.SCORE in read.names
-        if self._last[0] != wanted:
-            self._last = wanted, self._plan(*wanted)
-        return self._last[1]
+        wanted, last = (read.columns, read.awaited, watched.SCORE in read.names), self._last
+        if last[0] != wanted:
+            self._last = last = wanted, self._plan(*wanted)
+        return last[1]
 
     def _plan(
         self, columns: watched.Columns, awaited: tuple[str, ...], has_score: bool
@@ -110,12 +110,13 @@ class Layout:
         return Plan(np.array(found, np.int64), strange)
 
 
-class _Known(dict[bytes, Layout | None]):
+class Known(dict[bytes, Layout | None]):
     """What schemas say; when they have too many bytes all is forgotten."""
 
     size = 0
 
     def __missing__(self, schema: bytes) -> Layout | None:
+        """Read a schema that is not known."""
         self.size += len(schema)
         if self.size > MAX_KNOWN:
             self.clear()
@@ -124,12 +125,12 @@ class _Known(dict[bytes, Layout | None]):
         return layout
 
 
-_KNOWN = _Known()
+_known = Known()
 
 
 def layout_of(schema: bytes) -> Layout | None:
     """Return what the message with a schema says; None where only pyarrow can read what follows."""
-    return _KNOWN[schema]
+    return _known[schema]
 
 
 def _layout(said: bytes) -> Layout | None:

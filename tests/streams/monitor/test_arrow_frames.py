@@ -174,6 +174,12 @@ def test_timestamps_are_milliseconds_whatever_their_unit(unit: Any, zone: str | 
     assert batch.rejections[0].reason == "Expected `int`, got `null` - at `$.ts_ms`"
 
 
+def test_a_time_zone_that_nobody_knows_makes_no_difference() -> None:
+    times = pa.array([1_000, 2_000, 3_000]).cast(pa.timestamp("us", "Nowhere/Else"))
+    batch = reader().read([frame(0, stream({**ROWS, "ts_ms": times}, rows=2))], {KEY})
+    assert batch.blocks[0][1].ts_ms.tolist() == [1, 2, 3]
+
+
 def test_a_second_that_no_calendar_has_rejects_its_row_and_does_not_wrap() -> None:
     times = pa.array([1, 2**62, -(2**63)], pa.timestamp("s"))
     batch = reader().read([frame(0, stream({**ROWS, "ts_ms": times}))], {KEY})

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.streams.monitor.arrow import stream
 from tidegauge.streams.monitor.intake.arrow_frames import MAX_BYTES, header, read_frame
+from tidegauge.streams.monitor.intake.arrow_layout import Known
 from tidegauge.streams.monitor.intake.arrow_stream import plain_stream
 from tidegauge.streams.monitor.intake.awaited import values_in
 from tidegauge.streams.monitor.intake.block import from_frame
@@ -244,6 +245,14 @@ BROKEN = {
     "a dictionary of numbers": stream(
         {**PLAIN, "other": pa.array([1.5, 2, 2]).dictionary_encode()}
     ),
+    "a dictionary that unpacks to too much": stream(
+        {
+            **{name: [values[0]] * 1000 for name, values in PLAIN.items()},
+            "features.c": pa.DictionaryArray.from_arrays(
+                pa.array([0] * 1000), pa.array(["x" * 20_000])
+            ),
+        }
+    ),
     "a dictionary too late": CODED_STREAM[:-8] + DICTIONARY + CODED_STREAM[-8:],
     "a dictionary that is no UTF-8": poked(VALUES.buffer(CODED_STREAM, 2), -1, 1, CODED_STREAM),
     "a code for an id that is null": stream({**PLAIN, "id": COUNTRIES}),
@@ -314,3 +323,14 @@ def test_texts_of_columns_that_lie_in_the_same_memory_count_for_each() -> None:
         entry = at.buffers + 16 * (11 + 3 * column)
         value = value[:entry] + texts + value[entry + 32 :]
     assert not accepts(value)
+
+
+def test_schemas_are_forgotten_before_they_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tidegauge.streams.monitor.intake.arrow_layout.MAX_KNOWN", 2_000)
+    known = Known()
+    for n in range(100, 200):
+        value = stream(PLAIN, {"version": str(n)})
+        layout = known[value[: starts_in(value)[1]]]
+        assert layout is not None
+        assert layout.key == ("m", str(n))
+        assert sum(map(len, known)) <= 2_000
