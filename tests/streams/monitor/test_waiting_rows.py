@@ -19,7 +19,7 @@ from tests.streams.monitor.logs import NOON_MS, label, row
 from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
 from tidegauge.streams.monitor.intake import waiting_rows as module
 from tidegauge.streams.monitor.intake.plain import PlainPart
-from tidegauge.streams.monitor.intake.row_kernel import PlainRows
+from tidegauge.streams.monitor.intake.plain_rows import PlainRows
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.intake.waiting_rows import EVER, NONE, Patience, WaitingRows
 from tidegauge.streams.monitor.offline import LoggedRecord
