@@ -229,7 +229,7 @@ BROKEN = {
     "a bitmap that is too short": poked(BUFFER + 16 * X_BITS + 8, 0),
     "texts that are too short": poked(BUFFER + 16 * (ID_AT + 1) + 8, 4),
     "texts from before the first": poked(OFFSETS, -1, 4),
-    "texts that go back": poked(AT.buffer(STREAM, C_AT) + 8, 4, 4)[:-8] + STREAM[-8:],
+    "texts that go back": poked(AT.buffer(STREAM, C_AT) + 4, 4, 4),
     "codes beyond the dictionary": poked(FIRST_CODE, 2, 4, CODED_STREAM),
     "codes below zero": poked(FIRST_CODE, -1, 4, CODED_STREAM),
     "no dictionary": CODED_STREAM[: VALUES.start] + CODED_STREAM[CODES.start :],
