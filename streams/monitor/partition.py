@@ -219,7 +219,13 @@ class Partition(PartitionState):
         return batch
 
     def awaits_predictions(self, records: Sequence[Record]) -> bool:
-        """Return whether a label names a prediction that has not been folded yet."""
+        """Return whether a label names a prediction that has not been folded yet.
+
+        Raises
+        ------
+        FoldError
+            If predictions that wait for more of their versions cannot be folded.
+        """
         fresh = self._fresh("labels", records)
         if not fresh:
             return False

@@ -171,7 +171,9 @@ class Ledger:
         if slot is None or fetch.flow is not self.flow or self.broken:
             return
         try:
-            if source == "labels" and slot.core.awaits_predictions(fetch.records):
+            with self._broken_by_failure():  # it may fold rows
+                awaits = source == "labels" and slot.core.awaits_predictions(fetch.records)
+            if awaits:
                 await self._wait_for_predictions(slot)
             async with slot.lock:
                 if self.broken:  # by whoever held the lock
