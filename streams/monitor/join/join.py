@@ -31,7 +31,6 @@ MAX_STORES = 2000  # models of which anything is held
 SPARE = 64  # part of them that is forgotten at once
 MAX_RESTORE_POINTS = 64
 
-
 Ready = tuple[int, int, Batch]  # labels from and to, and the batch they are reported in
 
 

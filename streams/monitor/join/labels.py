@@ -60,16 +60,14 @@ class LabelReader:
 
     def _forget(self) -> None:
         self._kernel = RowKernel("labels")
-        self._known: dict[Key, int] = {}  # places in the kernel
+        self._known: set[Key] = set()
+        self._models: list[str] = []  # by their places in the kernel
         self._last = 0  # the place of the last frame
 
     def read(self, records: Sequence[Record]) -> tuple[list[LabelArrivals], list[Rejection]]:
         """Return a batch's labels, the models by their first ones, and what could not be read."""
         given = records if isinstance(records, RecordBatch) else RecordBatch.of(records)
-        rows, models = (
-            self._kernel.layouts.read(given.buffer, given.values),
-            [key[0] for key in self._known],
-        )
+        rows, models = self._kernel.layouts.read(given.buffer, given.values), self._models
         rows.owner[rows.ts_ms > given.timestamps + AHEAD_MS] = CAREFUL
         batch = _Batch(given)
         for at in np.flatnonzero(rows.owner == CAREFUL).tolist():
@@ -104,10 +102,13 @@ class LabelReader:
 
     def _know(self, key: Key) -> None:
         """Let the kernel read what says the same model and version, from the next batch on."""
+        if key in self._known:
+            return
         if len(self._known) == MOST_KNOWN:
             self._forget()
-        if key not in self._known:
-            self._known[key] = self._kernel.put(key, Columns((), ()), ())
+        self._kernel.put(key, Columns((), ()), ())
+        self._known.add(key)
+        self._models.append(key[0])
 
     def _plain_frame(self, record: Record, value: bytes, at: int, batch: "_Batch") -> bool:
         """Read a frame that the kernel can read."""
@@ -117,8 +118,7 @@ class LabelReader:
         if frame is None or frame.ts_ms.max() > record.timestamp + AHEAD_MS:
             return False
         self._last = int(frame.owner[0])
-        model = [*self._known][self._last][0]
-        batch.add_frame(model, at, frame)
+        batch.add_frame(self._models[self._last], at, frame)
         return True
 
     def _read_frame(self, record: Record, value: bytes, at: int, batch: "_Batch") -> Key:
