@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import cast
 
 import msgspec
 import numpy as np
@@ -18,7 +19,7 @@ from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join import join as module
-from tidegauge.streams.monitor.join import store
+from tidegauge.streams.monitor.join import label_tally, store
 from tidegauge.streams.monitor.join.arrivals import Arrivals, arrivals_by_model
 from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.join import Join, RestorePoint
@@ -157,6 +158,50 @@ def test_how_the_two_logs_were_read_side_by_side_makes_no_difference(
     events = [next(other) if is_label else next(one) for is_label in turns]
     found = fold(Join(), events, horizon, frozenset())
     assert sorted(found) == sorted(oracle.pairs(events, horizon))
+
+
+def told_of(join: Join, events: list[Event], size: int) -> list[object]:
+    """Fold labels so many at once; return the reports, and in order what paired between them."""
+    found: list[object] = [[]]
+    for start in range(0, len(events), size):
+        for one in join.add_labels(came(events[start : start + size]), 50):
+            if isinstance(one, LabelReport):
+                found += [one, []]
+            else:
+                found[-1] = sorted([*cast(list[Found], found[-1]), *found_of([one])])
+    return found
+
+
+@few
+@given(
+    waiting=st.lists(st.tuples(ids, versions, st.integers(0, 60)), max_size=20),
+    labels=st.lists(st.tuples(ids, st.integers(0, 300)), min_size=1, max_size=40),
+    size=st.integers(2, 40),
+    journaled=st.lists(st.tuples(versions, ids), max_size=4),
+)
+def test_labels_taken_many_at_once_are_told_as_if_they_came_one_by_one(
+    waiting: list[tuple[str, str, int]],
+    labels: list[tuple[str, int]],
+    size: int,
+    journaled: list[tuple[str, str]],
+) -> None:
+    events = [Event(True, id_, ts, n) for n, (id_, ts) in enumerate(labels)]
+    sides = [Event(False, id_, ts, n, version) for n, (id_, version, ts) in enumerate(waiting)]
+    told = []
+    with pytest.MonkeyPatch.context() as patch:
+        for own in (module, label_tally):
+            patch.setattr(own, "REPORTED", 3)
+        for batch in (1, size):
+            join = Join()
+            for version, id_ in journaled:
+                join.recall(("m", version), id_, settled=False)
+            if sides:
+                join.add_predictions("m", arrived(sides), 50)
+            found = told_of(join, events, batch)
+            store = join.stores["m"]
+            met = [store.labels.met(place) for place in store.labels.find(came(events).hashes)]
+            told.append((found, met, join.state("m"), join.counts, join.journaled))
+    assert told[0] == told[1]
 
 
 def predictions(
