@@ -220,6 +220,16 @@ def test_a_label_that_gave_way_to_another_is_not_missed() -> None:
     assert held.drop_unmet_before(10) == 2
 
 
+@pytest.mark.parametrize(
+    ("met", "left"), [(NONE, NONE), (BEYOND, NONE), ((None, "1"), ("1",)), (("1", "2"), ("1", "2"))]
+)
+def test_who_takes_a_labels_place_has_met_the_versions_that_it_met(met: Met, left: Met) -> None:
+    held = HeldLabels()
+    places = hold(held, named([1], few=False), np.array([0]))
+    held.mark(places, np.array([held.kind(met)]))
+    assert held.inherited(places[0]) == held.kind(left)
+
+
 def test_what_has_found_its_label_gives_its_place_to_others() -> None:
     held, rows = HeldPredictions(), np.arange(1000)
     for start in range(0, 500_000, 1000):

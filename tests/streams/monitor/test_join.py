@@ -267,6 +267,17 @@ def test_a_label_that_was_misdated_can_be_sent_again() -> None:
     assert (counts.labels, counts.paired, counts.beyond_horizon, counts.duplicate) == (4, 1, 2, 1)
 
 
+def test_a_label_in_the_place_of_another_pairs_with_no_version_again() -> None:
+    join = Join()
+    predictions(join, "a", version="1")
+    assert labels(join, "a", horizon=DAY_MS) == ["a"]
+    assert labels(join, "a", ts_ms=9 * DAY_MS, horizon=DAY_MS, at=1) == []
+    again = [Event(False, "a", 9 * DAY_MS, n + 1, version) for n, version in enumerate("12")]
+    assert found_of(join.add_predictions("m", arrived(again), DAY_MS)) == [Found("2", "a", 2, 1)]
+    assert join.counts.duplicate_predictions == 1
+    assert join.stores["m"].tally.counts.paired == 2
+
+
 def test_a_pair_that_the_journal_holds_is_not_made_again() -> None:
     join = Join()
     for name in "ab":
