@@ -1,7 +1,6 @@
 """Predictions and labels that meet, many at once: which lie within the horizon, and are pairs."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
 import numpy as np
@@ -10,14 +9,12 @@ from tidegauge.streams.monitor.intake.block import Flags, Floats
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.held import NOTHING
-from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
 from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
 from tidegauge.streams.monitor.join.label_tally import MET_NONE, Met, Times
 from tidegauge.streams.monitor.join.pairs import Pairs
 from tidegauge.streams.monitor.join.store import Store
 
 Side = tuple[Ints, Ints, Floats]  # offsets, event times, values of labels or scores
-Waiting = Mapping[str, tuple[HeldPredictions, Ints]]  # by version, and where they were
 
 
 class Partners(NamedTuple):
@@ -80,29 +77,17 @@ def in_order(parts: Sequence[Partners]) -> Partners:
     return found.where(np.argsort(found.at))
 
 
-@dataclass(slots=True)
-class LabelsMet:
-    """What labels of one model met when they came.
-
-    Parameters
-    ----------
-    came, places
-        The labels, and where they are held; NOTHING where the id has a label already.
-    kinds
-        What each has met; NOTHING where it is not held.
-    found
-        Predictions that they met, by version.
-    """
+class LabelsMet(NamedTuple):
+    """What labels of one model met when they came."""
 
     came: LabelArrivals
-    places: Ints
-    kinds: Ints
-    found: dict[str, list[Partners]] = field(default_factory=dict)
+    kinds: Ints  # what each has met; NOTHING where its id has a label already
+    found: Mapping[str, Partners]  # by version
 
     def cut(self, own: slice) -> list[tuple[str, Partners]]:
         """Return what some of them met, by version."""
         found = []
-        for version, (met,) in self.found.items():
+        for version, met in self.found.items():
             begin, end = np.searchsorted(met.at, (own.start, own.stop)).tolist()
             if end > begin:
                 found.append((version, met.where(slice(begin, end))))
@@ -134,29 +119,34 @@ class Meeting:
         apart_ms = 2 * self._store.horizons_ms(np.full(len(came), NOTHING), came.offsets)
         places, replaced = labels.hold(came.hashes, came.offsets, came.ts_ms, came.values, apart_ms)
         kinds = np.array([labels.kind(one) for one in met] or [MET_NONE] * len(came), np.int64)
-        now = LabelsMet(came, places, kinds)
-        waiting = {
-            version: (held, there[start:stop]) for version, (held, there) in self._waiting.items()
-        }
-        self._pair(now, waiting, np.flatnonzero((places != NOTHING) & (replaced == NOTHING)))
-        for at in np.flatnonzero(replaced != NOTHING).tolist():  # maybe one after the other
+        found: dict[str, list[Partners]] = {version: [] for version in self._waiting}
+        bulk = np.flatnonzero((places != NOTHING) & (replaced == NOTHING))
+        self._pair(came, kinds, bulk, start, found)
+        labels.mark(places[bulk], kinds[bulk])
+        for at in np.flatnonzero(replaced != NOTHING):  # maybe one after the other
             kinds[at] = labels.inherited(replaced[at])
-            self._pair(now, waiting, np.array([at]))
+            self._pair(came, kinds, np.array([at]), start, found)
+            labels.mark(places[at], kinds[at])
         kinds[places == NOTHING] = NOTHING
-        now.found = {v: [in_order(now.found[v])] for v in waiting if v in now.found}
-        return now
+        return LabelsMet(came, kinds, {v: in_order(own) for v, own in found.items() if own})
 
-    def _pair(self, now: LabelsMet, waiting: Waiting, some: Ints) -> None:
+    def _pair(
+        self,
+        came: LabelArrivals,
+        kinds: Ints,
+        some: Ints,
+        start: int,
+        found: Mapping[str, list[Partners]],
+    ) -> None:
         """Let some of the labels, of which no two have the same id, meet their predictions."""
-        store, came = self._store, now.came
-        for version, (held, there) in waiting.items():
-            live = held.holds(there[some])
+        for version, (held, places) in self._waiting.items():
+            there = places[start + some]
+            live = held.holds(there)
             if not live.any():
                 continue
-            at = some[live]
+            at, there = some[live], there[live]
             labels = came.offsets[at], came.ts_ms[at], came.values[at]
-            met = Partners.of(store, at, labels, held.at(there[at]))
-            now.kinds[at] = store.labels.joined(now.kinds[at], met.near, version)
-            held.remove(there[at[met.near]])
-            now.found.setdefault(version, []).append(met)
-        store.labels.mark(now.places[some], now.kinds[some])
+            met = Partners.of(self._store, at, labels, held.at(there))
+            kinds[at] = self._store.labels.joined(kinds[at], met.near, version)
+            held.remove(there[met.near])
+            found[version].append(met)
