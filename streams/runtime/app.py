@@ -231,7 +231,6 @@ def _restorer(
 
 def _watch_over(app: MonitorApp, ledger: Ledger, settings: Settings) -> None:
     sources = settings.sources
-    of_topic = {topic: source for source, topic in sources.items()}
 
     def positions() -> dict[TP, int]:
         if ledger.restoring:  # which has a limit of its own
@@ -246,7 +245,7 @@ def _watch_over(app: MonitorApp, ledger: Ledger, settings: Settings) -> None:
 
     async def has_drained(tp: TP, end: int, position: int) -> bool:
         consumer = cast(Consumer, app.consumer)
-        return await consumer.has_drained(of_topic[tp.topic], tp.partition, end, position)
+        return await consumer.has_drained(consumer.sources[tp.topic], tp.partition, end, position)
 
     watchdog = Watchdog(
         settings.stalled_after_s, positions, app.log_ends.ends, has_drained, app.crash

@@ -144,11 +144,9 @@ class _Batch:
         self, model: str, at: int, ids: Sequence[str], ts_ms: Sequence[int], labels: Sequence[Any]
     ) -> None:
         """Take labels of one record."""
-        told = [id_.encode() for id_ in ids]
-        lengths = np.array([len(id_) for id_ in told], np.int64)
-        start = len(self._given.buffer) + len(self._more)
-        spans = np.stack([start + np.cumsum(lengths) - lengths, lengths], axis=1)
-        self._more += b"".join(told)
+        own, start = Texts.of(ids), len(self._given.buffer) + len(self._more)
+        self._more += own.buffer.tobytes()
+        spans = own.spans + (start, 0)  # noqa: RUF005 (a sum)
         times, values = np.array(ts_ms, np.int64), np.array(labels, np.float64)
         self.parts.setdefault(model, []).append((np.full(len(ids), at), spans, times, values))
 
