@@ -17,9 +17,11 @@ from tidegauge.streams.monitor.intake.plain_rows import PlainRows
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.intake.texts import copy_texts, size
 
-ENOUGH: Final = 128  # rows of a version that are folded without waiting for more
-BYTES: Final = 32 * 1_048_576  # of all rows that wait, without their texts
-TEXT_BYTES: Final = 8 * 1_048_576
+ENOUGH: Final = 512  # rows of a version that are folded without waiting for more
+BYTES: Final = 64 * 1_048_576  # of all rows that wait, without their texts
+TEXT_BYTES: Final = 32 * 1_048_576
+ROOM: Final = 4  # times as many rows as could wait: those that were taken stay for a while
+TEXT: Final = 128  # bytes of a row for which there is room
 
 
 class Patience(NamedTuple):
@@ -132,17 +134,18 @@ class WaitingRows:
         """Begin with room for rows like these; blocks may still show texts of what was there."""
         shapes = [getattr(part.rows, field.name) for field in fields(PlainRows)]
         taken = sum(column[0].nbytes for column in (part.offsets, *shapes))
-        rows = BYTES // taken
+        rows = min(BYTES // taken, ROOM * ENOUGH * len(self._counts))
         columns = [np.empty((rows, *column.shape[1:]), column.dtype) for column in shapes]
         room = PlainRows(*columns)
-        self._room = PlainPart(np.empty(TEXT_BYTES, np.uint8), np.empty(rows, np.int64), room)
+        text = np.empty(min(TEXT_BYTES, TEXT * rows), np.uint8)
+        self._room = PlainPart(text, np.empty(rows, np.int64), room)
         self._used, self._text[0] = 0, 0
 
     def _fits(self, part: PlainPart) -> bool:
         assert self._room is not None
         text = size(part.rows.ids) + size(part.rows.texts)
         rows = self._used + len(part.offsets)
-        return rows <= len(self._room.offsets) and int(self._text[0]) + text <= TEXT_BYTES
+        return rows <= len(self._room.offsets) and int(self._text[0]) + text <= len(self._room.buffer)
 
     def _add(self, part: PlainPart) -> None:
         assert self._room is not None

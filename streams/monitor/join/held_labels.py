@@ -92,8 +92,8 @@ class HeldLabels(HashIndex):
 
     def have_met(self, places: Ints, version: str) -> Flags:
         """Return which labels have met a prediction of a version."""
-        own = [kind for met, kind in self._kinds.items() if version in met]
-        return np.isin(self._met[places], own)
+        own = np.array([version in met for met in self._kinds], np.bool_)
+        return own[self._met[places]]
 
     def mark(self, places: Ints, kinds: Ints) -> None:
         """Take note of what labels have met by now."""
