@@ -1,7 +1,8 @@
 """What a model, a series and a waiting prediction take of a worker's memory.
 
-Each figure is the difference between two fresh workers that read as many bytes but for what is
-asked about, so that libraries, code and buffers count for neither.
+Each figure is the difference between two fresh workers that differ in what is asked about, so that
+libraries, code and buffers count for neither. The two of a waiting prediction both read so much
+that their buffers are as large as they become.
 """
 
 import time
@@ -19,6 +20,7 @@ from tidegauge.schemas.windows import WindowReport
 
 SETTLE_S: Final = 3.0  # after the last report: fetched bytes are gone, a snapshot is written
 MODELS: Final = 25
+MORE: Final = 4  # times as many rows that wait
 
 
 class Memory(msgspec.Struct, frozen=True):
@@ -63,7 +65,7 @@ def taken(broker: Broker, run: str, name: str, data: Data) -> Taken:
 
 
 def measure(broker: Broker, run: str, rows: int) -> Memory:
-    """Return what each thing takes, from four workers of ``rows`` rows or a tenth of them.
+    """Return what each thing takes, from three workers of ``rows`` rows and one of more.
 
     Raises
     ------
@@ -71,8 +73,8 @@ def measure(broker: Broker, run: str, rows: int) -> Memory:
         If a worker gets nowhere.
     """
     data = {
-        "few": Data(rows // 10, "frames"),
-        "many": Data(rows, "frames"),
+        "few": Data(rows, "frames"),
+        "many": Data(MORE * rows, "frames"),
         "models": Data(rows, "frames", models=MODELS),
         "series": Data(rows, "frames", models=MODELS, features=40),
     }
@@ -85,7 +87,7 @@ def differences(found: dict[str, Taken], rows: int) -> Memory:
     """Return the figures that follow from what the four workers took."""
     few, many, models, series = (found[n] for n in ("few", "many", "models", "series"))
     return Memory(
-        model=(models.bytes - many.bytes) / (MODELS - 1),
+        model=(models.bytes - few.bytes) / (MODELS - 1),
         series=(series.bytes - models.bytes) / (MODELS * (series.series - models.series)),
-        waiting_prediction=(many.bytes - few.bytes) / (rows - rows // 10),
+        waiting_prediction=(many.bytes - few.bytes) / ((MORE - 1) * rows),
     )

@@ -12,7 +12,7 @@ import msgspec
 
 from load_tests.figures import Spread
 from load_tests.latency import Latency
-from load_tests.memory import Memory
+from load_tests.memory import MORE, Memory
 from load_tests.targets import verdicts
 from load_tests.throughput import Result
 
@@ -132,7 +132,8 @@ def lines(results: Results) -> Iterator[str]:
         yield "\n## Memory\n"
         yield (
             "What fresh workers differ by that read the same but for what is asked about "
-            "(unique set size, 10 features):\n"
+            f"(unique set size, 10 features); of predictions that wait, one has {MORE} times as "
+            "many:\n"
         )
         yield f"- a model: {results.memory.model:,.0f} bytes"
         yield f"- one more series: {results.memory.series:,.0f} bytes"

@@ -91,9 +91,9 @@ def test_memory_is_what_workers_differ_by() -> None:
     found = memory.differences(
         {
             "few": memory.Taken(1_000_000, 30),
-            "many": memory.Taken(1_000_000 + 90_000 * 80, 30),
-            "models": memory.Taken(1_000_000 + 90_000 * 80 + 24 * 5000, 30),
-            "series": memory.Taken(1_000_000 + 90_000 * 80 + 24 * 5000 + 25 * 60 * 700, 90),
+            "many": memory.Taken(1_000_000 + 300_000 * 80, 30),
+            "models": memory.Taken(1_000_000 + 24 * 5000, 30),
+            "series": memory.Taken(1_000_000 + 24 * 5000 + 25 * 60 * 700, 90),
         },
         rows=100_000,
     )

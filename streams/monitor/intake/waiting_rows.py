@@ -20,7 +20,7 @@ from tidegauge.streams.monitor.intake.texts import copy_texts, size
 ENOUGH: Final = 512  # rows of a version that are folded without waiting for more
 BYTES: Final = 64 * 1_048_576  # of all rows that wait, without their texts
 TEXT_BYTES: Final = 32 * 1_048_576
-ROOM: Final = 4  # times as many rows as could wait: those that were taken stay for a while
+ROOM: Final = 2  # times as many rows as could wait: those that were taken stay for a while
 TEXT: Final = 128  # bytes of a row for which there is room
 
 
@@ -145,7 +145,9 @@ class WaitingRows:
         assert self._room is not None
         text = size(part.rows.ids) + size(part.rows.texts)
         rows = self._used + len(part.offsets)
-        return rows <= len(self._room.offsets) and int(self._text[0]) + text <= len(self._room.buffer)
+        return rows <= len(self._room.offsets) and int(self._text[0]) + text <= len(
+            self._room.buffer
+        )
 
     def _add(self, part: PlainPart) -> None:
         assert self._room is not None
