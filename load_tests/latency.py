@@ -69,7 +69,7 @@ def measure(broker: Broker, run: str, rate: float, seconds: float) -> Latency:
     QuietError
         If the worker or the generator gets nowhere.
     """
-    prefix = f"{run}.latency."
+    prefix = f"{run}.latency-{rate:.0f}."
     kafka.create_ours(broker.address, prefix, {})
     topic = f"{prefix}predictions"
     kafka.fill(broker.address, topic, traffic.predictions(Data(FIRST_ROWS), seed=2))

@@ -167,7 +167,7 @@ def results(ratios: dict[str, float]) -> page.Results:
         machine={"Cores": "2"},
         seconds=1.0,
         throughput=[result("plain Faust + River", 10.0), Result("x", "rows", skipped="no reason")],
-        latency=None,
+        latency=[],
         memory=None,
         stages=None,
         figures=ratios,
@@ -300,7 +300,7 @@ def test_the_pictures_are_drawn_where_the_plots_are_installed(tmp_path: Path) ->
     told = told_of([(100, 5.0), (200, 7.0)])
     found = msgspec.structs.replace(
         results({}),
-        latency=latency.summary(100.0, Kept(10.0, 1000, 0.1, 0.5, 2.0), told),
+        latency=[latency.summary(100.0, Kept(10.0, 1000, 0.1, 0.5, 2.0), told)],
         stages={"decode": 0.75, "the rest": 0.25},
     )
     page.write(found, tmp_path)

@@ -145,9 +145,8 @@ class WaitingRows:
         assert self._room is not None
         text = size(part.rows.ids) + size(part.rows.texts)
         rows = self._used + len(part.offsets)
-        return rows <= len(self._room.offsets) and int(self._text[0]) + text <= len(
-            self._room.buffer
-        )
+        room = self._room
+        return rows <= len(room.offsets) and int(self._text[0]) + text <= len(room.buffer)
 
     def _add(self, part: PlainPart) -> None:
         assert self._room is not None
