@@ -33,6 +33,9 @@ VERSIONS: Final = (
 )  # fmt: skip
 
 
+HALF: Final = 1 / 2
+
+
 class Size(NamedTuple):
     """How much is measured, and when the last run may begin."""
 
@@ -40,12 +43,12 @@ class Size(NamedTuple):
     rounds: int  # at most
     throughput_s: float
     latency_s: float
+    latency_at: tuple[float, ...]  # parts of the maximum rate
     memory_rows: int
 
 
-FULL: Final = Size(1.0, 5, 360.0, 10.0, 600_000)
-QUICK: Final = Size(0.2, 1, 75.0, 4.0, 0)
-SHARES: Final = (1 / 8, 1 / 4, 1 / 2)  # of the maximum rate, at which latency is measured
+FULL: Final = Size(1.0, 5, 360.0, 10.0, (1 / 8, 1 / 4, HALF), 600_000)
+QUICK: Final = Size(0.2, 1, 75.0, 4.0, (HALF,), 0)
 LEAST_ROWS: Final = 10_000  # of any data: windows have 500, and the rate needs several
 
 
@@ -95,7 +98,7 @@ def measure(broker: Broker, size: Size) -> Results:
     figures = ratios(results)
     rate = next((r.rows_a_second.median for r in results if r.name == ROWS and r.rows_a_second), 0)
     loops = list[latency.Latency]()
-    for share in SHARES if rate else ():
+    for share in size.latency_at if rate else ():
         loop = attempt(
             f"latency at {rate * share:,.0f} rows/s",
             left_out,
@@ -103,7 +106,7 @@ def measure(broker: Broker, size: Size) -> Results:
         )
         if loop:
             loops.append(loop)
-        if loop and share == SHARES[-1]:  # a sender that was late only makes it worse
+        if loop and share == HALF:  # a sender that was late only makes it worse
             figures["latency at half of the maximum rate, p99"] = loop.p99
     shares = attempt(
         "where the time goes", left_out, lambda: stages.measure(broker, run, "rows", data["rows"])
