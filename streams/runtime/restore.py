@@ -4,9 +4,9 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.records import SOURCES, Record, Source
 from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.monitor.state import ROW_SOURCES
 from tidegauge.streams.runtime.cores import Core, Cores, Rebuilt, restoring
 from tidegauge.streams.runtime.errors import StateError
 from tidegauge.streams.runtime.loading import load
@@ -14,7 +14,6 @@ from tidegauge.streams.runtime.outbox import Outbox
 from tidegauge.streams.runtime.state_log import Log
 
 REBUILT: tuple[Rebuilt, ...] = ("predictions", "labels")  # in this order: labels look for them
-ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
 MAX_FENCES = 10
 
 LOST = "%s: records %d to %d were deleted before they were read: retention is too short"
