@@ -178,7 +178,9 @@ class Partition(PartitionState):
         """Let further rows wait of versions of which nothing can be told meanwhile."""
         rows, read, stores = self.rows[source], self.readability[source].models, self.join.stores
         for key in batch.rows if rows.gathers else ():
-            told = source == "predictions" and key[0] in stores and len(stores[key[0]].labels)
+            # A model's predictions enter the join in the order of their log, whose time they tell.
+            joins = source == "predictions" and key[0] in stores
+            told = joins and (len(stores[key[0]].labels) or len(rows.specs[key[0]]) > 1)
             calm = not told and (key not in read or read[key].tells_nothing)
             rows.reader.allow(key, rows.monitors[key].patience if calm else NONE)
 

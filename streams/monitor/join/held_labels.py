@@ -86,8 +86,9 @@ class HeldLabels(HashIndex):
         ``near`` says whether it lies within the horizon.
         """
         found = np.where(near | (kinds != MET_NONE), kinds, MET_BEYOND)
-        for kind in set(kinds[near].tolist()):
-            found[near & (kinds == kind)] = self.kind((*self._by_kind()[kind], version))
+        by_kind = self._by_kind()
+        met, which = np.unique(kinds[near], return_inverse=True)
+        found[near] = np.array([self.kind((*by_kind[k], version)) for k in met.tolist()])[which]
         return found
 
     def have_met(self, places: Ints, version: str) -> Flags:

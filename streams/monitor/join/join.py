@@ -14,6 +14,7 @@ import numpy as np
 
 from tidegauge.schemas.outcomes import LabelReport
 from tidegauge.streams.monitor.intake.record_batch import Ints
+from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Key
 from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.held_labels import HeldLabels
@@ -88,10 +89,11 @@ class Join:
         for start, stop in log.pieces(len(arrived)):
             first, low_ms = int(arrived.offsets[start]), int(arrived.ts_ms[start:stop].min())
             if log.see(first, low_ms, stop - start, step_ms) and store.forget(horizon_ms):
-                pairs += self._take(model, arrived.where(slice(begin, stop)))
+                pairs += self._take(model, arrived.where(slice(begin, stop)).by_version())
                 store.drop()
                 begin = stop
-        pairs += self._take(model, arrived.where(slice(begin, None)) if begin else arrived)
+        rest = arrived.where(slice(begin, None)) if begin else arrived
+        pairs += self._take(model, rest.by_version())
         self._bound(store.size - before)
         return pairs
 
@@ -108,19 +110,34 @@ class Join:
         store.hold_to(horizon_ms)
         log.begin(int(arrived.offsets[0]))
         kept = arrived.where(arrived.offsets >= log.forgotten)
-        pairs = self._take_version(model, version, kept, in_label_order=True)
+        pairs = self._take(model, [(version, kept)], in_label_order=True)
         self._bound(store.size - before)
         return pairs
 
-    def _take(self, model: str, arrived: Arrivals) -> list[Pairs]:
-        own = arrived.by_version()
-        return [pairs for v, some in own for pairs in self._take_version(model, v, some)]
+    def _take(
+        self, model: str, arrived: Iterable[tuple[str, Arrivals]], in_label_order: bool = False
+    ) -> list[Pairs]:
+        """Take predictions by version; return the pairs they make with labels that are known."""
+        store, found, pairs = self.stores[model], list[tuple[Ints, Partners]](), list[Pairs]()
+        for version, own in arrived:
+            ids, met = self._take_version(store, version, own, in_label_order)
+            if met is None:
+                continue
+            found.append((met.label_offsets if in_label_order else met.offsets, met))
+            fresh = met.fresh(ids, self.journaled.get((model, version)))
+            if len(fresh.at):
+                pairs.append(fresh.pairs(version, ids))
+        store.tally.beyond_ms = last_beyond_ms(found) or store.tally.beyond_ms
+        return pairs
 
     def _take_version(
-        self, model: str, version: str, arrived: Arrivals, in_label_order: bool = False
-    ) -> list[Pairs]:
-        """Hold predictions that were not delivered before, the first delivery stands; pair them."""
-        store, own = self.stores[model], hashes(arrived.ids, self._key)
+        self, store: Store, version: str, arrived: Arrivals, in_label_order: bool
+    ) -> tuple[Texts, Partners | None]:
+        """Hold predictions that were not delivered before, the first delivery stands.
+
+        Return the ids of those whose labels are known, and how they met.
+        """
+        own = hashes(arrived.ids, self._key)
         held = store.predictions.setdefault(version, HeldPredictions())
         places = store.labels.find(own)
         known = np.flatnonzero(places != NOTHING)
@@ -131,14 +148,16 @@ class Join:
         self.counts.duplicate_predictions += len(arrived) - int(np.count_nonzero(fresh))
         at = known[fresh[known]]
         if not len(at):
-            return []
+            return arrived.ids, None
         if in_label_order:
             at = at[np.argsort(places[at])]  # these rise with their log
-        return self._pair_known((model, version), arrived.where(at), own[at], places[at])
+        came = arrived.where(at)
+        return came.ids, self._meet_known(store, version, came, own[at], places[at])
 
-    def _pair_known(self, key: Key, came: Arrivals, own: Hashes, places: Ints) -> list[Pairs]:
-        """Return the pairs of predictions that were held right now and labels that are known."""
-        (model, version), store = key, self.stores[key[0]]
+    def _meet_known(
+        self, store: Store, version: str, came: Arrivals, own: Hashes, places: Ints
+    ) -> Partners:
+        """Let predictions that were held right now meet labels that are known."""
         labels, predictions = store.labels.at(places), (came.offsets, came.ts_ms, came.scores)
         met = Partners.of(store, np.arange(len(came)), labels, predictions)
         before = store.labels.kinds(places)
@@ -146,10 +165,8 @@ class Join:
         held = store.predictions[version]
         held.remove(held.find(own[met.near]))
         store.tally.reached(labels[0], before, met.near)
-        store.tally.beyond_ms = last_beyond_ms([(version, met)]) or store.tally.beyond_ms
         self.counts.pairs += int(np.count_nonzero(met.near))
-        fresh = met.fresh(came.ids, self.journaled.get((model, version)))
-        return [fresh.pairs(version, came.ids)] if len(fresh.at) else []
+        return met
 
     def add_labels(self, came: LabelArrivals, horizon_ms: int) -> list[Pairs | LabelReport]:
         """Take labels; return the pairs they make, with reports of what became of all.
@@ -189,7 +206,8 @@ class Join:
         for start, stop, batch in ready:
             own = slice(start - begin, stop - begin)
             found = met.cut(own)
-            store.tally.arrived(batch, met.came.cut(own), met.kinds[own], last_beyond_ms(found))
+            beyond_ms = last_beyond_ms((partners.at, partners) for _, partners in found)
+            store.tally.arrived(batch, met.came.cut(own), met.kinds[own], beyond_ms)
             yield from self._fresh(met.came, found)
             if is_due and stop == ready[-1][1]:
                 store.drop()

@@ -1,6 +1,6 @@
 """Reads batches of labels; a bad row of a frame is rejected, the others are kept."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any, Final
 
@@ -69,46 +69,48 @@ class LabelReader:
         given = records if isinstance(records, RecordBatch) else RecordBatch.of(records)
         rows, models = self._kernel.layouts.read(given.buffer, given.values), self._models
         rows.owner[rows.ts_ms > given.timestamps + AHEAD_MS] = CAREFUL
-        batch = _Batch(given)
+        batch, seen = _Batch(given), dict[Key, None]()
         for at in np.flatnonzero(rows.owner == CAREFUL).tolist():
             try:
-                self._read(records[at], at, batch)
+                if (key := self._read(records[at], at, batch)) is not None:
+                    seen[key] = None
             except FAULTS as fault:
                 whose = named(records[at].value or b"")[0], ""
                 batch.rejections.append(rejection(records[at], fault, whose))
         for place, own in _groups(rows.owner):
             part = own, rows.ids[own], rows.ts_ms[own], rows.numbers[own, 0]
             batch.parts.setdefault(models[place], []).append(part)
+        self._know(seen)
         return batch.arrivals(self._key), batch.rejections
 
-    def _read(self, record: Record, at: int, batch: "_Batch") -> None:
+    def _read(self, record: Record, at: int, batch: "_Batch") -> Key | None:
+        """Read a record with care; return whose it is, None where the kernel knows it."""
         value = present(record.value)
         if is_arrow(record):
             record = in_json(record, read_frame(declared(record)))
             value = present(record.value)
         elif self._plain_frame(record, value, at, batch):
-            return
+            return None
         try:
             row = _ROW.decode(value)
         except FAULTS:
             if not has_ids(value):
                 raise
-            key = self._read_frame(record, value, at, batch)
-        else:
-            check_ahead(row.ts_ms, record.timestamp)
-            batch.add(row.model, at, [row.id], [row.ts_ms], [row.label])
-            key = row.model, row.version
-        self._know(key)
+            return self._read_frame(record, value, at, batch)
+        check_ahead(row.ts_ms, record.timestamp)
+        batch.add(row.model, at, [row.id], [row.ts_ms], [row.label])
+        return row.model, row.version
 
-    def _know(self, key: Key) -> None:
-        """Let the kernel read what says the same model and version, from the next batch on."""
-        if key in self._known:
-            return
-        if len(self._known) == MOST_KNOWN:
-            self._forget()
-        self._kernel.put(key, Columns((), ()), ())
-        self._known.add(key)
-        self._models.append(key[0])
+    def _know(self, keys: Iterable[Key]) -> None:
+        """Let the kernel read what says the same models and versions, from the next batch on."""
+        for key in keys:
+            if key in self._known:
+                continue
+            if len(self._known) == MOST_KNOWN:
+                self._forget()
+            self._kernel.put(key, Columns((), ()), ())
+            self._known.add(key)
+            self._models.append(key[0])
 
     def _plain_frame(self, record: Record, value: bytes, at: int, batch: "_Batch") -> bool:
         """Read a frame that the kernel can read."""

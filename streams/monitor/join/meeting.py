@@ -58,13 +58,13 @@ class Partners(NamedTuple):
         )  # fmt: skip
 
 
-def last_beyond_ms(found: Iterable[tuple[str, Partners]]) -> Times | None:
-    """Return the times of the last label and its last prediction that lie too far apart."""
+def last_beyond_ms(found: Iterable[tuple[Ints, Partners]]) -> Times | None:
+    """Return the times of the last two that lie too far apart; each version's order comes first."""
     last, told = NOTHING, None
-    for _, met in found:
+    for order, met in found:
         beyond = np.flatnonzero(~met.near)
-        if len(beyond) and met.at[beyond[-1]] >= last:
-            last = int(met.at[beyond[-1]])
+        if len(beyond) and order[beyond[-1]] >= last:
+            last = int(order[beyond[-1]])
             told = int(met.label_ts_ms[beyond[-1]]), int(met.ts_ms[beyond[-1]])
     return told
 

@@ -61,7 +61,7 @@ class Watermark(msgspec.Struct):
             return False
         self.rows, self.ts_ms = 0, self.low_ms
         if not self.places or abs(self.low_ms - self.places[-1].ts_ms) >= step_ms:
-            ahead_ms = low_ms + STEPS * step_ms
+            ahead_ms = self.low_ms + STEPS * step_ms
             if self.places and self.places[0].ts_ms <= ahead_ms:
                 # Rows in between were dated ahead, and are forgotten with those around them.
                 self.places = [place for place in self.places if place.ts_ms <= ahead_ms]

@@ -16,7 +16,7 @@ from tests.streams.monitor.driver import (
     rejected,
 )
 from tests.streams.monitor.logs import NOON_MS, label, row
-from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.schemas.monitors import LabelSpec, MonitorSpec, ReferenceSpec, WindowSpec
 from tidegauge.streams.monitor.intake import waiting_rows as module
 from tidegauge.streams.monitor.intake.plain import PlainPart
 from tidegauge.streams.monitor.intake.plain_rows import PlainRows
@@ -183,3 +183,33 @@ def test_rows_that_were_taken_and_may_not_be_folded_yet_are_the_oldest() -> None
     assert waiting.oldest == 7
     waiting.begin()
     assert waiting.oldest == EVER
+
+
+@pytest.mark.parametrize("size", [20, 97])
+def test_of_several_versions_no_prediction_is_forgotten_before_its_time(size: int) -> None:
+    # One log of a model says how far its rows have come, whichever version they are of.
+    chance, step_ms, horizon_ms = random.Random(0), 600_000, 2 * 86_400_000
+    days = MonitorSpec(
+        model="m",
+        windows=WindowSpec(rows=150),
+        reference=ReferenceSpec(windows=5),
+        labels=LabelSpec(horizon="2d"),
+    )
+    times = range(NOON_MS, NOON_MS + 3000 * step_ms, step_ms)
+    scored = [
+        LoggedRecord(
+            n, ms, b"m", row("m", f"r{n}", ms, {"a": n % 9}, 0.5, f"v{chance.randrange(6)}")
+        )
+        for n, ms in enumerate(times)
+    ]
+    late_ms = horizon_ms - step_ms
+    told = [
+        LoggedRecord(n, ms + horizon_ms, b"m", label("m", f"r{n}", ms + late_ms, 1.0))
+        for n, ms in enumerate(times)
+    ]
+    driver = Driver({"m": days})
+    for at in range(0, len(scored), size):
+        driver.fold("predictions", scored[at : at + size])
+    for at in range(0, len(told), size):
+        driver.fold("labels", told[at : at + size])
+    assert sum(map(len, pairs(driver.outputs).values())) == len(scored)
