@@ -148,10 +148,10 @@ def _faust_settings(settings: Settings, partitions: int) -> dict[str, Any]:
         "broker_session_timeout": 10.0,
         "broker_rebalance_timeout": 10.0,
         "broker_heartbeat_interval": 1.0,
-        # Batches. Faust stops fetching a partition when a topic's buffer is 4/5 full, but one more
-        # batch of each may come: if they did not fit, all topics would wait for this one, also
-        # the predictions that its labels wait for.
-        "stream_buffer_maxsize": max(16, 5 * (partitions + 1)),
+        # Batches. Faust stops fetching a partition when a topic's buffer is 4/5 full, but two more
+        # batches of each may come, one of them fetched ahead: if they did not fit, all topics
+        # would wait for this one, also the predictions that its labels wait for.
+        "stream_buffer_maxsize": max(16, 10 * (partitions + 1)),
         "topic_disable_leader": True,
         "topic_allow_declare": False,
         "table_standby_replicas": 0,

@@ -101,11 +101,21 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         consumer._isolation_level = ISOLATION  # noqa: SLF001 (Faust ties it to exactly-once)
         return consumer
 
-    async def _fetch_records(self, consumer: Any, *args: Any, **kwargs: Any) -> Fetched:
-        """Return what was fetched while the last was folded, and begin to fetch the next."""
+    async def _fetch_records(
+        self, consumer: Any, active_partitions: set[TP], *args: Any, **kwargs: Any
+    ) -> Fetched:
+        """Return what was fetched while the last was folded, and begin to fetch the next.
+
+        What was fetched before a seek comes again. Faust must not see it: it would take no record
+        below its last offset from then on.
+        """
         ahead, self._ahead = self._ahead, None
-        fetched = await (ahead or self._fetch(consumer, *args, **kwargs))
-        self._ahead = asyncio.create_task(self._fetch(consumer, *args, **kwargs))
+        fetched = await ahead if ahead else None
+        if fetched is None or fetched.flow is not self.consumer.ledger.flow:
+            fetched = await self._fetch(consumer, active_partitions, *args, **kwargs)
+        # Of none aiokafka would fetch all. A copy: Faust takes out of its own what it pauses.
+        if active := set(active_partitions):
+            self._ahead = asyncio.create_task(self._fetch(consumer, active, *args, **kwargs))
         return fetched
 
     async def _fetch(self, consumer: Any, *args: Any, **kwargs: Any) -> Fetched:

@@ -1,12 +1,15 @@
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP
 
+from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.runtime import consumer as module
-from tidegauge.streams.runtime.consumer import Consumer
+from tidegauge.streams.runtime.consumer import Consumer, ConsumerThread
 
 
 async def confirmed() -> bool:
@@ -51,3 +54,69 @@ async def test_a_worker_is_checkpointed_at_its_end_only_by_the_brokers_word(
     else:
         await consumer.wait_empty()
     assert consumer.is_checkpointed is checkpointed
+
+
+PREDICTIONS, LABELS = TP("p", 0), TP("l", 0)
+
+
+class Thread(ConsumerThread):
+    """A consumer's thread of which the broker is two counters."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.positions = {PREDICTIONS: 0, LABELS: 0}
+        self.last_fetched, self._ahead = {}, None
+        ledger: Any = SimpleNamespace(flow=object(), read_ahead=lambda source, partition, own: own)
+        sources = {"p": "predictions", "l": "labels"}
+        self.consumer: Any = SimpleNamespace(ledger=ledger, sources=sources)
+        self.kafka = SimpleNamespace(_fetcher=SimpleNamespace())
+
+        async def fetch(_: Thread, consumer: object, active: set[TP], **__: object) -> Any:
+            await asyncio.sleep(0)
+            found = {}
+            for tp in active or self.positions:
+                start = self.positions[tp]
+                self.positions[tp] = start + 10
+                found[tp] = [[LoggedRecord(at, 0, None, b"") for at in range(start, start + 10)]]
+            return found
+
+        async def seek(_: Thread, consumer: object, partitions: Mapping[TP, int]) -> None:
+            self.positions.update(partitions)
+
+        monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_fetch_records", fetch)
+        monkeypatch.setattr(driver.AIOKafkaConsumerThread, "_seek_wait", seek)
+
+    async def first_offsets(self, active: set[TP]) -> dict[TP, int]:
+        found = await self._fetch_records(self.kafka, active)
+        assert found.flow is self.consumer.ledger.flow
+        for _ in range(3):
+            await asyncio.sleep(0)  # what is asked for next is fetched meanwhile
+        return {tp: batches[0][0].offset for tp, batches in found.items()}
+
+
+async def test_the_next_records_are_fetched_while_those_before_are_folded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thread = Thread(monkeypatch)
+    for expected in (0, 10, 20):
+        assert await thread.first_offsets({PREDICTIONS}) == {PREDICTIONS: expected}
+        assert thread.positions[PREDICTIONS] == expected + 20
+
+
+async def test_after_a_seek_nothing_comes_that_was_fetched_before_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thread = Thread(monkeypatch)
+    for _ in range(3):
+        await thread.first_offsets({PREDICTIONS})
+    await thread._seek_wait(thread.kafka, {PREDICTIONS: 5})  # noqa: SLF001 - as Faust does
+    assert await thread.first_offsets({PREDICTIONS}) == {PREDICTIONS: 5}
+    assert await thread.first_offsets({PREDICTIONS}) == {PREDICTIONS: 15}
+
+
+async def test_a_partition_that_is_paused_meanwhile_makes_not_all_of_them_come(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    thread, active = Thread(monkeypatch), {PREDICTIONS}
+    await thread._fetch_records(thread.kafka, active)  # noqa: SLF001 - as Faust does
+    active.clear()  # as Faust does, in place; to aiokafka none means all
+    assert await thread.first_offsets(active) == {PREDICTIONS: 10}
