@@ -21,7 +21,7 @@ from tidegauge.streams.monitor.intake.arrow_frames import (
 from tidegauge.streams.monitor.intake.arrow_layout import Layout, layout_of
 from tidegauge.streams.monitor.intake.columns import Decoders
 from tidegauge.streams.monitor.intake.plain_rows import PlainRows
-from tidegauge.streams.monitor.intake.record_batch import NULL, Ints
+from tidegauge.streams.monitor.intake.record_batch import Ints
 
 END: Final = BEGIN + bytes(4)
 NO_VALUES: Final = np.empty((0, 2), np.int64)
@@ -73,13 +73,15 @@ class PlainStream:
         if batch is None or self.value[batch.stop :] != END:
             return None
         room = MAX_BYTES - CELL_BYTES * batch.rows * layout.cells
-        found = _empty(batch.rows, len(read.names), len(read.columns.categorical), plan.strange)
+        found = PlainRows.missing(
+            batch.rows, len(read.names), len(read.columns.categorical), strange=plan.strange
+        )
         return found if self._fill(found, batch, plan.columns, values, room) else None
 
     def _values(self, batch: _Batch, kind: int) -> Ints | None:
         """Return where the values of a dictionary lie; None if they are not plain."""
         columns = np.array([(kind, kernel.CATEGORY, 0, kernel.FAULT)], np.int64)
-        found = _empty(batch.rows, 0, 1)
+        found = PlainRows.missing(batch.rows, 0, 1)
         return found.texts[:, 0] if self._fill(found, batch, columns, [], MAX_BYTES) else None
 
     def _fill(
@@ -133,17 +135,6 @@ class PlainStream:
             return None
         body = metadata + message.metadata.size
         return _Batch(rows, metadata + nodes, metadata + buffers, body, size)
-
-
-def _empty(rows: int, numbers: int, texts: int, strange: bool = False) -> PlainRows:
-    return PlainRows(
-        np.zeros(rows, np.int32),
-        np.full(rows, strange),
-        np.empty(rows, np.int64),
-        np.empty((rows, 2), np.int64),
-        np.full((rows, numbers), np.nan),
-        np.full((rows, texts, 2), NULL),
-    )
 
 
 def plain_stream(value: bytes) -> PlainStream | None:

@@ -14,7 +14,8 @@ import numpy as np
 from numba import types
 
 from tidegauge.detectors._jit import kernel, routine
-from tidegauge.streams.monitor.intake.record_batch import NULL, Bytes, Ints, RecordBatch
+from tidegauge.streams.monitor.intake.plain_rows import NULL
+from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints, RecordBatch
 
 FAULT: Final = -1  # in place of where to read on
 LONGEST: Final = 70  # bits of a varint of ten bytes

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tidegauge.detectors._jit import kernel, part, routine
 from tidegauge.schemas.events import LATEST_MS
-from tidegauge.streams.monitor.intake.record_batch import NULL
+from tidegauge.streams.monitor.intake.plain_rows import NULL
 
 CAREFUL: Final = -1  # the owner of a row that is not plain
 EACH: Final = -1  # row of a frame, in place of one row

@@ -12,8 +12,8 @@ from tidegauge.streams.monitor.intake.block import Block, Codes
 from tidegauge.streams.monitor.intake.columns import SCORE, Decoders
 from tidegauge.streams.monitor.intake.dictionary import Dictionary, as_text
 from tidegauge.streams.monitor.intake.json_kernel import CAREFUL
-from tidegauge.streams.monitor.intake.plain_rows import PlainRows
-from tidegauge.streams.monitor.intake.record_batch import NULL, Bytes, RecordBatch
+from tidegauge.streams.monitor.intake.plain_rows import NULL, PlainRows
+from tidegauge.streams.monitor.intake.record_batch import Bytes, RecordBatch
 from tidegauge.streams.monitor.intake.texts import Texts
 
 TAKEN = CAREFUL - 1  # the owner of a row that is in a block

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+NULL: Final = -1  # length of what is not there
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,20 @@ class PlainRows:
     ids: NDArray[np.int64]  # rows x (start, length) in the buffer
     numbers: NDArray[np.float64]  # rows x most numbers, the score last; NaN = missing
     texts: NDArray[np.int64]  # rows x most texts x (start, length); NULL = missing
+
+    @classmethod
+    def missing(
+        cls, rows: int, numbers: int, texts: int, place: int = 0, strange: bool = False
+    ) -> Self:
+        """Return rows of the version at ``place``, of which no number and no text is there yet."""
+        return cls(
+            np.full(rows, place, np.int32),
+            np.full(rows, strange),
+            np.zeros(rows, np.int64),
+            np.empty((rows, 2), np.int64),
+            np.full((rows, numbers), np.nan),
+            np.full((rows, texts, 2), NULL),
+        )
 
     def cut(self, at: Any) -> "PlainRows":
         """Return some of the rows: of a slice, arrays that are shared."""

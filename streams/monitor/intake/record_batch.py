@@ -7,12 +7,11 @@ from typing import Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from tidegauge.streams.monitor.intake.plain_rows import Ahead
+from tidegauge.streams.monitor.intake.plain_rows import NULL, Ahead
 from tidegauge.streams.monitor.records import Record
 
 Bytes = NDArray[np.uint8]
 Ints = NDArray[np.int64]
-NULL = -1  # length of a key or a value that is not there
 
 
 @dataclass(frozen=True, slots=True)

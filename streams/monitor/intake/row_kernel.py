@@ -20,8 +20,8 @@ from tidegauge.streams.monitor.intake.json_kernel import (
     room,
 )
 from tidegauge.streams.monitor.intake.messages import Key
-from tidegauge.streams.monitor.intake.plain_rows import PlainRows
-from tidegauge.streams.monitor.intake.record_batch import NULL, Bytes, Ints
+from tidegauge.streams.monitor.intake.plain_rows import NULL, PlainRows
+from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints
 
 # A label stands where a score does, and a row of labels has no features.
 LABEL_TOP: Final = ("model", "version", "id", "ts_ms", "", "label", "ids", "labels")
@@ -141,15 +141,7 @@ class Layouts:
 
     def read(self, buffer: Bytes, values: Ints) -> PlainRows:
         """Read the plain ones of rows; values[k] = start and length of one, NULL if it has none."""
-        rows = len(values)
-        found = PlainRows(
-            np.empty(rows, np.int32),
-            np.zeros(rows, np.bool_),
-            np.zeros(rows, np.int64),
-            np.empty((rows, 2), np.int64),
-            np.empty((rows, self._most)),
-            np.empty((rows, self._texts, 2), np.int64),
-        )
+        found = PlainRows.missing(len(values), self._most, self._texts)
         read_rows(
             buffer, values, self._has_score, *self._tables, *self._scratch(),
             found.owner, found.strange, found.ts_ms, found.ids, found.numbers, found.texts,
@@ -176,14 +168,7 @@ class Layouts:
         scratch = self._scratch()
         for _ in range(2):
             numbers, texts = self._sizes[place]
-            frame = PlainRows(
-                np.full(rows, place, np.int32),
-                np.zeros(rows, np.bool_),
-                np.empty(rows, np.int64),
-                np.empty((rows, 2), np.int64),
-                np.full((rows, numbers), np.nan),
-                np.full((rows, texts, 2), NULL),
-            )
+            frame = PlainRows.missing(rows, numbers, texts, place)
             read_frame(
                 buffer, self._has_score, place, *self._tables, *scratch, found,
                 frame.ts_ms, frame.ids, frame.numbers, frame.texts,

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from tidegauge.streams.monitor.intake.columns import SCORE, Columns, RowSource, decoders
 from tidegauge.streams.monitor.intake.dictionary import Dictionary, as_text
 from tidegauge.streams.monitor.intake.json_kernel import CAREFUL, PROBES
-from tidegauge.streams.monitor.intake.record_batch import NULL
+from tidegauge.streams.monitor.intake.plain_rows import NULL
 from tidegauge.streams.monitor.intake.rejections import FAULTS
 from tidegauge.streams.monitor.intake.row_kernel import RowKernel
 from tidegauge.streams.monitor.intake.texts import Texts

@@ -213,3 +213,27 @@ def test_of_several_versions_no_prediction_is_forgotten_before_its_time(size: in
     for at in range(0, len(told), size):
         driver.fold("labels", told[at : at + size])
     assert sum(map(len, pairs(driver.outputs).values())) == len(scored)
+
+
+def test_what_was_in_memory_before_shows_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    # One model has a category and one has none; they wait in the same arrays.
+    def used(shape: Any, dtype: Any = float, **_: object) -> Any:
+        whole = np.dtype(dtype).kind in "iu"
+        return np.full(shape, min(10**9, np.iinfo(dtype).max) if whole else 1, dtype)
+
+    monkeypatch.setattr(np, "empty", used)
+    found, expected, waiting = Driver(specs()), Driver(specs(), as_objects=True), 0
+    for start in range(0, 3000, 100):
+        batch = list[LoggedRecord]()
+        for n in range(start, start + 100):
+            features: dict[str, object] = {"a": n % 7}
+            if n % 2:
+                features["b"] = "x"
+            value = row(f"m{n % 2}", f"r{n}", NOON_MS + n, features, 0.5)
+            batch.append(LoggedRecord(n, NOON_MS, b"m", value))
+        for driver in (found, expected):
+            driver.fold("predictions", batch)
+        waiting = max(waiting, len(found.partition.rows["predictions"].reader.waiting))
+    tell_the_same(found, expected)
+    assert by_monitor(expected.outputs)
+    assert waiting > 100
