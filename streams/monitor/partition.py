@@ -23,7 +23,7 @@ from tidegauge.streams.monitor.journal.poison import FoldError, poison_alert, re
 from tidegauge.streams.monitor.layouts.layouts import read_snapshot
 from tidegauge.streams.monitor.records import Folded, Message, Output, Record, Returned, Source
 from tidegauge.streams.monitor.restore import Restore
-from tidegauge.streams.monitor.rows import RowsFolded
+from tidegauge.streams.monitor.rows import MANY, RowsFolded
 from tidegauge.streams.monitor.sizes import bounded
 from tidegauge.streams.monitor.snapshot import RETRAINING, Snapshot
 from tidegauge.streams.monitor.state import ROW_SOURCES, PartitionSettings, PartitionState
@@ -62,6 +62,8 @@ class Partition(PartitionState):
     def fold(self, source: Source, records: Sequence[Record]) -> Folded:
         """Fold the records not yet folded; stop before a model version that is not known.
 
+        It stops as well where it has many outputs, so that these can be sent first.
+
         Raises
         ------
         FoldError
@@ -80,7 +82,7 @@ class Partition(PartitionState):
             except Exception as fault:  # whatever it is, the next owner must not meet it again
                 raise self._fault(source, piece[0].offset, piece[-1].offset, fault) from fault
             fresh = fresh[batch.read :]
-            if batch.unknown is not None:
+            if batch.unknown is not None or len(outputs) >= MANY:
                 return Folded(outputs, fresh, batch.unknown)
         return Folded(outputs)
 

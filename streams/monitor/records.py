@@ -76,7 +76,7 @@ class Folded:
     """What a fold published, and where it had to stop.
 
     It stops before the first record of a model version whose spec and reference are not yet
-    journaled (``unknown``); ``rest`` are the records not folded then.
+    journaled (``unknown``), or where outputs are many; ``rest`` are the records not folded then.
     """
 
     outputs: list[Output]

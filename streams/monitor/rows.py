@@ -22,6 +22,7 @@ from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.monitor import MonitorState
 
 MAX_MODELS = 1000  # model versions watched in one partition; rows of further ones are rejected
+MANY = 4096  # outputs; so many are sent before further records are folded
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +100,12 @@ class RowMonitors:
     def fold(self, records: Sequence[Record]) -> RowsFolded:
         """Fold records in order, up to the first of a model version without a control.
 
+        Not all of them where many are rejected: what is told of these takes more memory than they.
         No change may take effect among them; see ``before_change``.
         """
+        self.reader.waiting.begin()
         folded = RowsFolded(outputs=self._apply_due(records[0].offset))
-        while folded.read < len(records):
+        while folded.read < len(records) and len(folded.rejections) < MANY:
             rest = records[folded.read :]
             batch = self.reader.read(rest, self.controls)
             folded.read += batch.stop

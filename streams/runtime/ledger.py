@@ -204,6 +204,8 @@ class Ledger:
             if folded.unknown is not None:
                 await self._control.catch_up()
                 await self._journal_control(slot, *folded.unknown)
+            elif rest:
+                await self._outbox.send()
         slot.input_bytes += size(fetch.records)
         slot.moved.set()
 

@@ -140,15 +140,19 @@ class BatchReader:
         return other
 
     def read(self, records: Sequence[Record], known: Collection[Key]) -> Batch:
-        """Read records in order; stop before the first of a model version that is not known."""
-        self.waiting.begin()
-        batch = self._batch = Batch(stop=len(records))
+        """Read records in order, if they are not too many at once.
+
+        Stop before the first of a model version that is not known.
+        """
         for key in () if self._gathers else self.columns:
             self._group(key)  # it was read before, so the kernel may begin with its first row
         for opened in self._opened:
             opened.place = self._kernel.put(opened.key, opened.read.columns, opened.read.awaited)
             self._placed[opened.place] = opened
         self._opened = []
+        if isinstance(records, RecordBatch):
+            records = records[: self._kernel.layouts.most]
+        batch = self._batch = Batch(stop=len(records))
         self._ahead = records.ahead if isinstance(records, RecordBatch) else None
         table = self._table = self._plain(records)
         group: _Group | None = None
@@ -178,7 +182,7 @@ class BatchReader:
         It changes nothing, and may be asked in another thread while this one reads other records.
         """
         layouts = self._kernel.made
-        if layouts is None or (place := layouts.first) is None:
+        if layouts is None or (place := layouts.first) is None or len(records) > layouts.most:
             return records
         rows, frames = layouts.read(records.buffer, records.values), dict[int, PlainRows | None]()
         long = (rows.owner == CAREFUL) & (records.values[:, 1] >= FRAME_HINT)

@@ -16,6 +16,7 @@ from tidegauge.streams.monitor.intake.plain_rows import NULL, PlainRows
 from tidegauge.streams.monitor.intake.record_batch import Bytes, RecordBatch
 from tidegauge.streams.monitor.intake.texts import Texts
 
+GROWTH = 1.25
 TAKEN = CAREFUL - 1  # the owner of a row that is in a block
 
 
@@ -62,7 +63,7 @@ class PlainTable:
 
     def __init__(self, given: RecordBatch, rows: PlainRows) -> None:
         self._given, self._rows = given, rows
-        self._more = bytearray()  # texts that the buffer does not have
+        self._buffer, self._used = given.buffer, len(given.buffer)  # with texts of others behind
         self._left: deque[int] = deque()
 
     def careful(self) -> Iterator[int]:
@@ -94,15 +95,18 @@ class PlainTable:
         rows.owner[at] = place
 
     def _span(self, text: str) -> tuple[int, int]:
-        start, said = len(self._given.buffer) + len(self._more), text.encode()
-        self._more += said
+        said = np.frombuffer(text.encode(), np.uint8)
+        start, stop = self._used, self._used + len(said)
+        if stop > len(self._buffer):  # what was given is not written to
+            grown = np.empty(int(GROWTH * stop), np.uint8)
+            grown[:start] = self._buffer[:start]
+            self._buffer = grown
+        self._buffer[start:stop] = said
+        self._used = stop
         return start, len(said)
 
     def _part(self) -> PlainPart:
-        buffer = self._given.buffer
-        if self._more:
-            buffer = np.concatenate([buffer, np.frombuffer(bytes(self._more), np.uint8)])
-        return PlainPart(buffer, self._given.offsets, self._rows)
+        return PlainPart(self._buffer, self._given.offsets, self._rows)
 
     def take(self, place: int, stop: int) -> PlainPart | None:
         """Return the rows before ``stop`` of the version at ``place``; None if there are none."""

@@ -24,6 +24,8 @@ from tidegauge.streams.monitor.intake.plain_rows import NULL, PlainRows
 from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints
 
 # A label stands where a score does, and a row of labels has no features.
+BYTES: Final = 16 * 1_048_576  # of what is read at once
+ROW_BYTES, FEWEST = 32, 1024
 LABEL_TOP: Final = ("model", "version", "id", "ts_ms", "", "label", "ids", "labels")
 
 
@@ -124,6 +126,8 @@ class Layouts:
         self._texts = max((own.texts for own in layouts.values()), default=0)
         self._has_score = has_score
         self.first = min(layouts, default=None)
+        # So many rows may be read at once: each has room for the most values of any version.
+        self.most = max(FEWEST, BYTES // (ROW_BYTES + 8 * self._most + 16 * self._texts))
         fields = np.array(known, np.int64).reshape(-1, 3)
         names = np.frombuffer(bytes(arena), np.uint8)
         index = np.full((room(len(known)), 2), NOTHING)

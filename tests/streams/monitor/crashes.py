@@ -6,6 +6,7 @@ only what its offsets say is not yet done.
 """
 
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,6 +15,7 @@ from tests.streams.monitor.logs import NOON_MS, Logs
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.streams.monitor.control.control import control_digest
 from tidegauge.streams.monitor.dry_run import choose
+from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
@@ -22,7 +24,7 @@ from tidegauge.streams.monitor.state import ROW_SOURCES, PartitionSettings
 
 Place = Literal["fold", "publish", "snapshot", "committed", "journal"]
 PLACES: tuple[Place, ...] = ("fold", "publish", "snapshot", "committed")
-MOST_BATCH = 40
+MOST_BATCH = 120
 SNAPSHOT_EVERY = 5  # batches
 
 
@@ -100,7 +102,7 @@ class Worker:
         for source in ("predictions", "labels"):
             start, stop = self.partition.rebuild_from[source], self.partition.next_offset[source]
             for batch in self._cut(self.broker.logs[source][start:stop]):
-                self.partition.rebuild_join(source, batch)
+                self.partition.rebuild_join(source, RecordBatch.of(batch))
 
     def run(self, until: int | None = None) -> None:
         """Go through the script; raises CrashError where it is told to."""
@@ -152,7 +154,7 @@ class Worker:
         """Fold a batch, publish what comes of it, and perhaps write a snapshot."""
         self.batches += 1
         place = self.crash_at.get(self.batches)
-        rest = records
+        rest: Sequence[Record] = RecordBatch.of(records)
         while rest:
             folded = self.partition.fold(source, rest)
             if place == "fold":
@@ -161,7 +163,7 @@ class Worker:
                 if place == "publish" and at == len(folded.outputs) // 2:
                     raise CrashError
                 self.broker.append(output, twice=self.chance.random() < 0.2)
-            rest = list(folded.rest)
+            rest = folded.rest
             if folded.unknown is not None:
                 self._change(*folded.unknown)
         if place == "snapshot":

@@ -226,14 +226,31 @@ def test_pairs_come_in_the_order_of_what_completes_them() -> None:
 
 
 def test_how_far_the_log_has_come_does_not_depend_on_batches() -> None:
-    rows = [Event(False, str(n), n * 7 % 1000, n) for n in range(5 * BLOCK + 30)]
+    horizon_ms = DAY_MS
+    days_ahead = [0] * BLOCK + [3] * BLOCK + [0] * (BLOCK // 2) + [2] * (BLOCK // 2) + [0] * 30
+    rows = [
+        Event(False, str(n), n * 7 % 1000 + days * DAY_MS, n) for n, days in enumerate(days_ahead)
+    ]
     whole = Join()
-    whole.add_predictions("m", arrived(rows), EVER)
+    whole.add_predictions("m", arrived(rows), horizon_ms)
     for size in (1, 30, BLOCK, BLOCK + 1):
         pieces = Join()
         for start in range(0, len(rows), size):
-            pieces.add_predictions("m", arrived(rows[start : start + size]), EVER)
+            pieces.add_predictions("m", arrived(rows[start : start + size]), horizon_ms)
         assert pieces.state("m") == whole.state("m")
+
+
+def test_the_times_told_of_what_lies_too_far_apart_do_not_depend_on_batches() -> None:
+    known = [Event(True, name, 0, n) for n, name in enumerate("ab")]
+    late = [Event(False, "a", 9 * DAY_MS, 0, "2"), Event(False, "b", 8 * DAY_MS, 1, "1")]
+    told = []
+    for size in (1, 2):
+        join = Join()
+        join.add_labels(came(known), DAY_MS)
+        for start in range(0, 2, size):
+            join.add_predictions("m", arrived(late[start : start + size]), DAY_MS)
+        told.append(join.stores["m"].tally.beyond_ms)
+    assert told == [(0, 8 * DAY_MS)] * 2
 
 
 def test_predictions_that_were_held_pair_in_the_order_of_their_labels() -> None:

@@ -1,17 +1,22 @@
 """What hostile or careless input and specs may take of memory and time is bounded."""
 
 import json
+import tracemalloc
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 import pytest
 
-from tests.streams.monitor.driver import Driver, published
-from tests.streams.monitor.logs import NOON_MS, row
+from tests.streams.monitor.driver import Driver, batch_of, published, rejected
+from tests.streams.monitor.logs import NOON_MS, frame, row
 from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.streams.monitor import partition, rows
+from tidegauge.streams.monitor.intake import row_kernel
 from tidegauge.streams.monitor.intake.columns import Columns, infer
 from tidegauge.streams.monitor.intake.messages import INTAKE_BYTES
 from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.records import Record
 from tidegauge.streams.monitor.verdict import learning
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.cutting import dated
@@ -75,3 +80,37 @@ def test_a_large_block_in_which_every_row_skips_windows_is_dated_row_by_row() ->
     ahead[::3] += 3000 * DAY_MS
     found = dated(Bounds(latest_ms=0), spec, ahead)
     assert np.flatnonzero(found.early).tolist() == list(range(0, len(found), 3))
+
+
+def test_rows_read_with_care_between_frames_do_not_copy_what_was_fetched() -> None:
+    driver, frames = Driver(), 1500
+    values = [row("m", f"{n}", NOON_MS + n, {"a": n % 7}, 0.5) for n in range(300)]
+    driver.fold("predictions", [LoggedRecord(n, NOON_MS, b"m", v) for n, v in enumerate(values)])
+    careful = row("m", "é", NOON_MS, {"a": 1.5}, 0.25)  # escaped
+    whole = frame([row("m", f"f{n}", NOON_MS, {"a": 1.5}, 0.25) for n in range(7)])
+    turns = [careful, whole] * frames
+    batch = batch_of([LoggedRecord(300 + n, NOON_MS, b"m", v) for n, v in enumerate(turns)])
+    assert len(batch.buffer) > 500_000
+    tracemalloc.start()
+    try:
+        driver.fold("predictions", batch)
+        assert tracemalloc.get_traced_memory()[1] < 30_000_000
+    finally:
+        tracemalloc.stop()
+    assert driver.partition.tallies["predictions"].observed == 300 + 8 * frames
+
+
+def test_many_rejections_are_told_before_further_records_are_folded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in (rows, partition):
+        monkeypatch.setattr(module, "MANY", 50)
+    monkeypatch.setattr(row_kernel, "BYTES", 1)
+    monkeypatch.setattr(row_kernel, "FEWEST", 20)
+    driver, told = Driver(), 0
+    left: Sequence[Record] = batch_of([LoggedRecord(n, NOON_MS, b"m", None) for n in range(500)])
+    while left:
+        folded = driver.partition.fold("predictions", left)
+        assert len(folded.outputs) < 100
+        told, left = told + len(rejected(folded.outputs)), folded.rest
+    assert told == 500

@@ -7,6 +7,7 @@ import pytest
 from tests.streams.monitor.driver import Driver, batch_of
 from tests.streams.monitor.logs import NOON_MS, frame, row
 from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec
+from tidegauge.streams.monitor.intake import row_kernel
 from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.intake.row_kernel import Layouts
 from tidegauge.streams.monitor.offline import LoggedRecord
@@ -83,6 +84,19 @@ def test_the_rest_of_a_batch_is_what_was_read_ahead_of_it() -> None:
     driver.change("other", "", None)
     driver.fold("predictions", rest)
     assert driver.partition.tallies["predictions"].observed == ROWS + 99  # one waits for its types
+
+
+def test_rows_that_take_much_memory_are_read_by_and_by(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = warm()
+    whole.fold("predictions", records(ROWS, ROWS + 2000))
+    monkeypatch.setattr(row_kernel, "BYTES", 1)
+    monkeypatch.setattr(row_kernel, "FEWEST", 70)
+    pieces = warm()
+    batch = batch_of(records(ROWS, ROWS + 2000))
+    assert pieces.partition.read_ahead("predictions", batch) is batch
+    pieces.fold("predictions", batch)
+    assert pieces.outputs == whole.outputs
+    assert pieces.partition.snapshot() == whole.partition.snapshot()
 
 
 def test_labels_and_rows_of_nobody_known_are_left_as_they_are() -> None:
