@@ -15,6 +15,7 @@ NOTHING: Final = -1
 GONE: Final = -1  # the offset of a row that is held no longer
 LEAST: Final = 16  # rows of the smallest arrays
 FULL, GROWTH = 0.8, 1.3  # of arrays: with more than this part in use they grow by so much
+SPARSE: Final = 4  # times as many rows as are held have room: they get smaller
 ROOM: Final = 1.5  # places of the table, at least, for each row of the arrays
 
 HASHES = types.Array(types.uint64, 2, "C")
@@ -181,6 +182,11 @@ class HashIndex:
         self._rows -= gone
         return int(gone)
 
+    def shrink(self) -> None:
+        """Give memory back, if little of it is in use."""
+        if self._rows < len(self._offsets) // SPARSE:
+            self._pack()
+
     def offset_of(self, number: int) -> int:
         """Return the offset of a row, counted from the oldest, which is 0."""
         return int(self._offsets[self._places()[number]])
@@ -200,7 +206,7 @@ class HashIndex:
     def _make_room(self, more: int) -> None:
         """Move what is held to the front of the arrays, of larger ones where they are full."""
         size, needed = len(self._offsets), self._rows + more
-        if needed > FULL * size or needed < size // 4:
+        if needed > FULL * size or needed < size // SPARSE:
             self._pack(more)
         else:
             self._rearrange(size)

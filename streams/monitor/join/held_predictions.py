@@ -219,6 +219,18 @@ class HeldPredictions:
         """Hold no longer what lies before an offset; return how many predictions."""
         return sum(segment.drop_before(offset) for segment in self._segments)
 
+    def shrink(self) -> None:
+        """Give memory back, if little of it is in use."""
+        for segment in self._segments:
+            segment.shrink()
+        if len(self._segments) > 1 and len(self) < MOST // 2:
+            parts = [segment.take(np.arange(len(segment))) for segment in self._segments]
+            columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+            order = np.argsort(columns[1], kind="stable")
+            hashes, offsets, ts_ms, scores = (column[order] for column in columns)
+            self._segments = deque([Segment()])
+            self._segments[0].put(hashes, offsets, ts_ms, scores)
+
     def offset_of(self, number: int) -> int:
         """Return the offset of a prediction, counted from the oldest, which is 0."""
         offsets = range(self.last_offset + 1)

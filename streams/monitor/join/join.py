@@ -293,6 +293,7 @@ class Join:
         if model not in self.stores:
             return None
         store = self.stores[model]
+        store.shrink()
         return StoreState(store.predictions_log, store.labels_log, store.tally, store.horizons)
 
     def load(self, model: str, state: StoreState) -> None:

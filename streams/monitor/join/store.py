@@ -95,6 +95,12 @@ class Store:
         unmet = self.labels.drop_unmet_before(self.labels_log.forgotten)
         self.tally.counts.forgotten += unmet
 
+    def shrink(self) -> None:
+        """Give back memory that held more than there is now."""
+        self.labels.shrink()
+        for held in self.predictions.values():
+            held.shrink()
+
     def forget_oldest(self, surplus: int) -> None:
         """Forget bytes of whichever there are most, with those in the same record."""
         rows = -(-surplus // ROW_BYTES)

@@ -15,6 +15,7 @@ from tidegauge.streams.monitor.join import held_predictions as predictions
 from tidegauge.streams.monitor.join.held import GONE, NOTHING, HashIndex
 from tidegauge.streams.monitor.join.held_labels import HeldLabels
 from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
+from tidegauge.streams.monitor.join.join import Join
 from tidegauge.streams.monitor.join.label_tally import BEYOND, NONE, Met
 from tidegauge.streams.monitor.join.siphash import Hashes, hashes
 from tidegauge.streams.monitor.join.store import ROW_BYTES
@@ -60,16 +61,16 @@ STEPS = st.lists(
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
-@given(STEPS, st.booleans(), st.sampled_from([1, 2, 5, predictions.MOST]))
+@given(STEPS, st.booleans(), st.sampled_from([1, 2, 5, predictions.MOST]), st.booleans())
 def test_what_is_held_is_what_an_ordered_dict_holds(
-    steps: list[tuple[str, list[int] | int]], few: bool, most: int
+    steps: list[tuple[str, list[int] | int]], few: bool, most: int, shrinks: bool
 ) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(predictions, "MOST", most)  # rows of a segment
-        check_as_a_dict(steps, few)
+        check_as_a_dict(steps, few, shrinks)
 
 
-def check_as_a_dict(steps: list[tuple[str, list[int] | int]], few: bool) -> None:
+def check_as_a_dict(steps: list[tuple[str, list[int] | int]], few: bool, shrinks: bool) -> None:
     held, expected, at = HeldPredictions(), dict[int, tuple[int, int, float]](), 0
     for what, told in steps:
         if isinstance(told, int):
@@ -91,6 +92,8 @@ def check_as_a_dict(steps: list[tuple[str, list[int] | int]], few: bool) -> None
                 if expected.pop(number, None):
                     held.remove(place)
                     assert not held.holds(place)[0]
+        if shrinks:
+            held.shrink()
         assert len(held) == len(expected)
         columns = held.at(held.find(named([*expected], few)))
         rows = zip(*(column.tolist() for column in columns), strict=True)
@@ -118,6 +121,24 @@ def test_a_prediction_that_waits_takes_no_more_than_it_is_counted_for(batch: int
             most = max(most, held.nbytes / len(held))
     assert len(held) == 60_000
     assert most <= ROW_BYTES
+
+
+def test_memory_is_given_back_once_most_has_gone() -> None:
+    join = Join()
+    hashed, offsets, ts_ms, scores = many(0, 300_000)
+    held = join.stores["m"].predictions[""] = HeldPredictions()
+    held.put(hashed, offsets, ts_ms, scores)
+    held.remove(held.find(hashed[10:]))
+    assert held.nbytes > 10_000_000
+    join.state("m")  # for a snapshot
+    assert held.nbytes < 10_000
+    assert held.at(held.find(hashed[:10]))[0].tolist() == [*range(10)]
+    labels = join.stores["m"].labels
+    labels.hold(hashed, offsets, ts_ms, scores, ts_ms)
+    labels.drop_unmet_before(299_990)
+    join.state("m")
+    assert labels.nbytes < 10_000
+    assert (labels.find(hashed[299_990:]) != NOTHING).all()
 
 
 def test_growing_takes_few_rows_at_a_time_and_little_memory() -> None:
