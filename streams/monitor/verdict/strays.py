@@ -91,11 +91,12 @@ def ranges_of_others(lows: Floats, highs: Floats) -> list[Limits]:
     [(-1.0, 12.0), (0.0, 12.0), (-1.0, 9.0)]
     """
     ascending = _ascending(lows, highs)
-    most, rest = _most(len(ascending[0])), _usual(*ascending)
-    found = []
+    windows, rest = len(ascending[0]), _usual(*ascending)
+    most, found = _most(windows), list[Limits]()
+    fewer = _most(windows - 1) < most  # strays among the others
     for low, high in zip(lows.tolist(), highs.tolist(), strict=True):
         sticks_out = low <= ascending[0][most] or high >= ascending[1][-most - 1]
-        if sticks_out and len(ascending[0]) > 1:
+        if windows > 1 and (sticks_out or (fewer and low <= high)):  # NaN: it is none of them
             found.append(_usual(_without(ascending[0], low), _without(ascending[1], high)))
         else:
             found.append(rest)  # one that does not stick out makes no difference

@@ -66,6 +66,19 @@ def test_windows_without_a_value_say_nothing_of_the_range_of_the_others() -> Non
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("windows", [2, 3, 10, 11, 12, 13, 21, 22, 31, 40])
+@pytest.mark.parametrize("seed", range(40))
+def test_the_range_of_the_others_is_the_usual_one_without_a_window(windows: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    lows, highs = -np.exp(rng.normal(0, 1, windows)), np.exp(rng.normal(0, 1, windows))
+    if seed % 2 and windows > 2:
+        lows[1] = highs[1] = np.nan
+    expected = [
+        usual_range(np.delete(lows, window), np.delete(highs, window)) for window in range(windows)
+    ]
+    assert ranges_of_others(lows, highs) == expected
+
+
 def test_a_window_whose_values_are_all_between_the_rows_of_its_sample_is_no_fault() -> None:
     lows, highs = np.full(20, -999.0), np.full(20, 9.0)
     points = np.tile([-999.0, 1.0, 5.0, 9.0], 19)
