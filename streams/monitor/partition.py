@@ -48,7 +48,8 @@ class _Batch:
 class Partition(PartitionState):
     """Folds the records of one partition, source by source; gives outputs and snapshots.
 
-    The same records give the same outputs and the same bytes, wherever the batches are cut.
+    The same records give the same outputs and the same bytes, wherever the batches are cut: those
+    of each monitor in their order. Which monitor's come first goes by the batch.
     """
 
     def __init__(self, number: int, settings: PartitionSettings) -> None:

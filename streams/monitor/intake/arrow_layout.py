@@ -23,6 +23,7 @@ from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.intake.record_batch import Ints
 
 MAX_KNOWN: Final = 2**23  # bytes of schemas that are known at a time
+ENTRY_BYTES: Final = 128  # of one, besides its own
 # Places of fields in Arrow's tables Schema, Field, DictionaryEncoding.
 _ENDIANNESS, _FIELDS, _DICTIONARY, _DICTIONARY_ID = 0, 1, 4, 0
 
@@ -117,10 +118,11 @@ class Known(dict[bytes, Layout | None]):
 
     def __missing__(self, schema: bytes) -> Layout | None:
         """Read a schema that is not known."""
-        self.size += len(schema)
+        taken = len(schema) + ENTRY_BYTES
+        self.size += taken
         if self.size > MAX_KNOWN:
             self.clear()
-            self.size = len(schema)
+            self.size = taken
         self[schema] = layout = _layout(schema)
         return layout
 
