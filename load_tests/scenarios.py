@@ -12,7 +12,7 @@ DATA: Final = {
     "frames": Data(2 * MILLION, "frames"),
     "arrow": Data(4 * MILLION, "arrow"),
     "models-100": Data(400_000, models=100),
-    "models-1000": Data(600_000, models=1000),
+    "models-1000": Data(1_200_000, models=1000),
     "features-100": Data(100_000, features=100),
     "features-1000": Data(10_000, features=1000),
     "labels": Data(400_000, labels=True),

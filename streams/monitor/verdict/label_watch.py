@@ -66,12 +66,11 @@ class LabelWatch:
         if bounds.rows < BLOCK:
             return []
         outputs: list[Output] = []
-        if missed or added.duplicate or self._cohort.watch or self.monitor.incidents.open:
+        if missed or added.duplicate or self._cohort.watch:
             (part,) = self.monitor.window.parts
             self._cohort.count(part, {FIRST: missed, SECOND: added.duplicate, FINE: added.paired})
             outputs = self.monitor.close({"unpaired": explain(report, added)})
         else:  # nothing to count, and nothing to judge it by
-            self._cohort.calm += 1
             self.monitor.window.bounds = bounds.following()
         if not self.monitor.incidents.open:
             self._cohort.rest()

@@ -9,6 +9,7 @@ import pytest
 from tests.streams.monitor.driver import (
     Driver,
     assert_equal,
+    batch_of,
     by_monitor,
     comparable,
     pairs,
@@ -237,3 +238,35 @@ def test_what_was_in_memory_before_shows_nowhere(monkeypatch: pytest.MonkeyPatch
     tell_the_same(found, expected)
     assert by_monitor(expected.outputs)
     assert waiting > 100
+
+
+def interleaved(start: int, stop: int, models: int = 4) -> list[LoggedRecord]:
+    return [
+        LoggedRecord(
+            n, NOON_MS, b"m", row(f"m{n % models}", f"r{n}", NOON_MS + n, {"a": n % 7}, 0.5)
+        )
+        for n in range(start, stop)
+    ]
+
+
+def test_a_label_of_a_row_that_waits_does_not_await_it() -> None:
+    driver = Driver(specs())
+    for start in range(0, 2000, 40):
+        driver.fold("predictions", interleaved(start, start + 40))
+    assert len(driver.partition.rows["predictions"].reader.waiting)
+    for n, awaited in ((1999, False), (2000, True)):
+        about = [LoggedRecord(n, NOON_MS, b"m", label(f"m{n % 4}", f"r{n}", NOON_MS + n, 1.0))]
+        assert driver.partition.awaits_predictions(batch_of(about)) == awaited
+
+
+def test_rows_that_came_before_windows_were_chosen_count_for_the_first_one() -> None:
+    # Under the spec that comes, nothing is certain until they are in the open window.
+    found, expected = Driver(), Driver()
+    spec = MonitorSpec(model="m0", windows=WindowSpec(rows=40), reference=ReferenceSpec(windows=5))
+    for driver, size in ((found, 3), (expected, 60)):
+        driver.fold("predictions", interleaved(0, 130, models=1))
+        driver.change("m0", "", spec)
+        for start in range(130, 310, size):
+            driver.fold("predictions", interleaved(start, min(start + size, 310), models=1))
+    assert by_monitor(found.outputs) == by_monitor(expected.outputs)
+    assert comparable(found.partition.snapshot()) == comparable(expected.partition.snapshot())
