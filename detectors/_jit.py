@@ -16,6 +16,10 @@ STATE = types.Array(types.float64, 2, "C")  # fields x series; its bytes are the
 ALARMS = types.Array(types.boolean, 2, "C")  # rows x series
 TABLE = types.Array(types.float64, 2, "C", readonly=True)  # parameters, e.g. lags x series
 VECTOR = types.Array(types.float64, 1, "C", readonly=True)  # one parameter a series
+BYTES = types.Array(types.uint8, 1, "C", readonly=True)
+FLAGS = types.Array(types.boolean, 1, "C")
+INTS = types.Array(types.int64, 1, "C")
+PAIRS = types.Array(types.int64, 2, "C")
 
 
 def kernel(*signature: Any, allocates: bool = True) -> Callable[[F], F]:

@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 
-from tidegauge.detectors._jit import kernel, routine
+from tidegauge.detectors._jit import BYTES, INTS, PAIRS, kernel, routine
 from tidegauge.schemas.events import LATEST_MS
 
 # Kinds of a column, by how its values lie in memory.
@@ -200,11 +200,6 @@ def fill_numbers(stream: Any, at: int, kind: int, validity: int, goes: int, numb
         elif value == value:  # not NaN
             return FAULT
     return count
-
-
-BYTES = types.Array(types.uint8, 1, "C", readonly=True)
-INTS = types.Array(types.int64, 1, "C")
-PAIRS = types.Array(types.int64, 2, "C")
 
 
 @kernel(

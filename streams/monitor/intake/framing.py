@@ -13,17 +13,13 @@ from typing import Any, Final, NamedTuple, overload
 import numpy as np
 from numba import types
 
-from tidegauge.detectors._jit import kernel, routine
+from tidegauge.detectors._jit import BYTES, INTS, PAIRS, kernel, routine
 from tidegauge.streams.monitor.intake.plain_rows import NULL
 from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints, RecordBatch
 
 FAULT: Final = -1  # in place of where to read on
 LONGEST: Final = 70  # bits of a varint of ten bytes
 LEAST: Final = 7  # bytes of a record
-
-BYTES = types.Array(types.uint8, 1, "C", readonly=True)
-INTS = types.Array(types.int64, 1, "C")
-PAIRS = types.Array(types.int64, 2, "C")
 
 
 class Body(NamedTuple):

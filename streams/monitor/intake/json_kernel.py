@@ -20,7 +20,7 @@ from numba.extending import intrinsic
 from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
 
-from tidegauge.detectors._jit import kernel, part, routine
+from tidegauge.detectors._jit import BYTES, INTS, PAIRS, kernel, part, routine
 from tidegauge.schemas.events import LATEST_MS
 from tidegauge.streams.monitor.intake.plain_rows import NULL
 
@@ -668,10 +668,7 @@ def row(
     return place, ts_ms, strange
 
 
-INTS = types.Array(types.int64, 1, "C")
 CODES = types.Array(types.int32, 1, "C")
-PAIRS = types.Array(types.int64, 2, "C")
-BYTES = types.Array(types.uint8, 1, "C", readonly=True)
 
 
 @kernel(PAIRS, PAIRS, BYTES, PAIRS, INTS, allocates=False)

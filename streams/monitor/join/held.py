@@ -6,7 +6,7 @@ import numpy as np
 from numba import types
 from numpy.typing import NDArray
 
-from tidegauge.detectors._jit import kernel, routine
+from tidegauge.detectors._jit import FLAGS, PAIRS, kernel, routine
 from tidegauge.streams.monitor.intake.block import Flags
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.join.siphash import Hashes
@@ -22,9 +22,7 @@ HASHES = types.Array(types.uint64, 2, "C")
 WANTED = types.Array(types.uint64, 2, "C", readonly=True)
 OFFSETS = types.Array(types.int64, 1, "C")
 GIVEN = types.Array(types.int64, 1, "A", readonly=True)
-PAIRS = types.Array(types.int64, 2, "C")
 TABLE = types.Array(types.int32, 1, "C")
-FLAGS = types.Array(types.boolean, 1, "C")
 
 
 @routine

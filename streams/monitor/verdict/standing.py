@@ -5,14 +5,13 @@ from typing import Any, Final
 import numpy as np
 from numba import types
 
-from tidegauge.detectors._jit import TABLE, VECTOR, kernel
+from tidegauge.detectors._jit import FLAGS, TABLE, VECTOR, kernel
 
 LEAST_ROWS: Final = 5  # that carry a shift, and that a window has which is told at once
 BLATANT: Final = 3.0  # times the reference's largest deviation, and that many sds at least
 WORTH: Final = 5.0  # gates a blatant shift must have
 MEAN, GATE, IS_SHARE, LEVEL, EXTREME = range(5)  # of a series; the last two of its reference
 ROWS, LOW, HIGH = range(1, 4)  # of a reading
-FLAGS: Final = types.Array(types.boolean, 1, "C")
 VALUES: Final = types.Array(types.float64, 1, "C")
 WINDOWS: Final = types.Array(types.float64, 3, "C", readonly=True)  # kept x windows x series
 KEPT_VALUE, KEPT_FIRM, KEPT_WEIGHT = 0, 2, 4  # in ``History``

@@ -5,14 +5,12 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from numba import types
 
-from tidegauge.detectors._jit import STATE, kernel
+from tidegauge.detectors._jit import INTS, STATE, kernel
 from tidegauge.streams.monitor.intake.block import Floats
 
 SAMPLE: Final = 2000  # rows
 STEPS: Final = 64  # a window's numbers are summed up by, beside the values that many rows share
-INTS: Final = types.Array(types.int64, 1, "C")
 
 
 class Sample(msgspec.Struct):
