@@ -14,6 +14,9 @@ from tidegauge.streams.runtime.errors import ConfigurationError
 
 EARLIEST_MS, LATEST_MS = -2, -1  # as Kafka calls them where a time is asked for
 POLL_MS = 500
+# All that was fetched, 1 MB of a partition: what a poll leaves of a partition that is then paused,
+# kafka-python may never give out again.
+ALL_FETCHED = 2**31 - 1
 COMMIT_AGAIN_S = 3600.0  # brokers forget a place that nobody has written for a week
 BEFORE = 1000  # records of each partition looked at before the place: what comes again is known
 
@@ -92,7 +95,7 @@ class Reader:
             if empty:  # what comes first of all is known only with one of each
                 self._consumer.pause(*self._all)
                 self._consumer.resume(*empty)
-                for tp, records in self._consumer.poll(timeout_ms=POLL_MS).items():
+                for tp, records in self._consumer.poll(POLL_MS, ALL_FETCHED).items():
                     waiting[tp] += [r for r in records if r.offset < self._ends[tp]]
                 continue
             first = min(waiting, key=lambda tp: waiting[tp][0].timestamp)

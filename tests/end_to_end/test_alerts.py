@@ -1,5 +1,6 @@
 import contextlib
 import json
+import random
 import subprocess
 import sys
 import time
@@ -190,6 +191,41 @@ def test_events_of_several_partitions_are_told_in_order_of_time(written: Topics)
         written.tell(id, partition=number % 3)
         time.sleep(0.002)  # the brokers' clock counts milliseconds
     assert written.ids() == ids
+
+
+@pytest.mark.timeout(90)
+def test_all_there_is_is_read_however_many_and_wherever_they_lie(
+    brokers: str, topics: TopicNames
+) -> None:
+    draw = random.Random(1)
+    producer = confluent_kafka.Producer({"bootstrap.servers": brokers})
+    for topic in (topics.alerts, topics.retraining, topics.windows, topics.rejected):
+        counts = [draw.choice([0, 1, 500, 501, 1999, 5000]) for _ in range(3)] + [1001]
+        waiting = [partition for partition, count in enumerate(counts) for _ in range(count)]
+        draw.shuffle(waiting)
+        for partition in waiting:
+            producer.produce(topic, bytes(draw.choice([10, 1000])), None, partition)
+        assert producer.flush(30) == 0
+        with reading(brokers) as consumer:
+            found = list(Reader(consumer, topic, range(4), EARLIEST_MS).backlog())
+        times = [record.timestamp for record in found]
+        assert times == sorted(times)
+        for partition, count in enumerate(counts):
+            offsets = [record.offset for record in found if record.partition == partition]
+            assert offsets == list(range(count)), counts
+
+
+@pytest.mark.timeout(60)
+def test_a_group_that_follows_reads_a_long_past_and_then_what_comes(written: Topics) -> None:
+    past = [f"n{n}" for n in range(1500)]
+    for partition in (0, 1):
+        written.tell(*past[partition::2], partition=partition)
+    with written.following("--group", "pager") as process:
+        assert sorted(next_id(process) for _ in past) == sorted(past)
+        written.tell("new", partition=1)
+        assert next_id(process) == "new"
+    written.tell("newer")
+    assert written.ids("--group", "pager")[-1:] == ["newer"]
 
 
 def test_two_readers_of_one_name_are_told_of_it(written: Topics) -> None:
