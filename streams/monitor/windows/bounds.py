@@ -8,6 +8,8 @@ import numpy as np
 from tidegauge.schemas.monitors import WindowSpec, milliseconds
 from tidegauge.streams.monitor.intake.block import Ints
 
+YEAR_MS = 31_557_600_000
+
 
 class Start(msgspec.Struct, frozen=True, array_like=True):
     """Where a window began in the log."""
@@ -33,8 +35,10 @@ class Bounds(msgspec.Struct):
 
     @property
     def start(self) -> Start:
-        """Where the window began."""
-        return Start(self.index, self.first_ts_ms, self.first_offset)
+        """Where the window began; its end, where a row lies years before it, as seconds do."""
+        spans_years = self.last_ts_ms - self.first_ts_ms > YEAR_MS
+        began_ms = self.last_ts_ms if spans_years else self.first_ts_ms
+        return Start(self.index, began_ms, self.first_offset)
 
     def add(self, spec: WindowSpec, ts_ms: Ints, offsets: Ints, early: int = 0) -> None:
         """Take the times and offsets of further rows, of which so many are early."""

@@ -45,6 +45,15 @@ def test_two_of_five_rows_rejected_are_told_within_a_hundred_rows_with_the_reaso
     assert told["series"][0]["value"] == {"reference": 0.0, "current": 0.4}
 
 
+def test_a_row_in_seconds_among_those_that_cannot_be_read_dates_nothing() -> None:
+    seconds = row("m", "s", NOON_MS // 1000, {"x": 1}, 0.5)
+    rows = [good(n) for n in range(1000)] + [bad(n) if n % 5 < 2 else good(n) for n in range(99)]
+    told = alerts(fold([*rows, seconds]))[0]
+    assert NOON_MS <= told["since_ms"] <= NOON_MS + 1000
+    assert told["title"].startswith("m: since 14 Nov 2023")
+    assert (told["evidence"]["first_offset"], told["evidence"]["last_offset"]) == (1000, 1099)
+
+
 def test_it_is_over_after_fourteen_hundred_good_rows() -> None:
     rows = [bad(n) if n % 5 < 2 else good(n) for n in range(100, 200)]
     driver = fold([good(n) for n in range(100)] + rows + [good(n) for n in range(200, 1700)])
