@@ -22,7 +22,7 @@ from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.cutting import Dated
 
 MAX_MODELS = 1000  # counted apart; those of further ones count as nobody's
-REASONS = 20  # counted in a window; further ones are not told
+REASONS = 20  # counted in a window, where further ones are not told, and of all
 GATHERED = 128  # rows of which nothing is told that are counted together
 
 
@@ -35,6 +35,7 @@ class ReadState(msgspec.Struct):
     last_ms: int
     reasons: dict[str, int]
     monitor: MonitorState
+    all_reasons: dict[str, int] = {}
 
 
 class Readable:
@@ -45,6 +46,8 @@ class Readable:
         self.reason = ""  # the main one of the last window that had any
         self.last_ms = 0  # event time of the last row that could be read; 0: none yet
         self._reasons: Counter[str] = Counter()  # of the open window
+        # Of all, after Misra and Gries (1982): one that more than one in 21 has is among them.
+        self._all_reasons: Counter[str] = Counter()
         self._cohort = NilCohort(origin.model, origin.topic, Records)
         self.monitor = Monitor(origin, self._cohort.spec, WindowSpec(rows=BLOCK), [self._cohort])
         self._room = np.empty((2, GATHERED), np.int64)  # event times and offsets of good rows
@@ -52,8 +55,8 @@ class Readable:
 
     @property
     def main_reason(self) -> str:
-        """The main one of the open window's rejections, or of the last window that had any."""
-        return self._reasons.most_common(1)[0][0] if self._reasons else self.reason
+        """That of most rejections; where none stands out, of the last window that had any."""
+        return _most_common(self._all_reasons, self.reason)
 
     def fold(self, rows: Rows) -> list[Output]:
         """Take further rows; return the alerts that they give rise to."""
@@ -126,9 +129,12 @@ class Readable:
         for reason in rows.reasons[before : before + hits]:
             if reason in self._reasons or len(self._reasons) < REASONS:
                 self._reasons[reason] += 1
+            self._all_reasons[reason] += 1
+            if len(self._all_reasons) > REASONS:
+                self._all_reasons -= Counter([*self._all_reasons])
 
     def _close(self) -> list[Output]:
-        self.reason, self._reasons = self.main_reason, Counter()
+        self.reason, self._reasons = _most_common(self._reasons, self.reason), Counter()
         outputs = self.monitor.close({"rejected": [self.reason]})
         if not self.monitor.incidents.open:
             self._cohort.rest()
@@ -147,12 +153,14 @@ class Readable:
             self.last_ms,
             dict(self._reasons),
             self.monitor.state(),
+            dict(self._all_reasons),
         )
 
     def load(self, state: ReadState) -> None:
         """Take back the state of the same model."""
         self.rows, self.rejected, self.reason = state.rows, state.rejected, state.reason
         self.last_ms, self._reasons = state.last_ms, Counter(state.reasons)
+        self._all_reasons = Counter(state.all_reasons)
         self.monitor.load(state.monitor)
 
 
@@ -239,6 +247,10 @@ class Readability:
         """Take back the state of a model in the same topic and partition."""
         if state is not None:
             self._of(key).load(state)
+
+
+def _most_common(reasons: "Counter[str]", otherwise: str) -> str:
+    return reasons.most_common(1)[0][0] if reasons else otherwise
 
 
 def _block(ts_ms: Ints, offsets: Ints, codes: Codes) -> Block:

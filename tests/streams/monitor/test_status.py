@@ -155,6 +155,20 @@ def test_rejected_rows_are_counted_with_the_main_reason() -> None:
     assert [one.kind for one in found.incidents] == ["quality"]
 
 
+def test_the_main_reason_is_that_of_all_that_was_rejected_and_not_of_the_latest() -> None:
+    given = log()
+    rows(given, range(200))
+    told = {"model": "fraud", "version": "3", "id": "b", "prediction": 1}
+    for number in range(30):  # too early for their records, each by its own time
+        ahead = json.dumps(told | {"ts_ms": 10**9 + number}).encode()
+        given.append("predictions", b"fraud", ahead, 0)
+    for _ in range(70):
+        given.append("predictions", b"fraud", json.dumps(told | {"ts_ms": "x"}).encode())
+    rows(given, range(200, 310))
+    given.append("predictions", b"fraud", json.dumps(told).encode())
+    assert only(given).reason == "Expected `int`, got `str` - at `$.ts_ms`"
+
+
 def test_labels_of_a_model_without_predictions_stand_alone_and_others_with_their_model() -> None:
     given = log()
     labels(given, range(10))
