@@ -29,10 +29,10 @@ check: $(READY) ## style, types and layers, as CI runs them
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 
-bench: $(BENCH_READY) ## speed, latency and memory beside peers, in ten minutes; writes docs/benchmarks.md
+bench: $(BENCH_READY) ## speed, latency and memory beside peers, in ten minutes; writes docs/benchmarks.md, fails where a target is missed
 	@$(BIN)/python -m load_tests --page
 
-bench-quick: $(BENCH_READY) ## less of the same in two minutes; writes nothing
+bench-quick: $(BENCH_READY) ## less of the same in two minutes; writes nothing, fails likewise
 	@$(BIN)/python -m load_tests --quick
 
 # With 3.11: what it needs contains what 3.12 and 3.13 need, so one lock serves all three.

@@ -185,15 +185,22 @@ def results(ratios: dict[str, float]) -> page.Results:
     ],
 )
 def test_a_missed_target_fails_the_run_and_a_quick_one_only_by_what_it_measured(
-    monkeypatch: pytest.MonkeyPatch, words: list[str], ratios: dict[str, float], missed: str | None
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    ratios: dict[str, float],
+    missed: str | None,
 ) -> None:
     monkeypatch.setattr(bench, "measure", lambda *_: results(ratios))
     monkeypatch.setattr("sys.argv", ["bench", "--brokers", "nowhere:9092", *words])
     if missed is None:
         bench.main()
-        return
-    with pytest.raises(SystemExit, match=f"^missed: {re.escape(missed)}(,|$)"):
-        bench.main()
+    else:
+        with pytest.raises(SystemExit, match=f"^missed: {re.escape(missed)}(,|$)"):
+            bench.main()
+    told = capsys.readouterr().out
+    assert ("MISSED" in told) == (missed is not None)
+    assert ("not measured" in told) == (not (words or ratios))
 
 
 def test_the_page_gives_every_contender_and_the_reason_of_one_that_is_not_there() -> None:
