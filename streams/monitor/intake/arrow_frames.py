@@ -113,11 +113,21 @@ def whose(value: bytes) -> tuple[str, str]:
         raise _unreadable(fault) from fault
 
 
+def declares_arrow(record: Record) -> bool:
+    """Return whether a header of a record says that it is a stream."""
+    return CONTENT_TYPE[1] in _content_types(record)
+
+
 def declared(record: Record) -> bytes:
     """Return the stream of a record; ValueError where no header declares it."""
-    if not any(n.lower() == CONTENT_TYPE[0] and v == CONTENT_TYPE[1] for n, v in record.headers):
-        raise ValueError(f"expected the header {CONTENT_TYPE[0]}: {CONTENT_TYPE[1].decode()}")
+    if not declares_arrow(record):
+        wanted, got = CONTENT_TYPE[1].decode(), [*_content_types(record), None][0]
+        raise ValueError(f"expected the header {CONTENT_TYPE[0]}: {wanted}, got {got!r:.100}")
     return record.value or b""
+
+
+def _content_types(record: Record) -> list[bytes | None]:
+    return [value for name, value in record.headers if name.lower() == CONTENT_TYPE[0]]
 
 
 def read_frame(value: bytes) -> ArrowFrame:
@@ -205,6 +215,8 @@ def _frame(value: bytes) -> ArrowFrame:
 def head_of(schema: pa.Schema) -> tuple[str, str]:
     """Return the model version that a schema names; ValueError if it names none."""
     said = {k.decode(): v.decode() for k, v in (schema.metadata or {}).items() if k in _NAMED}
+    if "model" not in said:
+        raise msgspec.ValidationError("expected `model` in the metadata of the schema, got none")
     head = msgspec.convert(said, _Head)
     return head.model, head.version
 

@@ -7,6 +7,7 @@ import msgspec
 
 from tidegauge.schemas import rejected
 from tidegauge.schemas.events import MAX_ROWS
+from tidegauge.streams.monitor.intake.arrow_frames import declares_arrow, is_arrow
 from tidegauge.streams.monitor.records import Output, Record
 
 MAX_COPY = 900_000  # bytes; what is larger is named by its origin, with its first bytes
@@ -17,7 +18,22 @@ MAX_REASON = 2000  # characters: it may quote what came
 # What decoding raises on hostile input: deep nesting ends in RecursionError, a time that no
 # calendar has in OverflowError.
 FAULTS = (ValueError, RecursionError, OverflowError)
-_NOT_JSON = re.compile(rb"[:,\[]\s*-?(NaN|Infinity)\b").search  # as Python's own json writes them
+# What is in a value that a decoder of JSON does not know the name of, and what to send instead.
+_HINTS = (
+    (re.compile(rb"\s*\Z").match, "the value is empty"),
+    (re.compile(rb"\xef\xbb\xbf").match, "it begins with a byte order mark: send UTF-8 without"),
+    (re.compile(rb"ARROW1").match, "it is an Arrow file (Feather): send an Arrow stream"),
+    # As Python's own json writes them.
+    (
+        re.compile(rb"[:,\[]\s*-?(NaN|Infinity)\b").search,
+        "JSON has no NaN and no Infinity: send null",
+    ),
+    (
+        re.compile(rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])").search,
+        "a text has half of a surrogate pair",
+    ),
+)
+_NOT_JSON = ("JSON is malformed", "Input data was truncated")  # so a reason begins
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +58,27 @@ def present(value: bytes | None) -> bytes:
 
 def rejection(record: Record, fault: BaseException, of: tuple[str, str] = ("", "")) -> Rejection:
     """Return the rejection of a whole record for a decoding fault."""
-    reason = "nested too deeply" if isinstance(fault, RecursionError) else str(fault)
-    if reason.startswith("JSON is malformed") and _NOT_JSON(record.value or b""):
-        reason += "; JSON has no NaN and no Infinity: send null"
-    return Rejection(record, reason, type(fault).__name__, rows_in(record.value or b""), of)
+    value = record.value or b""
+    reason = _reason(record, value, fault)
+    return Rejection(record, reason, type(fault).__name__, rows_in(value), of)
+
+
+def _reason(record: Record, value: bytes, fault: BaseException) -> str:
+    """Return what a fault says, and what the value is instead of JSON where that shows."""
+    if isinstance(fault, RecursionError):
+        return "nested too deeply"
+    reason = str(fault)
+    if isinstance(fault, UnicodeDecodeError) and not is_arrow(record):
+        try:
+            value.decode()
+        except UnicodeDecodeError as odd:  # of the record, not of one text in it
+            return f"expected UTF-8, got 0x{value[odd.start]:02x} (byte {odd.start})"
+    if reason.startswith(_NOT_JSON):
+        told = [told for finds, told in _HINTS if finds(value)]
+        if not told and declares_arrow(record):
+            told = ["nor is it an Arrow stream, as its content-type says"]
+        reason = "; ".join([reason, *told[:1]])
+    return reason
 
 
 class _Ids(msgspec.Struct):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.streams.monitor.arrow import frame, stream
 from tidegauge.schemas.monitors import FeatureSpec
-from tidegauge.streams.monitor.intake.arrow_frames import MAX_BYTES
+from tidegauge.streams.monitor.intake.arrow_frames import CONTENT_TYPE, MAX_BYTES
 from tidegauge.streams.monitor.intake.columns import Columns
 from tidegauge.streams.monitor.intake.decoding import Batch, BatchReader
 from tidegauge.streams.monitor.intake.rejections import letter
@@ -231,6 +232,17 @@ def test_labels_come_as_arrow_too() -> None:
 def test_a_stream_without_its_header_is_rejected() -> None:
     batch = reader().read([frame(0, stream(ROWS), declared=False)], {KEY})
     assert batch.rejections[0].reason.startswith("expected the header content-type: application/")
+    assert batch.rejections[0].reason.endswith("apache.arrow.stream, got None")
+    more = ("Content-Type", CONTENT_TYPE[1] + b"; charset=x")
+    batch = reader().read([replace(frame(0, stream(ROWS), declared=False), headers=[more])], {KEY})
+    assert batch.rejections[0].reason.endswith("apache.arrow.stream; charset=x'")
+
+
+def test_what_is_neither_a_stream_nor_json_is_called_so_where_its_header_says_stream() -> None:
+    batch = reader().read([frame(0, b"nonsense"), frame(1, as_json(ROWS)[:-1])], {KEY})
+    (nonsense, cut) = (rejected.reason for rejected in batch.rejections)
+    assert nonsense.endswith("(byte 4); nor is it an Arrow stream, as its content-type says")
+    assert cut == "Input data was truncated; nor is it an Arrow stream, as its content-type says"
 
 
 def test_json_with_the_header_is_read_as_json() -> None:
@@ -262,6 +274,7 @@ BAD: dict[str, tuple[bytes, str]] = {
         "at most 2000 features",
     ),
     "model": (stream(ROWS, {"model": ""}), "length >= 1"),
+    "no model": (stream(ROWS).replace(b"model", b"about"), "`model` in the metadata of the schema"),
     "end": (stream(ROWS) + b"\0", "bytes behind its end"),
     "cut": (stream(ROWS)[:-60], "malformed"),
     "utf-8": (stream(ROWS).replace("größe".encode(), b"gr\xff\xff\xff\xffe"), "UTF8"),
