@@ -104,6 +104,12 @@ def features(table: pa.Table, columns: Columns, bad: BadRows) -> tuple[pa.Table,
         if declared == "categorical" or (declared is None and _is_text(kind)):
             found = found.append_column(name, _text(column, name))
         elif declared is not None or _is_number(kind):
+            exact = not types.is_integer(kind) or pc.all(_is_exact(column), min_count=0).as_py()
+            if declared is None and not exact:
+                note(
+                    f"column {name!r} has whole numbers beyond 2^53, whose last digits are lost. "
+                    "--monitors can declare it categorical"
+                )
             found = found.append_column(name, numbers(table, name, DECLARED, bad))
         elif columns.features is None:
             left_out.append(f"{name} ({kind})")
@@ -154,8 +160,12 @@ def _text(column: Column, name: str) -> Column:
 
 def _is_whole(column: Column) -> Column:
     """Return which numbers are whole, and small enough to have kept every digit."""
-    small = pc.less(pc.abs(column), pa.scalar(EXACT, column.type))
-    return pc.and_(pc.equal(pc.floor(column), column), small)
+    return pc.and_(pc.equal(pc.floor(column), column), _is_exact(column))
+
+
+def _is_exact(column: Column) -> Column:
+    """Return which numbers are so small that a float keeps every digit of a whole one."""
+    return pc.less(pc.abs(column.cast(pa.float64(), safe=False)), pa.scalar(EXACT))
 
 
 def _is_text(kind: Any) -> bool:

@@ -12,6 +12,7 @@ from tidegauge.streams.cli.options import Columns, note
 from tidegauge.streams.runtime.errors import ConfigurationError
 
 PARQUET = b"PAR1"
+JSON = re.compile(rb'\s*\[?\s*\{\s*"').match
 BLOCK_BYTES = 16 * 1_048_576  # more than any row that Kafka would take, as a row must fit in one
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 # What pandas calls an index without a name: in CSV, in Parquet, and after reading CSV again.
@@ -55,6 +56,8 @@ def _read_csv(path: Path, head: bytes, said: Collection[str]) -> pa.Table:
     if b"\0" in head:
         kind = "UTF-16" if head[:2] in (b"\xff\xfe", b"\xfe\xff") else "a binary file"
         raise ConfigurationError(f"{path}: expected CSV in UTF-8, or Parquet; this is {kind}")
+    if JSON(head):
+        raise ConfigurationError(f"{path}: expected CSV in UTF-8, or Parquet; this is JSON")
     header = re.split(rb"[\r\n]", head, maxsplit=1)[0].decode(errors="replace")
     separator = next((mark for mark in SEPARATORS if mark in header), ",")
     if separator != ",":

@@ -127,8 +127,8 @@ def block(found: Overview, status: ModelStatus, now_ms: int, silent_ms: int) -> 
     opened = [f"{one.severity} {one.title}" for one in status.open]
     lines += _listed("open", opened or ["no incident"])
     lines += _listed("labels", [", ".join(_fates(status.labels)) or "none read"])
-    rejected = f"{status.rejected:,} of {status.read:,} rows"
-    lines += _listed("rejected", [f"{rejected}: {status.reason}" if status.rejected else "no row"])
+    rejected = f"{status.rejected:,} of {status.read:,} rows, mostly: {status.reason}"
+    lines += _listed("rejected", [rejected if status.rejected else "no row"])
     lines += _listed("not watched", [f"{n}: {why}" for n, why in not_watched(found, status)])
     return [one_line(line) for line in lines]
 
@@ -179,7 +179,7 @@ def deployment(found: Overview) -> Iterator[str]:
     worst = max(others, key=lambda own: own.rejected)
     if worst.rejected:
         total = sum(own.rejected for own in others)
-        yield f"rejected, of no model that could be told: {total:,} records; {worst.reason}"
+        yield f"rejected, of no model that could be told: {total:,} records, mostly: {worst.reason}"
 
 
 def lines(found: Overview, model: str | None, now_ms: int, silent_ms: int) -> Iterator[Any]:
@@ -224,7 +224,7 @@ def unknown(model: str, seen: Collection[str]) -> str:
     named = ", ".join(sorted(seen)[:NAMED])
     more = f" and {len(seen) - NAMED} more" if len(seen) > NAMED else ""
     known = f"seen were {named}{more}" if seen else "none was seen yet"
-    return one_line(f"no row of a model {model!r} was seen; {known}")
+    return one_line(f"no row of a model {model!r} was seen until some seconds ago; {known}")
 
 
 def _held(worker: Member) -> list[int]:

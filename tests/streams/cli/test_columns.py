@@ -255,6 +255,27 @@ def features(
     return found.to_pydict(), left_out, bad.reasons
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "lost"),
+    [
+        (pa.int64(), 2**53 - 1, False),
+        (pa.int64(), 2**53 + 1, True),
+        (pa.int64(), -(2**63), True),
+        (pa.uint64(), 2**64 - 1, True),
+        (pa.int8(), 7, False),
+    ],
+)
+def test_whole_numbers_whose_digits_a_float_loses_are_told(
+    kind: pa.DataType, value: int, lost: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = {"n": pa.array([1, None, value], kind), "nothing": pa.array([None] * 3, kind)}
+    features(table)
+    told = capsys.readouterr().err
+    assert ("column 'n' has whole numbers beyond 2^53" in told, "nothing" in told) == (lost, False)
+    features(table, types={"n": "categorical"})
+    assert capsys.readouterr().err == ""
+
+
 def test_features_keep_their_types_and_the_rest_is_left_out_and_named() -> None:
     found, left_out, bad = features(
         {

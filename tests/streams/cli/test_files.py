@@ -192,6 +192,8 @@ def test_parquet_is_known_by_its_first_bytes_whatever_its_name(tmp_path: Path) -
         ("", "expected CSV in UTF-8, or Parquet as .parquet: "),
         ("a,b\n1,naïve\n".encode("latin-1"), "expected CSV in UTF-8, or Parquet as .parquet: "),
         ("a,b\n1,2\n".encode("utf-16"), "expected CSV in UTF-8, or Parquet; this is UTF-16"),
+        ('{"id": 1, "score": 0.5}\n', "expected CSV in UTF-8, or Parquet; this is JSON"),
+        ('[\n {"id": 1}]', "expected CSV in UTF-8, or Parquet; this is JSON"),
         (b"PK\x03\x04\0\0", "expected CSV in UTF-8, or Parquet; this is a binary file"),
     ],
 )
