@@ -348,16 +348,16 @@ class Producer:
         took_s = time.monotonic() - began
         if self._failed + self._dropped > self._told:
             self._told = self._failed + self._dropped
+            told = (
+                f"; of those that failed, {given_up} had no answer from {self.brokers} in "
+                f"{took_s:.1f} s" + (f" ({self._trouble})" if self._trouble else "")
+            )
             log.warning(
-                "Closed: %d rows were sent, %d failed and %d were dropped; of those that failed, "
-                "%d had no answer from %s in %.1f s%s",
+                "Closed: %d rows were sent, %d failed and %d were dropped%s",
                 self._sent,
                 self._failed,
                 self._dropped,
-                given_up,
-                self.brokers,
-                took_s,
-                f" ({self._trouble})" if self._trouble else "",
+                told if given_up else "",
             )
         if self._thread is not None:
             self._thread.join(max(0.0, timeout_s - took_s))

@@ -120,4 +120,4 @@ def test_rows_that_failed_after_the_last_complaint_are_told_at_the_end() -> None
     script = PRINTING + "for n in range(5): producer.label('req', 'yes')"
     done = run(RUNNING, script)
     assert "Closed: 1 rows were sent, 5 failed and 0 were dropped" in done.stderr
-    assert "0 had no answer" in done.stderr
+    assert "no answer" not in done.stderr
