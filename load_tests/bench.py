@@ -1,4 +1,4 @@
-"""The benchmark: throughput beside peers, latency, memory and a profile, on one broker, in one run.
+"""The benchmark: throughput beside peers, latency, memory and a profile, in one run.
 
     python -m load_tests [--quick] [--brokers HOST:PORT] [--page]
 
@@ -12,7 +12,7 @@ import importlib.metadata
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
@@ -84,44 +84,64 @@ def attempt(what: str, left_out: list[str], measure: Callable[[], T]) -> T | Non
         return None
 
 
-def measure(broker: Broker, size: Size) -> Results:
-    """Return all that is measured in one run."""
+@contextlib.contextmanager
+def started(named: str) -> Iterator[Broker]:
+    """Give the broker that is named, or one of our own."""
+    if named:
+        yield Broker(named, None)
+        return
+    with running(*python("tidegauge", "broker", "--port", "0")) as own:
+        yield Broker(_address(own), own.process.pid)
+
+
+def measure(named: str, size: Size) -> Results:
+    """Return all that is measured in one run.
+
+    Latency has a broker of its own: one of the size of ours stalls by itself once it has taken
+    gigabytes.
+    """
     begun = time.monotonic()
     run = f"bench-{int(time.time())}"
     contenders, data = scaled(size)
     left_out: list[str] = []
-    print("filling topics …", flush=True)
-    for name, of in data.items():
-        print(f"  {name}: {of.rows:,} rows", flush=True)
-        throughput.preload(broker, run, name, of)
-    print("rows per second, round after round …", flush=True)
-    results = throughput.measure(broker, run, contenders, data, begun + size.throughput_s)
+    with started(named) as broker:
+        print("filling topics …", flush=True)
+        for name, of in data.items():
+            print(f"  {name}: {of.rows:,} rows", flush=True)
+            throughput.preload(broker, run, name, of)
+        print("rows per second, round after round …", flush=True)
+        results = throughput.measure(broker, run, contenders, data, begun + size.throughput_s)
+        profiled = partial(stages.measure, broker, run, "rows", data["rows"])
+        shares = attempt("where the time goes", left_out, profiled)
+        taken = None
+        if size.memory_rows:
+            taking = partial(memory.measure, broker, run, size.memory_rows)
+            taken = attempt("memory", left_out, taking)
+        else:
+            left_out.append("memory: only in the full run")
     figures = ratios(results)
     rate = next((r.rows_a_second.median for r in results if r.name == ROWS and r.rows_a_second), 0)
-    loops = list[latency.Latency]()
-    for share in size.latency_at if rate else ():
-        loop = attempt(
-            f"latency at {rate * share:,.0f} rows/s",
-            left_out,
-            partial(latency.measure, broker, run, rate * share, size.latency_s),
-        )
-        if loop:
-            loops.append(loop)
-        if loop and share == HALF:  # a sender that was late only makes it worse
-            figures["latency at half of the maximum rate, p99"] = loop.p99
-    shares = attempt(
-        "where the time goes", left_out, lambda: stages.measure(broker, run, "rows", data["rows"])
-    )
-    taken = None
-    if size.memory_rows:
-        taken = attempt("memory", left_out, lambda: memory.measure(broker, run, size.memory_rows))
-    else:
-        left_out.append("memory: only in the full run")
+    with started(named) as broker:
+        loops = latencies(broker, run, rate, size, left_out)
+    if loops and loops[-1].rate == rate * HALF:  # a sender that was late only makes it worse
+        figures["latency at half of the maximum rate, p99"] = loops[-1].p99
     if taken:
         figures["memory of a waiting prediction"] = taken.waiting_prediction
     return Results(
         machine(), time.monotonic() - begun, results, loops, taken, shares, figures, left_out
     )
+
+
+def latencies(
+    broker: Broker, run: str, rate: float, size: Size, left_out: list[str]
+) -> list[latency.Latency]:
+    """Return the latencies at parts of a rate."""
+    loops = []
+    for at in (rate * share for share in size.latency_at if rate):
+        looped = partial(latency.measure, broker, run, at, size.latency_s)
+        if loop := attempt(f"latency at {at:,.0f} rows/s", left_out, looped):
+            loops.append(loop)
+    return loops
 
 
 def machine() -> dict[str, str]:
@@ -166,12 +186,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="less of everything, in two minutes")
     parser.add_argument("--page", action="store_true", help="write docs/benchmarks.md anew")
     asked = parser.parse_args()
-    with contextlib.ExitStack() as stack:
-        broker = Broker(asked.brokers, None)
-        if not asked.brokers:
-            own = stack.enter_context(running(*python("tidegauge", "broker", "--port", "0")))
-            broker = Broker(_address(own), own.process.pid)
-        results = measure(broker, QUICK if asked.quick else FULL)
+    results = measure(asked.brokers, QUICK if asked.quick else FULL)
     found = verdicts(results.figures)
     if asked.quick:  # it leaves some out, and says so
         found = [v for v in found if v.value is not None]
