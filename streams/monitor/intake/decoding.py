@@ -150,10 +150,11 @@ class BatchReader:
             opened.place = self._kernel.put(opened.key, opened.read.columns, opened.read.awaited)
             self._placed[opened.place] = opened
         self._opened = []
+        self._ahead = None
         if isinstance(records, RecordBatch):
-            records = records[: self._kernel.layouts.most]
+            records = self._kernel.piece(records)
+            self._ahead = records.ahead
         batch = self._batch = Batch(stop=len(records))
-        self._ahead = records.ahead if isinstance(records, RecordBatch) else None
         table = self._table = self._plain(records)
         group: _Group | None = None
         for at in range(len(records)) if table is None else table.careful():

@@ -21,11 +21,11 @@ from tidegauge.streams.monitor.intake.json_kernel import (
 )
 from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.intake.plain_rows import NULL, PlainRows
-from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints
+from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints, RecordBatch
 
-# A label stands where a score does, and a row of labels has no features.
 BYTES: Final = 16 * 1_048_576  # of what is read at once
 ROW_BYTES, FEWEST = 32, 1024
+# A label stands where a score does, and a row of labels has no features.
 LABEL_TOP: Final = ("model", "version", "id", "ts_ms", "", "label", "ids", "labels")
 
 
@@ -72,6 +72,11 @@ class RowKernel:
         """Leave rows of a model version to others."""
         del self._layouts[self._places[key]]
         self.made = None
+
+    def piece(self, records: RecordBatch) -> RecordBatch:
+        """Return the first records, as many as may be read at once."""
+        # So few always may, whatever the layouts, which are not made anew for them.
+        return records if len(records) <= FEWEST else records[: self.layouts.most]
 
     @property
     def layouts(self) -> "Layouts":
