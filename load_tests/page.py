@@ -30,8 +30,9 @@ Machines are noisy: read the ratios, and run a near miss again before you believ
 
 ## How it is measured
 
-- One Apache Kafka, one process a contender, one after the other on the same cores, several rounds
-  in turn. Figures are medians, with the least and the greatest of the rounds in brackets.
+- One Apache Kafka, and a fresh one for latency. One process a contender, one after the other on the
+  same cores, several rounds in turn. Figures are medians, with the least and the greatest of the
+  rounds in brackets.
 - All single rows are the same bytes in the same topic, of one partition. They are there before a
   contender starts. Contenders that are slow read only the first part of them.
 - Each says how far it is, a peer every 1,000 rows, a worker by its windows of 500. The broker's
