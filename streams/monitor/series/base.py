@@ -32,6 +32,8 @@ class Series(ABC):
     is_share: ClassVar[bool] = False
     needs_profile: ClassVar[bool] = True  # of the column, in the reference
     is_watched: ClassVar[bool] = True  # else it is shown beside the others, and never judged
+    is_direct: ClassVar[bool] = False  # nothing of the reference is needed to tell it of a row
+    is_further: ClassVar[bool] = False  # of the budget's part that leaves the first ones as quick
     of_score: ClassVar[bool] = True  # whether the model's own number has it, too
     shows_mean: ClassVar[bool] = False  # people are shown the mean of the column's own values
     names_rows: ClassVar[bool] = False  # its examples are values of rows, which no log may hold
@@ -144,6 +146,6 @@ def series_profile(
         values=[None if np.isnan(mean) else float(mean) for mean in means],
         rows=rows[:1].tolist() if (rows == rows[0]).all() else rows.tolist(),
         sd=sd if series.fixed_sd is None else series.fixed_sd,
-        variance=row_variance(overall * total, total) if series.is_share else variance,
+        variance=row_variance(min(overall * total, total), total) if series.is_share else variance,
         shown=overall,
     )

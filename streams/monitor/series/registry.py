@@ -13,6 +13,7 @@ from tidegauge.streams.monitor.series.missing import Missing
 from tidegauge.streams.monitor.series.range import Range
 from tidegauge.streams.monitor.series.rank import Rank
 from tidegauge.streams.monitor.series.rejected import Rejected
+from tidegauge.streams.monitor.series.repeat import Repeat
 from tidegauge.streams.monitor.series.unpaired import Unpaired
 from tidegauge.streams.monitor.series.unseen import Unseen
 
@@ -24,6 +25,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Range(),
             Missing(),
             Unseen(),
+            Repeat(),
             Loss(),
             Error(),
             Label(),

@@ -85,13 +85,22 @@ class Numbers(View):
         Of each row, shape (rows, columns).
     profiles
         What the reference says of each column.
+    before
+        The row before the first one; None: there is none.
     """
 
     has_names = True
 
-    def __init__(self, columns: Sequence[str], values: Floats, profiles: Profiles) -> None:
+    def __init__(
+        self,
+        columns: Sequence[str],
+        values: Floats,
+        profiles: Profiles,
+        before: Floats | None = None,
+    ) -> None:
         super().__init__(columns, len(values))
         self.values, self.profiles = values, profiles
+        self.before = np.full(len(columns), np.nan) if before is None else before
 
     @cached_property
     def known(self) -> Flags:

@@ -5,11 +5,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
+import numpy as np
 
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Block, Floats
+from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.view import View
 from tidegauge.streams.monitor.series.watched import watch
 from tidegauge.streams.monitor.verdict.aa_check import Inside
@@ -19,6 +21,7 @@ from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.figures import Figures, Measures, Views
 from tidegauge.streams.monitor.windows.window import WindowPart
 
+FURTHER = 1 / 4  # of a budget, of the further series
 Examples = Mapping[str, list[str]]  # what alerts are to name, by series
 
 
@@ -28,6 +31,25 @@ class Begun(Protocol):
     @property
     def start(self) -> Start:
         """Where it began."""
+
+
+def shared(budget: float, series: Sequence[Series]) -> Floats:
+    """Return the part of a budget that each series has, shape (series,).
+
+    All have the same but for the further ones, which share a quarter of the budget, so that the
+    first ones, however many are added, stay as quick as they are.
+
+    >>> from tidegauge.streams.monitor.series.registry import SERIES
+    >>> shared(1.0, [SERIES["rank"], SERIES["repeat"], SERIES["repeat"]]).tolist()
+    [0.75, 0.125, 0.125]
+    """
+    further = np.array([own.is_further for own in series], np.bool_)
+    watched = np.array([own.is_watched for own in series], np.bool_)
+    counts = np.where(further, (further & watched).sum(), (~further & watched).sum())
+    whole = (further == further[0]).all()
+    parts = np.where(further, FURTHER, 1.0 - FURTHER)
+    found: Floats = budget * (1.0 if whole else parts) / np.maximum(counts, 1)
+    return found
 
 
 class Watching(msgspec.Struct):
@@ -117,9 +139,8 @@ class Cohort(ABC):
         ]
         if not any(one.reference is not None for one in series):
             return False
-        watched = sum(one.series.is_watched for one in series)
-        spec = self.spec
-        self.watch = Watch(series, self.budget / watched, spec.false_alarms.windows, spec.detectors)
+        spec, levels = self.spec, shared(self.budget, [one.series for one in series])
+        self.watch = Watch(series, levels, spec.false_alarms.windows, spec.detectors)
         self._rows, self.measures = RowDetectors(spec.detectors, found), found
         return True
 

@@ -5,6 +5,7 @@ from math import isnan
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import CategoryProfile, NumericProfile, Reference, SeriesProfile
@@ -18,6 +19,7 @@ from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Watching
 from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
 from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.figures import Figures
 from tidegauge.streams.monitor.windows.sample import Sample
 from tidegauge.streams.monitor.windows.window import WindowPart
 
@@ -41,6 +43,7 @@ class InputsState(msgspec.Struct, tag="inputs"):
     learner: LearnerState | None
     learned: CohortProfile | None
     watching: Watching | None
+    before: bytes = b""  # the numbers of the latest row
 
 
 class InputCohort(Cohort):
@@ -69,6 +72,9 @@ class InputCohort(Cohort):
         self.numeric, self.categorical = list(numeric), list(categorical)
         self.learner: Learner | None = Learner(numeric, categorical)
         self.learned: CohortProfile | None = None
+        self._before: Floats | None = None  # the numbers of the latest row
+        self._profiles = Profiles([None] * len(numeric))
+        self._vocabularies = [Vocabulary(None) for _ in categorical]
         if reference is not None:
             self._follow(reference)
 
@@ -100,11 +106,12 @@ class InputCohort(Cohort):
 
     def begin(self) -> WindowPart:
         """Return what a new window accumulates."""
+        learner = self.learner
         return WindowPart(
             len(self.numeric),
             len(self.categorical),
-            sample=Sample(rows=[]) if self.learner is not None else None,
-            figures=self.figures(),
+            sample=Sample(rows=[]) if learner is not None else None,
+            figures=Figures(learner.direct) if learner is not None else self.figures(),
         )
 
     def add(self, part: WindowPart, block: Block) -> None:
@@ -112,19 +119,19 @@ class InputCohort(Cohort):
         numbers, codes, dictionaries = self._own(block)
         part.rows += len(block)
         part.moments.update(numbers)
-        if self.watch is None:
-            part.missing += (codes < 0).sum(axis=0)
-        if self.learner is not None and part.sample is not None:
+        views: dict[type[View], View] = {
+            Numbers: Numbers(self.numeric, numbers, self._profiles, self._before),
+            Categories: Categories(self.categorical, codes, dictionaries, self._vocabularies),
+        }
+        part.missing += views[Categories].tally[MISSING]
+        if self.learner is not None and part.sample is not None and part.figures is not None:
             part.sample.add(numbers)
+            part.figures.add(views)
             for column, name in enumerate(self.categorical):
                 self.learner.count(column, block.counts(name))
-        elif self.watch is not None:
-            views: dict[type[View], View] = {
-                Numbers: Numbers(self.numeric, numbers, self._profiles),
-                Categories: Categories(self.categorical, codes, dictionaries, self._vocabularies),
-            }
-            part.missing += views[Categories].tally[MISSING]
+        else:
             self.see(part, views)
+        self._before = numbers[-1].copy()
 
     def _own(self, block: Block) -> tuple[Any, Any, Any]:
         """Return the numbers, the codes and the dictionaries of its columns."""
@@ -142,10 +149,10 @@ class InputCohort(Cohort):
 
     def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
-        if self.learner is None or part.sample is None or not part.rows:
+        if self.learner is None or not part.rows:
             return []  # a window in which it has no row says nothing
         own = msgspec.structs.replace(bounds, rows=part.rows)
-        self.learner.close(own, part.moments, part.sample, part.missing.tolist())
+        self.learner.close(own, part)
         if self.gathered >= self.spec.reference.windows or self.learner.is_full:
             self.learned = self.profile()
             self._follow(self.learned)
@@ -189,6 +196,7 @@ class InputCohort(Cohort):
             self.learner.state() if self.learner is not None else None,
             self.learned,
             self.watching(),
+            b"" if self._before is None else self._before.tobytes(),
         )
 
     def load(self, state: InputsState) -> None:
@@ -200,6 +208,7 @@ class InputCohort(Cohort):
             self.learner.load(state.learner)
         if state.watching is not None:
             self.load_watching(state.watching)
+        self._before = np.frombuffer(state.before).copy() if state.before else None
 
 
 def column_reports(part: WindowPart) -> list[ColumnReport]:

@@ -6,11 +6,11 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.schemas.references import CategoryProfile, NumericProfile, SeriesProfile
 from tidegauge.streams.monitor.intake.block import Floats, Ints
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
+from tidegauge.streams.monitor.series.base import series_profile
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.summary import Summary
 from tidegauge.streams.monitor.series.view import (
@@ -27,7 +27,8 @@ from tidegauge.streams.monitor.verdict.strays import (
     usual_range,
 )
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
-from tidegauge.streams.monitor.windows.sample import Sample
+from tidegauge.streams.monitor.windows.figures import Measures
+from tidegauge.streams.monitor.windows.window import WindowPart
 
 POINTS = 201  # of a profile
 MAX_BYTES = 64 * 1_048_576  # of windows that are gathered; with more the reference is complete
@@ -44,11 +45,13 @@ class LearnedWindow(msgspec.Struct):
     steps: list[tuple[bytes, bytes]]  # points and weights, a pair a number
     moments: bytes  # count, mean, variance, low, high: five rows
     missing: list[int]  # rows, a value a categorical column
+    direct: bytes = b""  # rows, means and variances of the series that need no reference
 
     @property
     def size(self) -> int:
         """Bytes of its arrays."""
-        return len(self.moments) + sum(len(points) * 2 for points, _ in self.steps)
+        steps = sum(len(points) * 2 for points, _ in self.steps)
+        return len(self.moments) + len(self.direct) + steps
 
 
 class Count(msgspec.Struct, array_like=True):
@@ -79,6 +82,7 @@ class Learner:
 
     def __init__(self, numeric: Sequence[str], categorical: Sequence[str]) -> None:
         self.numeric, self.categorical = numeric, categorical
+        self.direct = Measures.direct({Numbers: numeric, Categories: categorical})
         self.windows: list[LearnedWindow] = []
         self.counts: list[dict[str, Count]] = [{} for _ in categorical]
         self._size = 0
@@ -101,16 +105,18 @@ class Learner:
             elif len(known) <= MAX_CATEGORIES:
                 known[value] = Count(times, window)
 
-    def close(self, bounds: Bounds, moments: Moments, sample: Sample, missing: list[int]) -> None:
-        """Sum up a window that closed; ``missing`` are the rows without each category."""
-        m, summed = moments, sample.steps(len(self.numeric))
+    def close(self, bounds: Bounds, part: WindowPart) -> None:
+        """Sum up a window that closed, with a sample and figures of the direct series."""
+        assert part.sample is not None and part.figures is not None
+        m, summed = part.moments, part.sample.steps(len(self.numeric))
         learned = LearnedWindow(
             bounds.rows,
             bounds.start,
             bounds.last_ts_ms,
             [(points.tobytes(), weights.tobytes()) for points, weights in summed],
             np.stack([m.count, m.mean, m.sd**2, m.low, m.high]).tobytes(),
-            missing,
+            part.missing.tolist(),
+            part.figures.moments().tobytes(),
         )
         self._size += learned.size
         self.windows.append(learned)
@@ -141,7 +147,7 @@ class Learner:
                 shares = {value: count.times / total for value, count in counts.items()}
                 categorical[name] = CategoryProfile(shares=shares)
             series |= self._series(Categories, name, self._categories(place), is_known)
-        return numeric, categorical, series
+        return numeric, categorical, series | self._direct()
 
     def _series(
         self, reads: type[View], name: str, windows: Summary, is_known: bool
@@ -151,8 +157,20 @@ class Learner:
             series.name(name): series.learn(windows)
             for series in SERIES.values()
             if reads in series.reads
+            and not series.is_direct
             and (is_known or not series.needs_profile)
             and (name != SCORE or series.of_score)
+        }
+
+    def _direct(self) -> dict[str, SeriesProfile]:
+        """Return the profiles of the series that need no reference."""
+        width = len(self.direct)
+        unknown = np.repeat([0.0, np.nan, np.nan], width).tobytes()  # of an earlier version
+        kept = b"".join(window.direct or unknown for window in self.windows)
+        tables = np.frombuffer(kept).reshape(len(self.windows), 3, width)
+        return {
+            measure.name: series_profile(measure.series, *tables[:, :, place].T)
+            for place, measure in enumerate(self.direct)
         }
 
     def _moments(self) -> Floats:

@@ -59,7 +59,7 @@ class Watch:
     series
         What is watched.
     false_alarms
-        Expected false alarms of one series within ``horizon`` windows.
+        Expected false alarms of each series within ``horizon`` windows, shape (series,).
     horizon
         Windows the promise is about.
     detectors
@@ -69,7 +69,7 @@ class Watch:
     def __init__(
         self,
         series: Sequence[Watched],
-        false_alarms: float,
+        false_alarms: Floats,
         horizon: int,
         detectors: Sequence[DetectorSpec] = (),
     ) -> None:
@@ -87,7 +87,7 @@ class Watch:
         judged = [i for i, s in enumerate(self.series) if s.reference is not None]
         known = [s.reference for s in self.series if s.reference is not None]
         self.reference_windows = max((one.windows for one in known), default=0)
-        false_alarms = min(false_alarms, horizon / 2)  # who allows more has no use for a threshold
+        most = horizon / 2  # who allows more has no use for a threshold
         self._judged = np.array(judged, np.intp)
         self._column = {index: at for at, index in enumerate(judged)}
         self._references = table([s.reference for s in self.series])
@@ -97,7 +97,9 @@ class Watch:
         )
         self._watched = [s.series.is_watched for s in self.series]
         self._worth = [_worth(s.reference) for s in self.series]
-        self._mixture = MixtureEDetector(known, np.full(len(known), false_alarms), float(horizon))
+        self._mixture = MixtureEDetector(
+            known, np.minimum(false_alarms, most)[judged], float(horizon)
+        )
         width = len(self.series)
         self._threshold: list[float | None] = [None] * width
         for index, level in zip(judged, self._mixture.threshold.tolist(), strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.streams.monitor.intake.block import Floats, Ints
+from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.base import Series, Share
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Categories, View
@@ -45,6 +46,12 @@ class Measures(tuple[Measure, ...]):
         Names of the series that a reference knows; None: all. So a series that is new to the
         registry leaves alone what began without it.
     """
+
+    @classmethod
+    def direct(cls, columns: Mapping[type[View], Sequence[str]]) -> "Measures":
+        """Return those that can be told of a row while the reference is learned."""
+        found = (m for m in cls(columns) if m.series.is_direct)
+        return cls(columns, {m.name for m in found if m.column != SCORE or m.series.of_score})
 
     def __new__(
         cls, columns: Mapping[type[View], Sequence[str]], known: Container[str] | None = None
@@ -153,6 +160,23 @@ class Figures:
         series, columns = self.measures.shows_mean
         table[SHOWN, series] = means[columns]
         return table
+
+    def moments(self) -> Floats:
+        """Return rows, means and variances of each series, shape (3, series); NaN without rows.
+
+        >>> from tidegauge.streams.monitor.series.view import Records
+        >>> figures = Figures(Measures({Records: ("",)}))
+        >>> figures.add({Records: Records(np.array([True, False, False, False]))})
+        >>> figures.moments().T.tolist()
+        [[4.0, 0.25, 0.1875]]
+        """
+        found = np.full((3, len(self.measures)), np.nan)
+        width, rows = self.measures.width, self._among
+        shares = np.divide(self._hits, rows, out=found[1, :width], where=rows > 0)
+        found[0, :width], found[2, :width] = rows, shares * (1.0 - shares)
+        own = self._moments
+        found[:, width:] = own.count, own.mean, own.sd**2
+        return found
 
     def state(self) -> FiguresState:
         """Return what a snapshot needs."""

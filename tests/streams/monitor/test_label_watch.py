@@ -124,7 +124,8 @@ def test_labels_that_come_a_little_before_their_predictions_are_no_fault() -> No
     for start in range(100, 1000, 50):
         found.fold("labels", records(labels(range(start, start + 50)), first=start))
         values = [
-            row("fraud", f"p{n}", NOON_MS, {"a": 1}, 0.5, "1") for n in range(start, start + 50)
+            row("fraud", f"p{n}", NOON_MS, {"a": n % 7}, n % 5 / 4, "1")
+            for n in range(start, start + 50)
         ]
         found.fold("predictions", records(values, first=start))
     counts = reports(found)[-1].counts
@@ -135,7 +136,9 @@ def test_labels_that_come_a_little_before_their_predictions_are_no_fault() -> No
 def test_labels_whose_predictions_come_much_later_are_late_and_the_incident_ends() -> None:
     found = driver(predictions=100)
     found.fold("labels", records(labels(range(100, 1000)), first=100))
-    values = [row("fraud", f"p{n}", NOON_MS, {"a": 1}, 0.5, "1") for n in range(100, 3000)]
+    values = [
+        row("fraud", f"p{n}", NOON_MS, {"a": n % 7}, n % 5 / 4, "1") for n in range(100, 3000)
+    ]
     found.fold("predictions", records(values, first=100))
     found.fold("labels", records(labels(range(1000, 3000)), first=1000))
     counts = reports(found)[-1].counts
@@ -210,7 +213,7 @@ def test_of_too_many_models_the_one_whose_labels_came_longest_ago_is_watched_no_
 def test_a_frame_at_the_very_beginning_of_the_log_is_counted_like_any_other() -> None:
     found = Driver(SPECS)
     found.fold("labels", records([frame(labels(range(300)))]))
-    values = [row("fraud", f"p{n}", NOON_MS, {"a": 1}, 0.5) for n in range(500)]
+    values = [row("fraud", f"p{n}", NOON_MS, {"a": n % 7}, n % 5 / 4) for n in range(500)]
     found.fold("predictions", records(values))  # to some of the first labels, and those to come
     found.fold("labels", records(labels(range(300, 500)), first=1))
     counts = reports(found)[-1].counts
@@ -228,7 +231,7 @@ def test_one_record_whose_clock_is_ahead_ends_no_label_s_patience() -> None:
     early.insert(250, LoggedRecord(600, NOON_MS + DAY_MS, b"fraud", ahead))
     early = [replace(record, offset=200 + n) for n, record in enumerate(early)]
     found.fold("labels", early)
-    values = [row("fraud", f"p{n}", NOON_MS, {"a": 1}, 0.5, "1") for n in range(200, 600)]
+    values = [row("fraud", f"p{n}", NOON_MS, {"a": n % 7}, n % 5 / 4, "1") for n in range(200, 600)]
     found.fold("predictions", records(values, first=200))
     found.fold("labels", records(labels(range(600, 700), prefix="none"), first=601))
     counts = reports(found)[-1].counts

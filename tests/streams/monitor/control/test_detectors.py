@@ -9,6 +9,9 @@ from tidegauge.detectors.drift.adwin import ADWIN
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.streams.monitor.control.detectors import faults
 from tidegauge.streams.monitor.dry_run import choose
+from tidegauge.streams.monitor.intake.columns import SCORE
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.view import Categories, Numbers, Pairs, View
 
 
 def spec(features: dict[str, str], *detectors: dict[str, Any]) -> MonitorSpec:
@@ -21,36 +24,57 @@ def spec(features: dict[str, str], *detectors: dict[str, Any]) -> MonitorSpec:
     return msgspec.convert(body, MonitorSpec)
 
 
+def series(column: str, *views: type[View]) -> list[str]:
+    """Return the names that series of these views have, and those of pairs."""
+    found = [
+        (one, bool({*views} & {*one.reads}) and (column != SCORE or one.of_score))
+        for one in SERIES.values()
+        if one.has_spec
+    ]
+    own = [one.name(column) for one, is_own in found if is_own]
+    return own + [one.name("") for one, _ in found if Pairs in one.reads]
+
+
+BOTH = ", ".join(series("x", Numbers, Categories))
+NUMERIC = ", ".join(series("x", Numbers))
+CATEGORICAL = ", ".join(series("x", Categories))
+OF_SCORE = ", ".join(series(SCORE, Numbers))
+OF_PAIRS = ", ".join(series(""))
+
+
+def test_names_are_those_of_the_registry() -> None:
+    assert BOTH.startswith("rank(x), range(x), missing(x), unseen(x), ")
+    assert (CATEGORICAL[:22], OF_SCORE[:11]) == ("missing(x), unseen(x),", "rank(score)")
+    assert OF_PAIRS.startswith("loss, error")
+
+
 @pytest.mark.parametrize(
     ("name", "features", "expected"),
     [
-        ("unheard_of(x)", {}, "rank(x), range(x), missing(x), unseen(x), loss, error"),
-        ("rank", {}, "rank(x), range(x), missing(x), unseen(x), loss, error"),
-        ("loss(x)", {}, "rank(x), range(x), missing(x), unseen(x), loss, error"),
-        ("rank(x", {}, "rank(x), range(x), missing(x), unseen(x), loss, error"),
-        ("rank(x)", {"x": "ignore"}, "loss, error, as x is declared ignore"),
+        ("unheard_of(x)", {}, BOTH),
+        ("rank", {}, BOTH),
+        ("loss(x)", {}, BOTH),
+        ("rank(x", {}, BOTH),
+        ("rank(x)", {"x": "ignore"}, f"{OF_PAIRS}, as x is declared ignore"),
         (
             "rank(x)",
             {"x": "categorical"},
-            "missing(x), unseen(x), loss, error, as x is declared categorical",
+            f"{CATEGORICAL}, as x is declared categorical",
         ),
         (
             "unseen(x)",
             {"x": "numeric"},
-            "rank(x), range(x), missing(x), loss, error, as x is declared numeric",
+            f"{NUMERIC}, as x is declared numeric",
         ),
         (
             "unseen(x)",
             {"x": "boolean"},
-            "rank(x), range(x), missing(x), loss, error, as x is declared boolean",
+            f"{NUMERIC}, as x is declared boolean",
         ),
-        ("missing(score)", {}, "rank(score), loss, error"),
-        ("unseen(score)", {}, "rank(score), loss, error"),
-        ("rank(a\\b)", {}, "loss, error"),
-        *(
-            (name, {}, "rank(x), range(x), missing(x), unseen(x), loss, error")
-            for name in ("rejected", "unpaired", "duplicate", "label", "score")
-        ),
+        ("missing(score)", {}, OF_SCORE),
+        ("unseen(score)", {}, OF_SCORE),
+        ("rank(a\\b)", {}, OF_PAIRS),
+        *((name, {}, BOTH) for name in ("rejected", "unpaired", "duplicate", "label", "score")),
     ],
 )
 def test_a_series_that_the_model_can_never_have_is_refused_with_those_it_may(
