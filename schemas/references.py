@@ -36,6 +36,14 @@ class SeriesProfile(msgspec.Struct, frozen=True, kw_only=True):
     variance: float | None = None  # of the quantity over the rows of a window; None: sd squared
 
 
+class RelationProfile(msgspec.Struct, frozen=True, kw_only=True):
+    """How the rank of one number follows from those of others, and from categories."""
+
+    numbers: dict[str, float]  # weight of the rank of each
+    categories: list[tuple[str, str, float]] = []  # name, value and what it adds where it is there
+    intercept: float
+
+
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """One profile of a model version; an empty version serves every version without its own."""
 
@@ -49,6 +57,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     numeric: dict[str, NumericProfile] = {}  # by feature, and "score"
     categorical: dict[str, CategoryProfile] = {}
     series: dict[str, SeriesProfile] = {}  # by series name: "rank(amount)", "missing(country)"
+    relations: dict[str, RelationProfile] = {}  # by number, where it follows from others
     task: str = ""  # classification or regression, where outcomes are known
     outcomes: dict[str, SeriesProfile] = {}  # "loss", "error"; shown: "label", "score"
 

@@ -8,7 +8,7 @@ from tidegauge.detectors.registry import DETECTORS
 from tidegauge.schemas.monitors import DetectorSpec, FeatureSpec, MonitorSpec
 from tidegauge.streams.monitor.intake.columns import SCORE, eligible
 from tidegauge.streams.monitor.series.registry import SERIES, parse
-from tidegauge.streams.monitor.series.view import Categories, Numbers, View
+from tidegauge.streams.monitor.series.view import Categories, Numbers, Related, View
 
 LARGEST = 1_000_000  # of a detector's parameters: counts must fit
 MAX_STATE = 64 * 1_048_576  # bytes that the detectors of one spec may take, all series together
@@ -68,11 +68,11 @@ def possible(column: str, declared: Mapping[str, FeatureSpec]) -> list[str]:
 def _views(column: str, declared: Mapping[str, FeatureSpec]) -> set[type[View]]:
     """Return the views that may have a column."""
     if column == SCORE:
-        return {Numbers}
+        return {Numbers, Related}
     if column and not eligible([column], declared):
         return set()
     if column in declared:
-        return {Categories if declared[column].type == "categorical" else Numbers}
+        return {Categories} if declared[column].type == "categorical" else {Numbers, Related}
     return {view for series in SERIES.values() for view in series.reads}
 
 

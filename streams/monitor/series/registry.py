@@ -14,6 +14,7 @@ from tidegauge.streams.monitor.series.range import Range
 from tidegauge.streams.monitor.series.rank import Rank
 from tidegauge.streams.monitor.series.rejected import Rejected
 from tidegauge.streams.monitor.series.repeat import Repeat
+from tidegauge.streams.monitor.series.residual import Residual
 from tidegauge.streams.monitor.series.unpaired import Unpaired
 from tidegauge.streams.monitor.series.unseen import Unseen
 
@@ -26,6 +27,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Missing(),
             Unseen(),
             Repeat(),
+            Residual(),
             Loss(),
             Error(),
             Label(),

@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
 from tidegauge.detectors.statistics.mid_ranks import MidRanks
+from tidegauge.detectors.statistics.relations import Relations
 from tidegauge.schemas.references import NumericProfile
 from tidegauge.streams.monitor.intake.block import Codes, Flags, Floats, Ints
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
@@ -15,6 +16,7 @@ from tidegauge.streams.monitor.series.tally import KINDS, count_codes, count_num
 from tidegauge.streams.monitor.series.task import losses
 
 RANGE_MARGIN = 0.25  # of the reference's width, beyond which a number is out of range
+FLAG = 0.25  # of a category that is there, among ranks from -0.5 to 0.5
 ROUNDING = 1e-6  # of a number's size: what float32 and the order of a sum may change
 
 Limit = TypeVar("Limit", float, Floats)
@@ -197,6 +199,43 @@ class Categories(View):
         """Return the values of a column in some of its rows, in their order."""
         values = self.dictionaries[column].values
         return (values[code] for code in self.codes[hits, column].tolist() if code >= 0)
+
+
+class Following(NamedTuple):
+    """Which numbers follow from which others, and from which categories."""
+
+    targets: list[str]
+    flags: list[tuple[int, Vocabulary]]  # columns of categories, and a value of each
+    relations: Relations  # of the numbers, then the flags
+
+
+class Related(View):
+    """Numbers that follow from others, by their ranks in the reference, and from categories.
+
+    Parameters
+    ----------
+    numbers, categories
+        All that there are.
+    following
+        Which follow, and how.
+    """
+
+    has_names = True
+
+    def __init__(self, numbers: Numbers, categories: Categories, following: Following) -> None:
+        super().__init__(following.targets, len(numbers))
+        self.numbers, self.categories, self.following = numbers, categories, following
+
+    @cached_property
+    def squares(self) -> Floats:
+        """The squares of what their relations leave of the ranks, NaN where one is missing."""
+        ranks, own = self.numbers.ranks, self.categories
+        table = np.zeros((len(self), ranks.shape[1] + len(self.following.flags)))
+        table[:, : ranks.shape[1]] = ranks
+        for at, (column, value) in enumerate(self.following.flags, ranks.shape[1]):
+            others = np.append(value.new(own.dictionaries[column]), True)
+            table[:, at] = FLAG * ~others[own.codes[:, column]]
+        return self.following.relations(table)
 
 
 class Pairs(View):

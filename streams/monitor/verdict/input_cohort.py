@@ -8,16 +8,30 @@ import msgspec
 import numpy as np
 
 from tidegauge.schemas.monitors import MonitorSpec
-from tidegauge.schemas.references import CategoryProfile, NumericProfile, Reference, SeriesProfile
+from tidegauge.schemas.references import (
+    CategoryProfile,
+    NumericProfile,
+    Reference,
+    RelationProfile,
+    SeriesProfile,
+)
 from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Block, Floats
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.tally import MISSING
-from tidegauge.streams.monitor.series.view import Categories, Numbers, Profiles, View, Vocabulary
+from tidegauge.streams.monitor.series.view import (
+    Categories,
+    Numbers,
+    Profiles,
+    Related,
+    View,
+    Vocabulary,
+)
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Watching
 from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
+from tidegauge.streams.monitor.verdict.relating import following
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures
 from tidegauge.streams.monitor.windows.sample import Sample
@@ -33,6 +47,7 @@ class CohortProfile(msgspec.Struct, frozen=True):
     numeric: dict[str, NumericProfile]
     categorical: dict[str, CategoryProfile]
     series: dict[str, SeriesProfile]
+    relations: dict[str, RelationProfile] = {}
 
 
 class InputsState(msgspec.Struct, tag="inputs"):
@@ -68,13 +83,15 @@ class InputCohort(Cohort):
         categorical: Sequence[str],
         reference: Reference | None,
     ) -> None:
-        super().__init__(spec, effect, budget, {Numbers: numeric, Categories: categorical})
+        columns = {Numbers: numeric, Categories: categorical, Related: []}
+        super().__init__(spec, effect, budget, columns)
         self.numeric, self.categorical = list(numeric), list(categorical)
         self.learner: Learner | None = Learner(numeric, categorical)
         self.learned: CohortProfile | None = None
         self._before: Floats | None = None  # the numbers of the latest row
         self._profiles = Profiles([None] * len(numeric))
         self._vocabularies = [Vocabulary(None) for _ in categorical]
+        self._following = following({}, numeric, categorical)
         if reference is not None:
             self._follow(reference)
 
@@ -94,6 +111,8 @@ class InputCohort(Cohort):
         self._profiles = Profiles([profile.numeric.get(name) for name in self.numeric])
         known = [profile.categorical.get(name) for name in self.categorical]
         self._vocabularies = [Vocabulary(None if own is None else own.shares) for own in known]
+        self._following = following(profile.relations, self.numeric, self.categorical)
+        self.columns = {**self.columns, Related: self._following.targets}
         self.compare(profile.series)
 
     def spend(self, budget: float) -> None:
@@ -119,16 +138,17 @@ class InputCohort(Cohort):
         numbers, codes, dictionaries = self._own(block)
         part.rows += len(block)
         part.moments.update(numbers)
+        own = Numbers(self.numeric, numbers, self._profiles, self._before)
+        texts = Categories(self.categorical, codes, dictionaries, self._vocabularies)
         views: dict[type[View], View] = {
-            Numbers: Numbers(self.numeric, numbers, self._profiles, self._before),
-            Categories: Categories(self.categorical, codes, dictionaries, self._vocabularies),
+            Numbers: own,
+            Categories: texts,
+            Related: Related(own, texts, self._following),
         }
-        part.missing += views[Categories].tally[MISSING]
-        if self.learner is not None and part.sample is not None and part.figures is not None:
-            part.sample.add(numbers)
+        part.missing += texts.tally[MISSING]
+        if self.learner is not None and part.figures is not None:
             part.figures.add(views)
-            for column, name in enumerate(self.categorical):
-                self.learner.count(column, block.counts(name))
+            self.learner.add(part, block, numbers, codes)
         else:
             self.see(part, views)
         self._before = numbers[-1].copy()

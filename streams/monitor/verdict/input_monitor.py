@@ -163,6 +163,7 @@ class InputMonitor(Monitor):
             numeric={name: own for p in profiles for name, own in p.numeric.items()},
             categorical={name: own for p in profiles for name, own in p.categorical.items()},
             series={name: own for p in profiles for name, own in p.series.items()},
+            relations={name: own for p in profiles for name, own in p.relations.items()},
         )
 
     def load(self, state: MonitorState) -> None:

@@ -6,8 +6,13 @@ import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from tidegauge.schemas.references import CategoryProfile, NumericProfile, SeriesProfile
-from tidegauge.streams.monitor.intake.block import Floats, Ints
+from tidegauge.schemas.references import (
+    CategoryProfile,
+    NumericProfile,
+    RelationProfile,
+    SeriesProfile,
+)
+from tidegauge.streams.monitor.intake.block import Block, Codes, Floats, Ints
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
 from tidegauge.streams.monitor.series.base import series_profile
@@ -20,6 +25,7 @@ from tidegauge.streams.monitor.series.view import (
     View,
     Vocabulary,
 )
+from tidegauge.streams.monitor.verdict.relating import relate
 from tidegauge.streams.monitor.verdict.strays import (
     Summed,
     own_extremes,
@@ -32,6 +38,7 @@ from tidegauge.streams.monitor.windows.window import WindowPart
 
 POINTS = 201  # of a profile
 MAX_BYTES = 64 * 1_048_576  # of windows that are gathered; with more the reference is complete
+SAMPLE_BYTES = 16_384  # of whole rows of a window: 200 of ten numbers, ten of 200
 MAX_CATEGORIES = 1000  # a feature with more is an identifier: its unseen values say nothing
 SEVERAL = -1  # more than one window has the category
 
@@ -46,12 +53,13 @@ class LearnedWindow(msgspec.Struct):
     moments: bytes  # count, mean, variance, low, high: five rows
     missing: list[int]  # rows, a value a categorical column
     direct: bytes = b""  # rows, means and variances of the series that need no reference
+    sample: bytes = b""  # some whole rows: numbers, then places of categories
 
     @property
     def size(self) -> int:
         """Bytes of its arrays."""
         steps = sum(len(points) * 2 for points, _ in self.steps)
-        return len(self.moments) + len(self.direct) + steps
+        return len(self.moments) + len(self.direct) + len(self.sample) + steps
 
 
 class Count(msgspec.Struct, array_like=True):
@@ -85,6 +93,7 @@ class Learner:
         self.direct = Measures.direct({Numbers: numeric, Categories: categorical})
         self.windows: list[LearnedWindow] = []
         self.counts: list[dict[str, Count]] = [{} for _ in categorical]
+        self._known: list[dict[str, int]] = [{} for _ in categorical]  # their places in these
         self._size = 0
 
     @property
@@ -92,7 +101,25 @@ class Learner:
         """Whether what was gathered takes as much memory as it may."""
         return self._size >= MAX_BYTES
 
-    def count(self, column: int, counts: Iterable[tuple[str | None, int]]) -> None:
+    def add(self, part: WindowPart, block: Block, numbers: Floats, codes: Codes) -> None:
+        """Take further rows of the open window: their categories, and a sample."""
+        assert part.sample is not None
+        for column, name in enumerate(self.categorical):
+            self._count(column, block.counts(name))
+        texts = zip(self.categorical, codes.T, strict=True)
+        places = [self._places(block, name, own) for name, own in texts]
+        part.sample.add(np.column_stack([numbers, *places]))
+
+    def _places(self, block: Block, name: str, codes: Codes) -> Floats:
+        """Return for each row the place of its category among those that are counted, or NaN."""
+        own = self._known[self.categorical.index(name)]
+        values = block.dictionaries[block.categorical.index(name)].values
+        places = np.full(len(values) + 1, np.nan)  # the last is that of a missing one
+        for code in np.unique(codes[codes >= 0]).tolist():
+            places[code] = own.get(values[code], np.nan)
+        return places[codes]
+
+    def _count(self, column: int, counts: Iterable[tuple[str | None, int]]) -> None:
         """Count categories of the open window, each seen so many times."""
         known, window = self.counts[column], len(self.windows)
         for value, times in counts:
@@ -103,6 +130,7 @@ class Learner:
                 own.times += times
                 own.window = window if own.window == window else SEVERAL
             elif len(known) <= MAX_CATEGORIES:
+                self._known[column][value] = len(known)
                 known[value] = Count(times, window)
 
     def close(self, bounds: Bounds, part: WindowPart) -> None:
@@ -117,14 +145,20 @@ class Learner:
             np.stack([m.count, m.mean, m.sd**2, m.low, m.high]).tobytes(),
             part.missing.tolist(),
             part.figures.moments().tobytes(),
+            part.sample.some(SAMPLE_BYTES),
         )
         self._size += learned.size
         self.windows.append(learned)
 
     def profiles(
         self,
-    ) -> tuple[dict[str, NumericProfile], dict[str, CategoryProfile], dict[str, SeriesProfile]]:
-        """Return what the windows so far say of numbers, of categories, and of their series."""
+    ) -> tuple[
+        dict[str, NumericProfile],
+        dict[str, CategoryProfile],
+        dict[str, SeriesProfile],
+        dict[str, RelationProfile],
+    ]:
+        """Return what the windows so far say of numbers, categories, their series and relations."""
         numeric, categorical = dict[str, NumericProfile](), dict[str, CategoryProfile]()
         series: dict[str, SeriesProfile] = {}
         moments = self._moments()
@@ -147,7 +181,9 @@ class Learner:
                 shares = {value: count.times / total for value, count in counts.items()}
                 categorical[name] = CategoryProfile(shares=shares)
             series |= self._series(Categories, name, self._categories(place), is_known)
-        return numeric, categorical, series | self._direct()
+        samples = [window.sample for window in self.windows]
+        relations, residuals = relate(numeric, self.numeric, self.categorical, self._known, samples)
+        return numeric, categorical, series | self._direct() | residuals, relations
 
     def _series(
         self, reads: type[View], name: str, windows: Summary, is_known: bool
@@ -206,6 +242,7 @@ class Learner:
     def load(self, state: LearnerState) -> None:
         """Take back the state of a learner of the same columns."""
         self.windows, self.counts = state.windows, state.counts
+        self._known = [{value: at for at, value in enumerate(own)} for own in state.counts]
         self._size = sum(window.size for window in self.windows)
 
 

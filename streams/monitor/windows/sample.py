@@ -22,7 +22,10 @@ class Sample(msgspec.Struct):
 
     def add(self, block: Floats) -> None:
         """Take further rows of the window."""
-        at, size = -self.seen % self.stride, 8 * block.shape[1]
+        size = 8 * block.shape[1]
+        if self.rows and len(self.rows[0]) != size:  # of an earlier version, which kept less
+            self.stride, self.seen, self.rows = 1, 0, []
+        at = -self.seen % self.stride
         while at < len(block):
             found = block[at :: self.stride][: SAMPLE + 1 - len(self.rows)]
             data = found.tobytes()
@@ -34,8 +37,17 @@ class Sample(msgspec.Struct):
                 self.stride *= 2
         self.seen += len(block)
 
+    def some(self, size: int) -> bytes:
+        """Return as many of the rows as so many bytes hold, evenly from the window.
+
+        >>> Sample(rows=[b"a", b"b", b"c", b"d", b"e"]).some(3)
+        b'ace'
+        """
+        each = -(-sum(map(len, self.rows)) // size)
+        return b"".join(self.rows[:: max(each, 1)])
+
     def steps(self, width: int) -> list[tuple[Floats, Floats]]:
-        """Return the values of each column summed up: points, and how many each stands for.
+        """Return the values of the first columns summed up: points, and how many each stands for.
 
         A value that many rows share, and the two least and the two greatest, stand for themselves.
 
@@ -44,7 +56,8 @@ class Sample(msgspec.Struct):
         >>> [(points.tolist(), weights.tolist()) for points, weights in sample.steps(1)]
         [([0.0, 1.0, 7.0], [90.0, 9.0, 1.0])]
         """
-        rows = np.frombuffer(b"".join(self.rows)).reshape(len(self.rows), width)
+        size = len(self.rows[0]) // 8 if self.rows else width
+        rows = np.frombuffer(b"".join(self.rows)).reshape(len(self.rows), size)[:, :width]
         points, sizes = np.sort(np.ascontiguousarray(rows.T)), np.empty(width, np.int64)
         weights = np.empty_like(points)
         sum_up(points, weights, sizes)

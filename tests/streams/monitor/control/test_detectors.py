@@ -11,7 +11,7 @@ from tidegauge.streams.monitor.control.detectors import faults
 from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.view import Categories, Numbers, Pairs, View
+from tidegauge.streams.monitor.series.view import Categories, Numbers, Pairs, Related, View
 
 
 def spec(features: dict[str, str], *detectors: dict[str, Any]) -> MonitorSpec:
@@ -35,10 +35,10 @@ def series(column: str, *views: type[View]) -> list[str]:
     return own + [one.name("") for one, _ in found if Pairs in one.reads]
 
 
-BOTH = ", ".join(series("x", Numbers, Categories))
-NUMERIC = ", ".join(series("x", Numbers))
+BOTH = ", ".join(series("x", Numbers, Related, Categories))
+NUMERIC = ", ".join(series("x", Numbers, Related))
 CATEGORICAL = ", ".join(series("x", Categories))
-OF_SCORE = ", ".join(series(SCORE, Numbers))
+OF_SCORE = ", ".join(series(SCORE, Numbers, Related))
 OF_PAIRS = ", ".join(series(""))
 
 

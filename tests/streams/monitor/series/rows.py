@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.detectors.statistics.relations import Relation, Relations
 from tidegauge.schemas.monitors import (
     DetectorSpec,
     MonitorSpec,
@@ -20,11 +21,13 @@ from tidegauge.streams.monitor.intake.block import NO_IDS, Block
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
 from tidegauge.streams.monitor.series.view import (
     Categories,
+    Following,
     Labels,
     Numbers,
     Pairs,
     Profiles,
     Records,
+    Related,
     View,
     Vocabulary,
 )
@@ -53,6 +56,12 @@ def _numbers(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
     values = rng.normal(np.where(how == FAULTY, 40.0, 0.0))
     values[rng.random(len(how)) < _gaps(how)] = np.nan
     return {COLUMN: values}, []
+
+
+def _related(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
+    values, _ = _numbers(rng, np.where(how == FAULTY, USUAL, how))
+    follows = values[COLUMN] + rng.normal(size=len(how)) / 2
+    return {COLUMN: np.where(how == FAULTY, -follows, follows), **{"y": values[COLUMN]}}, []
 
 
 def _categories(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
@@ -88,6 +97,13 @@ def _see_numbers(block: Block) -> View:
     return Numbers((COLUMN, "y"), block.numbers.repeat(2, axis=1), Profiles([PROFILE, None]))
 
 
+def _see_related(block: Block) -> View:
+    numbers = Numbers((COLUMN, "y"), block.numbers, Profiles([PROFILE, PROFILE]))
+    own = Relations([Relation(0, [1], [0.9], 0.0), Relation(1, [0], [0.9], 0.0)])
+    texts = Categories((), block.codes, (), ())
+    return Related(numbers, texts, Following([COLUMN, "y"], [], own))
+
+
 def _see_categories(block: Block) -> View:
     known = [Vocabulary(["a", "b"]), Vocabulary(None)]
     return Categories((COLUMN, "y"), block.codes.repeat(2, axis=1), block.dictionaries * 2, known)
@@ -120,6 +136,12 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
             _numbers,
             _see_numbers,
             lambda spec: InputCohort(spec, 0.2, 1.0, [COLUMN], [], None),
+            COLUMN,
+        ),
+        Related: Kind(
+            _related,
+            _see_related,
+            lambda spec: InputCohort(spec, 0.2, 1.0, [COLUMN, "y"], [], None),
             COLUMN,
         ),
         Categories: Kind(
