@@ -1,0 +1,1 @@
+"""Faults injected into real data, and what a monitor says of them."""

@@ -1,0 +1,61 @@
+"""What is told of faults in real data: ``python -m load_tests.faults [--quick] [--page]``."""
+
+import argparse
+import importlib.metadata
+import os
+import platform
+import time
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from load_tests.faults import page
+from load_tests.faults.data import WINDOWS
+from load_tests.faults.run import Null, results, tasks
+from load_tests.faults.told import Finding
+
+
+class Size(NamedTuple):
+    """How much is run."""
+
+    seeds: int  # of each fault in each form
+    null_seeds: int
+    null_windows: int
+
+
+FULL: Final = Size(2, 8, 360)
+QUICK: Final = Size(1, 2, WINDOWS)
+
+
+def main() -> None:
+    """Run all and print the page, or write it."""
+    parser = argparse.ArgumentParser(prog="python -m load_tests.faults", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one run of each fault")
+    parser.add_argument("--page", action="store_true", help=f"write {page.PAGE.name}")
+    parser.add_argument("--results", type=Path, help="write all that was found there, as JSON")
+    asked = parser.parse_args()
+    begun = time.perf_counter()
+    size = QUICK if asked.quick else FULL
+    processes = os.cpu_count() or 1
+    found = list(results(tasks(*size), processes))
+    facts = {
+        "Tidegauge": importlib.metadata.version("tidegauge"),
+        "Machine": f"{platform.machine()}, {processes} cores, Python {platform.python_version()}",
+        "This run": f"{len(found)} runs in {time.perf_counter() - begun:.0f} s",
+    }
+    whole = page.Results(
+        facts,
+        [one for one in found if isinstance(one, Finding)],
+        [one for one in found if isinstance(one, Null)],
+    )
+    if asked.results:
+        asked.results.write_bytes(msgspec.json.encode(whole))
+    if asked.page:
+        page.write(whole)
+    else:
+        print("\n".join(page.lines(whole)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""What a monitor said in one run, and what of it a fault brought."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from load_tests.faults.data import FAULTY, Form
+from load_tests.faults.fault import Fault
+from load_tests.faults.traffic import MODEL, Traffic, messages
+from tidegauge.schemas.alerts import Alert, SeriesAlarm
+from tidegauge.schemas.retraining import RetrainingRequest
+from tidegauge.streams.monitor.lookup import Lookup
+from tidegauge.streams.monitor.offline import OfflineLog
+
+
+@dataclass
+class Said:
+    """Alerts and requests of a run, each with the place of the frame that brought it."""
+
+    alerts: list[tuple[float, Alert]] = field(default_factory=list)
+    requests: list[tuple[float, RetrainingRequest]] = field(default_factory=list)
+
+    def news(self) -> Iterator[tuple[float, Alert, list[SeriesAlarm]]]:
+        """Yield the alerts that tell of series, each with those it tells for the first time."""
+        known: set[tuple[str, str, int]] = set()
+        for place, alert in self.alerts:
+            if alert.status == "resolved":
+                continue
+            alarms = {(alert.incident, s.series, s.told_ms): s for s in alert.series}
+            new = [alarm for key, alarm in alarms.items() if key not in known]
+            known |= alarms.keys()
+            if new:
+                yield place, alert, new
+
+
+def listen(form: Form, traffic: Traffic) -> Said:
+    """Return what the monitor says of this traffic."""
+    log, said, read = OfflineLog(Lookup([form.spec])), Said(), 0
+    for message in messages(traffic):
+        log.append(message.topic, MODEL.encode(), message.value, message.sent_ms)
+        for output in log.outputs[read:]:
+            if output.topic == "alerts":
+                alert = msgspec.json.decode(output.value or b"", type=Alert)
+                said.alerts.append((message.place, alert))
+            elif output.topic == "retraining":
+                asked = msgspec.json.decode(output.value or b"", type=RetrainingRequest)
+                said.requests.append((message.place, asked))
+        read = len(log.outputs)
+    return said
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """What was told of one fault.
+
+    Parameters
+    ----------
+    after
+        In how many windows after its begin it was told; None if it was not.
+    on_it
+        Whether the series with the largest effect is of the spoilt column, or for labels of the
+        outcomes; None where no column is spoilt.
+    since
+        How many windows after the true start it is said to have begun.
+    asked
+        Which windows a retraining was asked to learn from, counted from the fault's begin.
+    resolved
+        In how many windows after its end all that it had brought was resolved; None if not.
+    """
+
+    fault: str
+    part: str
+    form: str
+    seed: int
+    real: bool
+    after: int | None = None
+    title: str = ""
+    advice: str = ""
+    severity: str = ""
+    series: list[str] = []
+    on_it: bool | None = None
+    since: int | None = None
+    incidents: int = 0
+    asked: tuple[int, int] | None = None
+    resolved: int | None = None
+
+
+def compare(fault: Fault, form: Form, seed: int, with_it: Said, twin: Said) -> Finding:
+    """Return what a run tells that the same run without the fault does not."""
+    found = Finding(fault=fault.name, part=fault.part, form=form.name, seed=seed, real=fault.real)
+    usual = {
+        alarm.series for place, _, alarms in twin.news() for alarm in alarms if place > FAULTY.first
+    }
+    brought = [
+        (place, alert, new)
+        for place, alert, alarms in with_it.news()
+        if FAULTY.first < place < FAULTY.last + 1
+        and (new := [alarm for alarm in alarms if alarm.series not in usual])
+    ]
+    if not brought:
+        return found
+    place, alert, alarms = brought[0]
+    incidents = {alert.incident for _, alert, _ in brought}
+    return msgspec.structs.replace(
+        found,
+        after=max(int(place) - FAULTY.first, 1),
+        title=alert.title,
+        advice=alert.advice,
+        severity=alert.severity,
+        series=[alarm.series for alarm in alarms],
+        on_it=_on_it(fault, alert, alarms[0]),
+        since=_window(form, min(alarm.since_ms for alarm in alarms)),
+        incidents=len(incidents),
+        asked=_asked(form, with_it, twin),
+        resolved=_resolved(with_it, incidents),
+    )
+
+
+def _window(form: Form, ms: int) -> int:
+    """Return in which window an event time lies, counted from the fault's begin."""
+    return int(form.traffic.clock.place_at(np.array([ms]))[0]) - FAULTY.first
+
+
+def _on_it(fault: Fault, alert: Alert, alarm: SeriesAlarm) -> bool | None:
+    if fault.part == "labels":
+        return alert.evidence.topic.endswith(("outcomes", "labels"))
+    return alarm.feature in fault.columns if fault.columns else None
+
+
+def _asked(form: Form, with_it: Said, twin: Said) -> tuple[int, int] | None:
+    usual = {request.incident for _, request in twin.requests}
+    for place, request in with_it.requests:
+        if place > FAULTY.first and request.incident not in usual:
+            return _window(form, request.train_from_ms), _window(form, request.train_to_ms)
+    return None
+
+
+def _resolved(with_it: Said, incidents: set[str]) -> int | None:
+    ends = {
+        alert.incident: place
+        for place, alert in with_it.alerts
+        if alert.status == "resolved" and alert.incident in incidents
+    }
+    return int(max(ends.values())) - FAULTY.last if ends.keys() == incidents else None
