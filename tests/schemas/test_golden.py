@@ -43,6 +43,7 @@ ALERT_JSON = {
     "since_ms": 1366243200000,
     "told_ms": 1366329600000,
     "resolved_ms": None,
+    "labelled_ms": None,
     "series": [
         {
             "series": "loss",

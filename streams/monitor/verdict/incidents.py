@@ -141,6 +141,7 @@ class Incidents:
             if bounds.index - incident.latest <= JOIN or self._same(incident, fired):
                 incident.alarms |= alarms
                 incident.latest = bounds.index
+                incident.since_ms = min(incident.since_ms, *(a.since_ms for a in fired))
                 return incident
         first = next(iter(alarms.values()))
         origin = self.origin
@@ -205,6 +206,7 @@ class Incidents:
             since_ms=incident.since_ms,
             told_ms=bounds.last_ts_ms,
             resolved_ms=bounds.last_ts_ms if over else None,
+            labelled_ms=bounds.labelled_ms,
             series=alarms[:LISTED],
             more_series=max(len(alarms) - LISTED, 0),
             context=dict(figures),

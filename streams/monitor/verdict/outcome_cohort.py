@@ -1,6 +1,7 @@
 """Pairs of label and score of a model version: what is learned of them, and what is watched."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -29,7 +30,11 @@ from tidegauge.streams.monitor.windows.outcome_columns import (
     OutcomeColumns,
     further_series,
 )
+from tidegauge.streams.monitor.windows.sample import Sample
 from tidegauge.streams.monitor.windows.window import WindowPart
+
+DELAY: Final = "delay_ms"  # column: by how much a label came after its prediction
+DELAYS: Final = 256  # of a window are kept, at most
 
 
 class OutcomeWindow(msgspec.Struct, array_like=True):
@@ -106,6 +111,7 @@ class OutcomeCohort(Cohort):
         """Return what a new window accumulates."""
         return WindowPart(
             self._outcomes.width,
+            sample=Sample(rows=[], most=DELAYS),
             figures=self.figures(),
             outcomes=Classification(self.spec.threshold),
         )
@@ -117,10 +123,17 @@ class OutcomeCohort(Cohort):
         part.moments.update(self._outcomes.table(labels, scores))
         if part.outcomes is not None:
             part.outcomes.update(labels, scores)
+        if part.sample is not None:
+            part.sample.add(block.number(DELAY)[:, np.newaxis])
         if self.watch is not None:
             self.see(part, {Pairs: Pairs(labels, scores, self.task)})
         elif not self.task:
             self.tally.add(labels, scores)
+
+    def delays(self, part: WindowPart) -> Floats:
+        """Return by how much labels of a window came after their predictions, ms, ascending."""
+        kept = np.empty(0) if part.sample is None else part.sample.table(1)[:, 0]
+        return np.sort(kept[~np.isnan(kept)])  # NaN: of rows of an earlier version
 
     @property
     def learning(self) -> Sequence[Begun]:

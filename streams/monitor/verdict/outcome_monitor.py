@@ -1,15 +1,21 @@
 """Watches how well one model version's predictions match the labels that came."""
 
+from types import MappingProxyType
+from typing import Final
+
 import numpy as np
 
 from tidegauge.schemas.outcomes import MAX_TALLY, LabelCounts, Outcomes
 from tidegauge.streams.monitor.control.control import SHARES, Control
 from tidegauge.streams.monitor.intake.block import NO_IDS, Block
 from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.verdict.cohort import Examples
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
-from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
+from tidegauge.streams.monitor.verdict.outcome_cohort import DELAY, OutcomeCohort
 from tidegauge.streams.monitor.verdict.reports import window_report
+
+SLOW: Final = 0.9  # of the labels have come after so long: rows of before have theirs
 
 
 class OutcomeState(MonitorState):
@@ -40,19 +46,32 @@ class OutcomeMonitor(Monitor):
 
     def fold_pairs(self, pairs: Outcomes) -> list[Output]:
         """Fold pairs of prediction and label; return what the windows they closed give rise to."""
-        numbers = np.column_stack([np.array(pairs.labels), np.array(pairs.predictions)])
+        ts_ms = np.array(pairs.ts_ms, np.int64)
+        delays = ts_ms - np.array(pairs.prediction_ts_ms, np.int64)
+        numbers = np.column_stack([pairs.labels, pairs.predictions, delays])
         rows = len(numbers)
         block = Block(
             np.array(pairs.label_offsets, np.int64),
-            np.array(pairs.ts_ms, np.int64),
+            ts_ms,
             NO_IDS,
             numbers,
-            ("label", "score"),
+            ("label", "score", DELAY),
             np.empty((rows, 0), np.int32),
             (),
             (),
         )
         return self.fold(block)
+
+    def close(self, examples: Examples = MappingProxyType({})) -> list[Output]:
+        """Close the open window; return the alerts and the report that it gives rise to.
+
+        The window is cut by the arrival of labels, and says since when by their predictions.
+        """
+        delays = self.outcomes.delays(self.window.parts[0])
+        if len(delays):
+            usual, slow = delays[[len(delays) // 2, int(SLOW * (len(delays) - 1))]].tolist()
+            self.bounds.delay_ms, self.bounds.slow_ms = int(usual), int(slow)
+        return super().close(examples)
 
     def count(self, labels: LabelCounts) -> None:
         """Take what became of further labels of the model, for the report of the open window."""

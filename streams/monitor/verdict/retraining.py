@@ -40,7 +40,7 @@ class Retraining:
             reason=alert.title,
             requested_ms=alert.told_ms,
             train_from_ms=alert.since_ms,
-            train_to_ms=alert.told_ms,
+            train_to_ms=alert.told_ms if alert.labelled_ms is None else alert.labelled_ms,
             quiet_until_ms=until,
         )
         head = headers(

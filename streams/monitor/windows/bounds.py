@@ -32,13 +32,24 @@ class Bounds(msgspec.Struct):
     slot: int | None = None  # which piece of event time it is
     early: int = 0  # rows far ahead of those around them; they count here, with the time before
     latest_ms: int = -1  # event time of the latest row so far, early ones aside; -1: none yet
+    delay_ms: int = 0  # of a window of labels: by how much half of them came after the predictions
+    slow_ms: int | None = None  # and nine in ten of them; None: it is none of labels
 
     @property
     def start(self) -> Start:
-        """Where the window began; its end, where a row lies years before it, as seconds do."""
+        """Where the window began; its end, where a row lies years before it, as seconds do.
+
+        Its time is that of predictions: a window of labels began earlier by their median delay.
+        The earliest prediction would be that of the slowest label, of another day.
+        """
         spans_years = self.last_ts_ms - self.first_ts_ms > YEAR_MS
         began_ms = self.last_ts_ms if spans_years else self.first_ts_ms
-        return Start(self.index, began_ms, self.first_offset)
+        return Start(self.index, max(began_ms - self.delay_ms, 0), self.first_offset)
+
+    @property
+    def labelled_ms(self) -> int | None:
+        """The time before which predictions have their labels, nine in ten."""
+        return None if self.slow_ms is None else max(self.last_ts_ms - self.slow_ms, 0)
 
     def add(self, spec: WindowSpec, ts_ms: Ints, offsets: Ints, early: int = 0) -> None:
         """Take the times and offsets of further rows, of which so many are early."""

@@ -9,7 +9,7 @@ import numpy as np
 from tidegauge.detectors._jit import INTS, STATE, kernel
 from tidegauge.streams.monitor.intake.block import Floats
 
-SAMPLE: Final = 2000  # rows
+SAMPLE: Final = 2000  # rows, if nothing else is said
 STEPS: Final = 64  # a window's numbers are summed up by, beside the values that many rows share
 
 
@@ -19,6 +19,7 @@ class Sample(msgspec.Struct):
     stride: int = 1
     seen: int = 0
     rows: list[bytes] = []
+    most: int = SAMPLE  # rows; an even number
 
     def add(self, block: Floats) -> None:
         """Take further rows of the window."""
@@ -27,11 +28,11 @@ class Sample(msgspec.Struct):
             self.stride, self.seen, self.rows = 1, 0, []
         at = -self.seen % self.stride
         while at < len(block):
-            found = block[at :: self.stride][: SAMPLE + 1 - len(self.rows)]
+            found = block[at :: self.stride][: self.most + 1 - len(self.rows)]
             data = found.tobytes()
             self.rows += [data[row * size : (row + 1) * size] for row in range(len(found))]
             at += len(found) * self.stride
-            if len(self.rows) > SAMPLE:
+            if len(self.rows) > self.most:
                 self.rows = self.rows[::2]
                 at += self.stride  # the last row has an even place, and stays
                 self.stride *= 2
@@ -46,6 +47,11 @@ class Sample(msgspec.Struct):
         each = -(-sum(map(len, self.rows)) // size)
         return b"".join(self.rows[:: max(each, 1)])
 
+    def table(self, width: int) -> Floats:
+        """Return the first columns of the rows that are kept, shape (rows, width)."""
+        size = len(self.rows[0]) // 8 if self.rows else width
+        return np.frombuffer(b"".join(self.rows)).reshape(len(self.rows), size)[:, :width]
+
     def steps(self, width: int) -> list[tuple[Floats, Floats]]:
         """Return the values of the first columns summed up: points, and how many each stands for.
 
@@ -56,9 +62,8 @@ class Sample(msgspec.Struct):
         >>> [(points.tolist(), weights.tolist()) for points, weights in sample.steps(1)]
         [([0.0, 1.0, 7.0], [90.0, 9.0, 1.0])]
         """
-        size = len(self.rows[0]) // 8 if self.rows else width
-        rows = np.frombuffer(b"".join(self.rows)).reshape(len(self.rows), size)[:, :width]
-        points, sizes = np.sort(np.ascontiguousarray(rows.T)), np.empty(width, np.int64)
+        points = np.sort(np.ascontiguousarray(self.table(width).T))
+        sizes = np.empty(width, np.int64)
         weights = np.empty_like(points)
         sum_up(points, weights, sizes)
         return [

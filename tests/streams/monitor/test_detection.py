@@ -113,7 +113,8 @@ def test_a_rise_of_the_loss_is_told_by_the_outcomes_and_asks_for_retraining() ->
     (request,) = stream.retraining()
     assert request["incident"] == alert["incident"]
     assert request["train_from_ms"] == alert["since_ms"]
-    assert request["train_to_ms"] == request["requested_ms"] == alert["told_ms"]
+    assert request["requested_ms"] == alert["told_ms"]
+    assert request["train_to_ms"] == alert["labelled_ms"] == alert["told_ms"] - 1000
     assert request["quiet_until_ms"] == alert["told_ms"] + 7 * 86_400_000
     assert all(a["kind"] == "performance" for a in stream.alerts())
 

@@ -35,6 +35,12 @@ class Rows:
 
 
 Fault = Callable[[Rows, np.random.Generator], None]
+Lateness = Callable[[Rows, np.random.Generator], Any]  # windows that each label is late by
+
+
+def in_time(rows: Rows, rng: np.random.Generator) -> Any:
+    """Let each label come a second after its prediction."""
+    return np.zeros(ROWS, np.int64)
 
 
 @dataclass
@@ -45,7 +51,9 @@ class Traffic:
     seed: int
     labelled: bool = False
     regression: bool = False
+    lateness: Lateness = in_time
     sent: int = 0
+    waiting: dict[int, list[tuple[str, float]]] = field(default_factory=dict)  # labels, by window
     records: list[tuple[Source, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -87,8 +95,13 @@ class Traffic:
         }
         self._append("predictions", frame)
         if self.labelled:
-            head = {"model": "m", "ids": ids, "ts_ms": [at + 1000 + n for n in range(ROWS)]}
-            self._append("labels", head | {"labels": rows.label.tolist()})
+            late = self.lateness(rows, rng).tolist()
+            for id_, label, windows in zip(ids, rows.label.tolist(), late, strict=True):
+                self.waiting.setdefault(self.sent + windows, []).append((id_, label))
+            if due := self.waiting.pop(self.sent, []):
+                head = {"model": "m", "ts_ms": [at + 1000 + n for n in range(len(due))]}
+                own_ids, labels = zip(*due, strict=True)
+                self._append("labels", head | {"ids": own_ids, "labels": labels})
         self.sent += 1
 
     def _append(self, source: Source, frame: dict[str, Any]) -> None:

@@ -36,7 +36,7 @@ from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputCohort
 from tidegauge.streams.monitor.verdict.monitor import Monitor
 from tidegauge.streams.monitor.verdict.nil_cohort import FIRST, SECOND, NilCohort
-from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
+from tidegauge.streams.monitor.verdict.outcome_cohort import DELAY, OutcomeCohort
 
 HOUR_MS = 3_600_000  # a window
 LEARNED = 35  # windows of the reference: enough for any decision
@@ -74,7 +74,8 @@ def _categories(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
 def _pairs(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
     scores = rng.beta(2, 5, len(how))
     labels = rng.random(len(how)) < np.where(how == FAULTY, 1 - scores / 8, scores)
-    pair = {"label": labels.astype(np.float64), "score": scores}
+    delays = np.full(len(how), 1000.0)
+    pair = {"label": labels.astype(np.float64), "score": scores, DELAY: delays}
     return {name: np.where(how == EMPTY, np.nan, own) for name, own in pair.items()}, []
 
 
