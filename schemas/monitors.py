@@ -107,8 +107,14 @@ class LabelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 Metric = Literal[
-    "accuracy", "f1", "precision", "recall", "roc_auc", "log_loss", "mae", "rmse", "r2"
-]
+    "accuracy", "balanced_accuracy", "precision", "recall", "f1",
+    "precision_macro", "recall_macro", "f1_macro",
+    "precision_micro", "recall_micro", "f1_micro",
+    "precision_weighted", "recall_weighted", "f1_weighted",
+    "kappa", "mcc", "roc_auc", "pr_auc", "log_loss", "brier", "ece",
+    "mae", "rmse", "r2", "smape", "quantile_loss",
+]  # fmt: skip
+Quantile = Annotated[float, msgspec.Meta(gt=0, lt=1)]
 
 
 class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -123,7 +129,8 @@ class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     detectors: list[DetectorSpec] = []
     task: Literal["classification", "regression"] | None = None  # None: inferred from the labels
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5  # score that counts as positive
-    metrics: list[Metric] | None = None  # None: all of the task
+    metrics: list[Metric] | None = None  # None: the usual ones of the task
+    quantile: Quantile = 0.5  # of the label that a regression predicts, for its quantile_loss
     labels: LabelSpec = LabelSpec()
     retraining: RetrainingSpec = RetrainingSpec()
 

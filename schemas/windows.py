@@ -34,6 +34,34 @@ class SeriesReport(msgspec.Struct, frozen=True, kw_only=True):
     state: str = "quiet"  # quiet, pending, firing
 
 
+class RestsOn(msgspec.Struct, frozen=True, kw_only=True):
+    """How many labels metrics rest on, and how long these took to come."""
+
+    pairs: int
+    left_out: int = 0  # of them that no confusion matrix has a place for
+    delay_ms: float | None = None  # half of the labels came no later after their predictions
+    slow_delay_ms: float | None = None  # nine of ten did
+
+
+class ReliabilityBin(msgspec.Struct, frozen=True, kw_only=True):
+    """Pairs whose score lies in one tenth of 0 to 1, and how often the label was positive."""
+
+    above: float  # or equal to
+    rows: int
+    score: float  # mean
+    share: float  # of positive labels
+    interval: tuple[float, float]  # of 95%, of the share
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """Metrics of pairs, and how sure they are."""
+
+    metrics: dict[str, float | None]  # null: undefined
+    intervals: dict[str, tuple[float, float]]  # of 95%, by metric
+    rests_on: RestsOn
+    reliability: list[ReliabilityBin] = []  # where the spec asks for ``ece``
+
+
 class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     """Body of a window report."""
 
@@ -56,6 +84,10 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     series: dict[str, SeriesReport] = {}
     not_watched: list[str] = []  # series that the spec's detectors name and the model does not have
     metrics: dict[str, float | None] = {}
+    intervals: dict[str, tuple[float, float]] = {}  # of 95%, by metric
+    rests_on: RestsOn | None = None  # of the metrics
+    reliability: list[ReliabilityBin] = []
+    since_deployment: Evaluation | None = None  # of outcomes: all pairs of the version so far
     shortened: bool = False  # whether it was too large, and is without columns and series
     labels: LabelCounts | None = None  # of outcomes: of the model, since the window before
     adwin: dict[str, float] = {}  # second opinion on the loss: windows kept, mean, alarms so far

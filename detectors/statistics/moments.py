@@ -83,6 +83,29 @@ class Moments:
             raise ValueError(f"block must have shape (rows, {self.width}), got {block.shape}")
         fold(self._state, np.ascontiguousarray(block, np.float64))
 
+    def merge(self, other: "Moments") -> None:
+        """Take what another one of as many columns has seen.
+
+        It is what one by one would give but for the last bits, by Chan, Golub & LeVeque (1983),
+        Algorithms for computing the sample variance, The American Statistician 37.
+
+        >>> both, other = Moments(1), Moments(1)
+        >>> both.update(np.array([[1.0], [2.0]]))
+        >>> other.update(np.array([[6.0]]))
+        >>> both.merge(other)
+        >>> both.count.tolist(), both.mean.tolist(), both.low.tolist(), both.high.tolist()
+        ([3.0], [3.0], [1.0], [6.0])
+        """
+        own, more = self._state, other._state  # noqa: SLF001 (another one of ours)
+        count = own[COUNT] + more[COUNT]
+        part = more[COUNT] / np.maximum(count, 1.0)
+        delta = more[MEAN] - own[MEAN]
+        own[M2] += more[M2] + delta**2 * own[COUNT] * part
+        own[MEAN] += delta * part
+        own[COUNT] = count
+        np.minimum(own[LOW], more[LOW], out=own[LOW])
+        np.maximum(own[HIGH], more[HIGH], out=own[HIGH])
+
     def reset(self) -> None:
         """Forget all values."""
         self._state[:] = 0.0

@@ -16,7 +16,7 @@ from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.words import cut
 
 MAX_BYTES = OUTPUT_BYTES - 65_536  # the rest is for what a batch of records adds
-EMPTIED = ("series", "columns", "context", "metrics", "adwin")
+EMPTIED = ("series", "columns", "context", "metrics", "intervals", "reliability", "adwin")
 CUT = ("title", "advice", "reason", "model", "version")
 
 

@@ -35,6 +35,21 @@ def test_every_figure_equals_the_exact_one(found: list[tuple[float, ...]]) -> No
 
 
 @few
+@given(st.lists(rows, max_size=4))
+def test_what_was_seen_apart_is_one_when_merged(parts: list[list[tuple[float, ...]]]) -> None:
+    merged = Moments(WIDTH)
+    for part in parts:
+        own = Moments(WIDTH)
+        own.update(block_of(part))
+        merged.merge(own)
+    block = block_of([row for part in parts for row in part])
+    for column in range(WIDTH):
+        for name, expected in oracle.exact(block[:, column].tolist()).items():
+            got = float(getattr(merged, name)[column])
+            assert got == pytest.approx(expected, rel=1e-9, abs=1e-6, nan_ok=True), name
+
+
+@few
 @given(rows, st.lists(st.integers(0, 40), max_size=6))
 def test_every_bit_is_welfords_one_value_at_a_time_wherever_blocks_are_cut(
     found: list[tuple[float, ...]], cuts: list[int]

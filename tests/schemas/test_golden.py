@@ -9,7 +9,15 @@ import pytest
 from tidegauge.schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, SeriesAlarm
 from tidegauge.schemas.outcomes import JournalEntry, Outcomes
 from tidegauge.schemas.retraining import RETRAIN_TYPE, RetrainingRequest
-from tidegauge.schemas.windows import WINDOW_TYPE, ColumnReport, SeriesReport, WindowReport
+from tidegauge.schemas.windows import (
+    WINDOW_TYPE,
+    ColumnReport,
+    Evaluation,
+    ReliabilityBin,
+    RestsOn,
+    SeriesReport,
+    WindowReport,
+)
 
 ALERT = Alert(
     incident="5f1e", revision=2, status="ongoing", kind="performance", severity="critical",
@@ -100,7 +108,13 @@ WINDOW = WindowReport(
     series={"loss": SeriesReport(
         value=0.5, evidence=2.5, threshold=8.75, worth=29.5, state="pending"
     )},
-    metrics={"accuracy": 0.75, "roc_auc": None}, adwin={"windows": 8.0},
+    metrics={"accuracy": 0.75, "roc_auc": None}, intervals={"accuracy": (0.5, 0.875)},
+    rests_on=RestsOn(pairs=49, left_out=1, delay_ms=2.5, slow_delay_ms=8.0),
+    reliability=[ReliabilityBin(above=0.5, rows=4, score=0.5, share=1.0, interval=(0.5, 1.0))],
+    since_deployment=Evaluation(
+        metrics={"accuracy": 0.5}, intervals={}, rests_on=RestsOn(pairs=400)
+    ),
+    adwin={"windows": 8.0},
 )  # fmt: skip
 WINDOW_JSON = {
     "model": "fraud",
@@ -140,6 +154,15 @@ WINDOW_JSON = {
     },
     "not_watched": [],
     "metrics": {"accuracy": 0.75, "roc_auc": None},
+    "intervals": {"accuracy": [0.5, 0.875]},
+    "rests_on": {"pairs": 49, "left_out": 1, "delay_ms": 2.5, "slow_delay_ms": 8.0},
+    "reliability": [{"above": 0.5, "rows": 4, "score": 0.5, "share": 1.0, "interval": [0.5, 1.0]}],
+    "since_deployment": {
+        "metrics": {"accuracy": 0.5},
+        "intervals": {},
+        "rests_on": {"pairs": 400, "left_out": 0, "delay_ms": None, "slow_delay_ms": None},
+        "reliability": [],
+    },
     "shortened": False,
     "labels": None,
     "adwin": {"windows": 8.0},

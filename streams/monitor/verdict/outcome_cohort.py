@@ -9,7 +9,7 @@ import numpy as np
 from tidegauge.detectors.drift.adwin import ADWIN
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
-from tidegauge.schemas.windows import ColumnReport
+from tidegauge.schemas.windows import ColumnReport, Evaluation
 from tidegauge.streams.monitor.intake.block import Block, Floats
 from tidegauge.streams.monitor.series.base import series_profile
 from tidegauge.streams.monitor.series.registry import SERIES
@@ -21,15 +21,13 @@ from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Examples, Wa
 from tidegauge.streams.monitor.verdict.input_cohort import column_reports
 from tidegauge.streams.monitor.verdict.watch import Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
-from tidegauge.streams.monitor.windows.metrics import (
-    Classification,
-    evaluate,
-)
+from tidegauge.streams.monitor.windows.metrics import evaluate
 from tidegauge.streams.monitor.windows.outcome_columns import (
     KNOWN,
     OutcomeColumns,
     further_series,
 )
+from tidegauge.streams.monitor.windows.outcome_counts import OutcomeCounts, OutcomeCountsState
 from tidegauge.streams.monitor.windows.sample import Sample
 from tidegauge.streams.monitor.windows.window import WindowPart
 
@@ -57,6 +55,7 @@ class OutcomesState(msgspec.Struct, tag="outcomes"):
     adwin: bytes
     adwin_alarms: int
     further: list[str] = []  # series that have columns of their own
+    deployed: OutcomeCountsState | None = None  # all pairs of the windows that have closed
 
 
 class OutcomeCohort(Cohort):
@@ -91,6 +90,7 @@ class OutcomeCohort(Cohort):
         self.windows: list[OutcomeWindow] = []
         if reference is not None and self.task:
             self.windows = _windows(reference, self._outcomes, self.task)
+        self.deployed = self._counts()
         self._adwin = ADWIN(1, clock=1)
         self._adwin_alarms = 0
         if outcomes and len(self.windows) >= spec.reference.windows:
@@ -113,8 +113,11 @@ class OutcomeCohort(Cohort):
             self._outcomes.width,
             sample=Sample(rows=[], most=DELAYS),
             figures=self.figures(),
-            outcomes=Classification(self.spec.threshold),
+            outcomes=self._counts(),
         )
+
+    def _counts(self) -> OutcomeCounts:
+        return OutcomeCounts(self.spec.threshold, self.spec.quantile)
 
     def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows of a window."""
@@ -122,7 +125,7 @@ class OutcomeCohort(Cohort):
         part.rows += len(block)
         part.moments.update(self._outcomes.table(labels, scores))
         if part.outcomes is not None:
-            part.outcomes.update(labels, scores)
+            part.outcomes.update(labels, scores, block.number(DELAY))
         if part.sample is not None:
             part.sample.add(block.number(DELAY)[:, np.newaxis])
         if self.watch is not None:
@@ -186,11 +189,20 @@ class OutcomeCohort(Cohort):
         columns = column_reports(part)
         return {name: columns[at] for name, at in self._outcomes.places(self.seems).items()}
 
-    def metrics(self, part: WindowPart) -> dict[str, float | None]:
-        """Return River's metrics of a window."""
-        if part.outcomes is None:
-            return {}
-        return evaluate(self.seems, self.spec.metrics, part.moments, part.outcomes)
+    def evaluate(self, part: WindowPart) -> tuple[Evaluation, Evaluation]:
+        """Return the metrics of a window that closes, and of all pairs so far."""
+        assert part.outcomes is not None  # as every part begins with some
+        self.deployed.merge(part.outcomes)
+        window, deployed = (
+            evaluate(self.seems, self.spec.metrics, counts)
+            for counts in (part.outcomes, self.deployed)
+        )
+        return window, deployed
+
+    def go_on(self, old: "OutcomeCohort") -> None:
+        """Count on from an earlier spec, if pairs are counted as they were."""
+        if old.spec.threshold == self.spec.threshold and old.spec.quantile == self.spec.quantile:
+            self.deployed = old.deployed
 
     def second_opinion(self, part: WindowPart) -> dict[str, float]:
         """Let ADWIN see a window's loss in units of the reference; return what it makes of it."""
@@ -220,6 +232,7 @@ class OutcomeCohort(Cohort):
             self._adwin.snapshot(),
             self._adwin_alarms,
             self._outcomes.further,
+            self.deployed.state(),
         )
 
     def load(self, state: OutcomesState) -> None:
@@ -229,6 +242,8 @@ class OutcomeCohort(Cohort):
         self.follow(state.learned)
         if state.watching is not None:
             self.load_watching(state.watching)
+        if state.deployed is not None:
+            self.deployed.load(state.deployed)
         self._adwin.restore(state.adwin)
         self._adwin_alarms = state.adwin_alarms
 

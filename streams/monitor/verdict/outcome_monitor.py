@@ -81,10 +81,12 @@ class OutcomeMonitor(Monitor):
 
     def _report(self) -> list[Output]:
         (part,), own = self.window.parts, self.outcomes
+        window, deployed = own.evaluate(part)
         report = window_report(
             self,
             own.columns_of(part),
-            metrics=own.metrics(part),
+            window=window,
+            since_deployment=deployed,
             adwin=own.second_opinion(part),
             labels=self.labels,
         )
@@ -96,6 +98,7 @@ class OutcomeMonitor(Monitor):
         self.labels, self.waiting = old.labels, old.waiting
         published = self.control.reference is not None and self.control.reference.outcomes
         fits = self.spec.windows in (None, old.windows)
+        self.outcomes.go_on(old.outcomes)
         if published or not fits or self.spec.task != old.spec.task:
             return
         self.windows = old.windows

@@ -7,7 +7,7 @@ import msgspec
 
 from tidegauge.schemas.cloudevents import headers, stable_id
 from tidegauge.schemas.outcomes import LabelCounts
-from tidegauge.schemas.windows import WINDOW_TYPE, ColumnReport, WindowReport
+from tidegauge.schemas.windows import WINDOW_TYPE, ColumnReport, Evaluation, WindowReport
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.watched import PROMISED_WINDOWS, PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict.monitor import Monitor
@@ -26,11 +26,15 @@ def state_of(monitor: Monitor) -> State:
 def window_report(
     monitor: Monitor,
     columns: Mapping[str, ColumnReport],
-    metrics: Mapping[str, float | None] | None = None,
+    window: Evaluation | None = None,
+    since_deployment: Evaluation | None = None,
     adwin: Mapping[str, float] | None = None,
     labels: LabelCounts | None = None,
 ) -> Output:
-    """Return the report of the window that closes; its id follows from monitor and window."""
+    """Return the report of the window that closes; its id follows from monitor and window.
+
+    Of outcomes ``window`` has its metrics.
+    """
     origin, bounds = monitor.origin, monitor.bounds
     assert origin.source != "labels"  # their windows are those of outcomes
     report = WindowReport(
@@ -52,7 +56,8 @@ def window_report(
         columns=dict(columns),
         series=monitor.series(),
         not_watched=monitor.not_watched(),
-        metrics=dict(metrics or {}),
+        **({} if window is None else msgspec.structs.asdict(window)),
+        since_deployment=since_deployment,
         adwin=dict(adwin or {}),
         labels=labels,
     )

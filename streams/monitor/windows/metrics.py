@@ -1,4 +1,4 @@
-"""River's metrics over one window, from counts that rows are folded into.
+"""Metrics of pairs of prediction and label, from what they were counted into.
 
 River updates a metric a row at a time; its metrics over a confusion matrix depend on counts alone,
 so the rows are counted first and each cell is given to River once, with its count as the weight.
@@ -6,129 +6,164 @@ Its area under the ROC curve takes a matrix for each threshold, and is computed 
 """
 
 import math
-from collections.abc import Collection
-from functools import lru_cache
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
-from numpy.typing import NDArray
-from river import metrics
 
-from tidegauge.detectors.statistics.moments import Moments
-from tidegauge.streams.monitor.intake.block import Floats, Ints
-from tidegauge.streams.monitor.series.task import losses
+from tidegauge.schemas.windows import Evaluation, ReliabilityBin, RestsOn
+from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.windows.confusion import OF_MATRIX, Confusion, Told
+from tidegauge.streams.monitor.windows.intervals import (
+    Z,
+    of_mean,
+    of_r2,
+    of_roc_auc,
+    of_share,
+    of_sum,
+    wilson,
+)
+from tidegauge.streams.monitor.windows.outcome_counts import BINS, MEANS, OutcomeCounts
 
-THRESHOLDS = 100  # of the ROC curve; River's default of 10 is coarse for small scores
-ROC_THRESHOLDS = metrics.ROCAUC(n_thresholds=THRESHOLDS).thresholds
-OF_MATRIX = {
-    "accuracy": metrics.Accuracy,
-    "f1": metrics.F1,
-    "precision": metrics.Precision,
-    "recall": metrics.Recall,
+DEFAULTS = {
+    "classification": ("accuracy", "f1", "precision", "recall", "roc_auc", "log_loss"),
+    "regression": ("mae", "rmse", "r2"),
 }
-LOSS_COLUMNS = {"classification": "log_loss", "regression": "absolute_error"}  # by task
-OUTCOME_COLUMNS = ("log_loss", "absolute_error", "error", "label", "score")  # of their moments
+OF_TASK = {
+    "classification": (*OF_MATRIX, "roc_auc", "pr_auc", "log_loss", "brier", "ece"),
+    "regression": ("mae", "rmse", "r2", "smape", "quantile_loss"),
+}
+BY_CHANCE = math.sqrt(2 / math.pi) / (2 * Z)  # of an interval's width: the mean size of a gap
+SLOWEST = 0.9  # part of the labels that came at least as soon
 
 
-def outcome_table(labels: Floats, scores: Floats) -> Floats:
-    """Return both losses, label - score, label and score, shape (rows, 5)."""
-    both = [losses(labels, scores, task) for task in LOSS_COLUMNS]
-    return np.column_stack([*both, labels - scores, labels, scores])
+def evaluate(task: str, chosen: Collection[str] | None, counts: OutcomeCounts) -> Evaluation:
+    """Return the chosen metrics of the task, or its usual ones, and how sure each is.
+
+    >>> counts = OutcomeCounts()
+    >>> counts.update(np.array([0.0, 1.0, 1.0]), np.array([0.1, 0.8, 0.4]), np.zeros(3))
+    >>> told = evaluate("classification", ["accuracy", "f1_macro"], counts)
+    >>> {name: round(value, 3) for name, value in told.metrics.items()}
+    {'accuracy': 0.667, 'f1_macro': 0.667}
+    >>> [round(limit, 3) for limit in told.intervals["accuracy"]], told.rests_on.pairs
+    ([0.208, 0.939], 3)
+    """
+    names = [n for n in OF_TASK[task] if n in (DEFAULTS[task] if chosen is None else chosen)]
+    matrix = Confusion({cell: rows for cell, rows in counts.cells().items() if rows})
+    told = {n: matrix.tell(n) if n in OF_MATRIX else METRICS[n](counts) for n in names}
+    finite = {n: value for n, (value, _) in told.items() if value is not None}
+    return Evaluation(
+        metrics={name: finite.get(name) for name in names},
+        intervals={n: limits for n in finite if (limits := told[n][1]) is not None},
+        rests_on=RestsOn(
+            pairs=counts.pairs,
+            left_out=counts.pairs - counts.binary if task == "classification" else 0,
+            delay_ms=counts.delay_ms(0.5),
+            slow_delay_ms=counts.delay_ms(SLOWEST),
+        ),
+        reliability=_reliability(counts) if "ece" in names else [],
+    )
 
 
-class Classification:
-    """Counts of scores between thresholds, by label: all that River's metrics need.
+def _roc_auc(counts: OutcomeCounts) -> Told:
+    """Return River's ROCAUC; None where only one label was seen."""
+    above = counts.curve()
+    negatives, positives = counts.histogram.sum(axis=0).tolist()
+    if not negatives or not positives:
+        return None, None
+    false_rates, true_rates = (above / (negatives, positives)).T
+    area = -float(np.trapezoid(true_rates, false_rates))
+    return area, of_roc_auc(area, positives, negatives)
 
-    Parameters
+
+def _pr_auc(counts: OutcomeCounts) -> Told:
+    """Return the average precision, scikit-learn's, over River's thresholds."""
+    above = counts.curve()[::-1]
+    positives = int(counts.histogram[:, 1].sum())
+    if not positives:
+        return None, None
+    hits, rows = above[:, 1], above.sum(axis=1)
+    precision = np.divide(hits, rows, out=np.zeros(len(rows)), where=rows > 0)
+    area = float(np.diff(hits, prepend=0) @ precision) / positives
+    return area, of_share(area, positives)
+
+
+def _mean(name: str) -> Callable[[OutcomeCounts], Told]:
+    def tell(counts: OutcomeCounts) -> Told:
+        rows, mean, sd = _moments(counts, name)
+        if not math.isfinite(mean):
+            return None, None
+        limits = of_mean(mean, sd, rows)
+        return mean, limits and (max(limits[0], 0.0), limits[1])
+
+    return tell
+
+
+def _rmse(counts: OutcomeCounts) -> Told:
+    mean, limits = _mean("squared_error")(counts)
+    if mean is None:
+        return None, None
+    return math.sqrt(mean), limits and (math.sqrt(limits[0]), math.sqrt(limits[1]))
+
+
+def _r2(counts: OutcomeCounts) -> Told:
+    """Return River's R2, which is 0 of labels without any spread."""
+    rows, square, sd = _moments(counts, "squared_error")
+    spread = _moments(counts, "label")[2]
+    if not spread > 0:
+        return 0.0, None
+    r2 = 1 - square / spread**2
+    return r2, of_r2(r2, sd / square, rows) if square > 0 else (1.0, 1.0)
+
+
+def _moments(counts: OutcomeCounts, name: str) -> tuple[float, float, float]:
+    """Return rows, mean and standard deviation."""
+    at, means = MEANS.index(name), counts.means
+    return float(means.count[at]), float(means.mean[at]), float(means.sd[at])
+
+
+def _ece(counts: OutcomeCounts) -> Told:
+    """Return the expected calibration error over bins of equal width.
+
+    References
     ----------
-    threshold
-        Score from which a prediction counts as positive, 0 to 1.
-
-    Examples
-    --------
-    >>> counts = Classification(threshold=0.5)
-    >>> counts.update(np.array([0.0, 1.0, 1.0, 0.0]), np.array([0.1, 0.8, 0.4, 0.2]))
-    >>> told = counts.metrics()
-    >>> told["accuracy"], told["roc_auc"]
-    (0.75, 1.0)
+    Guo, Pleiss, Sun & Weinberger (2017), On calibration of modern neural networks, ICML.
     """
-
-    def __init__(self, threshold: float) -> None:
-        self._edges, self._cut, self._roc_cuts = _places(threshold)
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget all rows."""
-        self.counts: NDArray[np.float64] = np.zeros((len(self._edges) + 1, 2))
-
-    def update(self, labels: Floats, scores: Floats) -> None:
-        """Count rows; those with a label other than 0 or 1, or without a score, are left out."""
-        known = ((labels == 0) | (labels == 1)) & ~np.isnan(scores)
-        place = np.searchsorted(self._edges, scores[known], side="left")
-        cells = np.bincount(2 * place + labels[known].astype(np.int64), minlength=self.counts.size)
-        self.counts += cells.reshape(self.counts.shape)
-
-    def metrics(self) -> dict[str, float | None]:
-        """Return River's accuracy, F1, precision, recall and area under the ROC curve.
-
-        The last is None where only one label was seen.
-        """
-        below = np.vstack([np.zeros(2), np.cumsum(self.counts, axis=0)])
-        all_, negative = below[-1].tolist(), below[self._cut].tolist()
-        matrix = metrics.ConfusionMatrix()
-        for label in (0, 1):
-            matrix.update(bool(label), False, w=negative[label])
-            matrix.update(bool(label), True, w=all_[label] - negative[label])
-        own = {name: float(metric(cm=matrix).get()) for name, metric in OF_MATRIX.items()}
-        return own | {"roc_auc": _area(below[-1] - below[self._roc_cuts], below[-1])}
+    rows, shares, scores, limits = _bins(counts)
+    if not rows.sum():
+        return None, None
+    gaps = shares - scores
+    weights = rows / rows.sum() * np.where(gaps < 0, -1, 1)
+    low, high = of_sum(gaps, (limits[0] - scores, limits[1] - scores), weights)
+    # Chance alone makes gaps: the mean of a normal variable's size is 0.8 standard deviations.
+    by_chance = BY_CHANCE * float(np.abs(weights) @ (limits[1] - limits[0]))
+    return float(weights @ gaps), (max(low - by_chance, 0.0), high)
 
 
-@lru_cache(maxsize=100)
-def _places(threshold: float) -> tuple[Floats, int, Ints]:
-    """Return the edges of bins, and behind how many of them a decision and each threshold lies."""
-    positive = np.nextafter(threshold, -math.inf)  # River asks score > threshold, we >=
-    edges = np.unique([*ROC_THRESHOLDS, positive])
-    cut, *cuts = (np.searchsorted(edges, [positive, *ROC_THRESHOLDS]) + 1).tolist()
-    return edges, cut, np.array(cuts)
+def _bins(counts: OutcomeCounts) -> tuple[Floats, Floats, Floats, tuple[Floats, Floats]]:
+    """Return the rows of each bin, its share of positives, its mean score, limits of the share."""
+    rows, positives, scores = counts.reliability.T
+    known = np.maximum(rows, 1.0)
+    return rows, positives / known, scores / known, wilson(positives / known, rows)
 
 
-def _area(above: Floats, all_: Floats) -> float | None:
-    """Return River's ROCAUC from how many of each label lie above each of its thresholds."""
-    if not all_.all():
-        return None
-    false_rates, true_rates = (above / all_).T
-    return -float(np.trapezoid(true_rates, false_rates))
+def _reliability(counts: OutcomeCounts) -> list[ReliabilityBin]:
+    rows, shares, scores, (low, high) = _bins(counts)
+    return [
+        ReliabilityBin(
+            above=at / BINS,
+            rows=int(rows[at]),
+            score=float(scores[at]),
+            share=float(shares[at]),
+            interval=(float(low[at]), float(high[at])),
+        )
+        for at in np.flatnonzero(rows).tolist()
+    ]
 
 
-CLASSIFICATION = ("accuracy", "f1", "precision", "recall", "roc_auc", "log_loss")
-REGRESSION = ("mae", "rmse", "r2")
-
-
-def evaluate(
-    task: str,
-    chosen: Collection[str] | None,
-    moments: Moments,
-    classification: Classification,
-) -> dict[str, float | None]:
-    """Return the chosen metrics of the task, or all of them, for one window.
-
-    ``moments`` begin with those of ``outcome_table``; what comes behind them is not looked at.
-    """
-    names = CLASSIFICATION if task == "classification" else REGRESSION
-    mean = dict(zip(OUTCOME_COLUMNS, moments.mean.tolist(), strict=False))
-    variance = dict(zip(OUTCOME_COLUMNS, (moments.sd**2).tolist(), strict=False))
-    square = variance["error"] + mean["error"] ** 2
-    total = variance["label"]
-    of_moments = {
-        "log_loss": mean["log_loss"],
-        "mae": mean["absolute_error"],
-        "rmse": math.sqrt(square),
-        "r2": 1 - square / total if total > 0 else 0.0,  # River's R2 is 0 there, too
-    }
-    told = {name: _finite(value) for name, value in of_moments.items()}
-    if task == "classification":
-        told |= classification.metrics()
-    return {name: told[name] for name in names if chosen is None or name in chosen}
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+METRICS: Mapping[str, Callable[[OutcomeCounts], Told]] = {
+    "roc_auc": _roc_auc,
+    "pr_auc": _pr_auc,
+    "ece": _ece,
+    "rmse": _rmse,
+    "r2": _r2,
+} | {name: _mean(name) for name in ("log_loss", "brier", "mae", "smape", "quantile_loss")}

@@ -1,4 +1,4 @@
-"""Where quantities of pairs have their column: those of River's metrics, then of further series."""
+"""Where quantities of pairs have their column: those of every report, then of further series."""
 
 from collections.abc import Sequence
 
@@ -6,10 +6,18 @@ import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.series.task import losses
 from tidegauge.streams.monitor.series.view import Pairs
-from tidegauge.streams.monitor.windows.metrics import LOSS_COLUMNS, OUTCOME_COLUMNS, outcome_table
 
-KNOWN = ("loss", "error", "label", "score")  # what River's metrics have columns of, too
+KNOWN = ("loss", "error", "label", "score")  # of every report
+LOSS_COLUMNS = {"classification": "log_loss", "regression": "absolute_error"}  # by task
+OUTCOME_COLUMNS = ("log_loss", "absolute_error", "error", "label", "score")
+
+
+def outcome_table(labels: Floats, scores: Floats) -> Floats:
+    """Return both losses, label - score, label and score, shape (rows, 5)."""
+    both = [losses(labels, scores, task) for task in LOSS_COLUMNS]
+    return np.column_stack([*both, labels - scores, labels, scores])
 
 
 def further_series() -> list[str]:

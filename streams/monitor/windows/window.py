@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures, FiguresState
-from tidegauge.streams.monitor.windows.metrics import Classification
+from tidegauge.streams.monitor.windows.outcome_counts import OutcomeCounts, OutcomeCountsState
 from tidegauge.streams.monitor.windows.sample import Sample
 
 
@@ -21,7 +21,7 @@ class WindowPartState(msgspec.Struct):
     missing: list[int]
     sample: Sample | None
     figures: FiguresState | None
-    outcomes: bytes | None
+    pairs: OutcomeCountsState | None = None
 
 
 class WindowPart:
@@ -36,7 +36,7 @@ class WindowPart:
     figures
         Where there is a reference to compare with.
     outcomes
-        Where River's metrics are told of it.
+        Where metrics are told of it.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class WindowPart:
         *,
         sample: Sample | None = None,
         figures: Figures | None = None,
-        outcomes: Classification | None = None,
+        outcomes: OutcomeCounts | None = None,
     ) -> None:
         self.rows = 0
         self.moments = Moments(numbers)
@@ -61,7 +61,7 @@ class WindowPart:
             self.missing.tolist(),
             self.sample,
             self.figures.state() if self.figures else None,
-            self.outcomes.counts.tobytes() if self.outcomes else None,
+            self.outcomes.state() if self.outcomes else None,
         )
 
     def load(self, state: WindowPartState) -> None:
@@ -71,8 +71,8 @@ class WindowPart:
         self.missing = np.array(state.missing, np.int64)
         if self.figures is not None and state.figures is not None:
             self.figures.load(state.figures)
-        if self.outcomes is not None and state.outcomes is not None:
-            self.outcomes.counts = np.frombuffer(state.outcomes).reshape(-1, 2).copy()
+        if self.outcomes is not None and state.pairs is not None:
+            self.outcomes.load(state.pairs)
 
 
 class WindowState(msgspec.Struct):

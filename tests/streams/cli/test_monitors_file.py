@@ -1,8 +1,9 @@
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, RetrainingSpec
+from tidegauge.schemas.monitors import DetectorSpec, Metric, MonitorSpec, RetrainingSpec
 from tidegauge.streams.cli.monitors_file import read_monitors
 from tidegauge.streams.runtime.errors import ConfigurationError
 
@@ -67,8 +68,7 @@ def test_a_name_stays_text_where_yaml_1_1_sees_something_else(name: str, tmp_pat
         ),
         (
             "metrics: [f1, f2]",
-            ".metrics[1]: expected one of accuracy, f1, precision, recall, roc_auc, log_loss, mae, "
-            "rmse, r2, got 'f2'",
+            f".metrics[1]: expected one of {', '.join(get_args(Metric))}, got 'f2'",
         ),
         (
             "retraining: {on: [drift, rain]}",

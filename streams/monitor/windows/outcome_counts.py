@@ -1,0 +1,151 @@
+"""What pairs of prediction and label are counted into: all that metrics of them need.
+
+Counts of several windows add up, so that metrics since deployment cost no more than those of one.
+"""
+
+import math
+from functools import lru_cache
+from typing import Final
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from river import metrics
+
+from tidegauge.detectors.statistics.moments import Moments
+from tidegauge.streams.monitor.intake.block import Floats, Ints
+from tidegauge.streams.monitor.series.task import is_binary, losses
+
+THRESHOLDS = 100  # of the ROC curve; River's default of 10 is coarse for small scores
+ROC_THRESHOLDS = metrics.ROCAUC(n_thresholds=THRESHOLDS).thresholds
+MEANS = (
+    "log_loss", "brier", "mae", "squared_error", "smape", "quantile_loss", "label",
+)  # fmt: skip
+BINS: Final = 10  # of the reliability table
+OCTAVE: Final = 8  # delays that are told apart while they double: by 9%
+DELAYS: Final = OCTAVE * 49  # up to the latest time there is
+
+
+class OutcomeCountsState(msgspec.Struct):
+    """What was counted, for the snapshot; arrays as bytes."""
+
+    pairs: int
+    means: bytes
+    histogram: bytes
+    reliability: bytes
+    delays: bytes
+
+
+class OutcomeCounts:
+    """Pairs of prediction and label, counted.
+
+    Parameters
+    ----------
+    threshold
+        Score from which a prediction counts as positive, 0 to 1.
+    quantile
+        Of the label that the prediction of a regression estimates, between 0 and 1.
+
+    Examples
+    --------
+    >>> counts = OutcomeCounts()
+    >>> labels, scores = np.array([0.0, 1.0, 1.0, 2.0]), np.array([0.1, 0.8, 0.4, 0.5])
+    >>> counts.update(labels, scores, np.array([0.0, 2000.0, 1000.0, 1000.0]))
+    >>> counts.cells()
+    {(False, False): 1, (False, True): 0, (True, False): 1, (True, True): 1}
+    >>> counts.pairs, counts.binary, round(counts.delay_ms(0.5))
+    (4, 3, 981)
+    """
+
+    def __init__(self, threshold: float = 0.5, quantile: float = 0.5) -> None:
+        self._threshold, self._quantile = threshold, quantile
+        self._edges, self._cut, self._roc_cuts = _places(threshold)
+        self.pairs = 0
+        self.means = Moments(len(MEANS))
+        self.histogram: Ints = np.zeros((len(self._edges) + 1, 2), np.int64)  # by score and label
+        self.reliability: Floats = np.zeros((BINS, 3))  # rows, positives, sum of scores
+        self.delays: Ints = np.zeros(DELAYS, np.int64)
+
+    def update(self, labels: Floats, scores: Floats, delays_ms: Floats) -> None:
+        """Count pairs; a label comes so long after its prediction. NaN: it is not known."""
+        self.pairs += len(labels)
+        binary = is_binary(labels, scores)
+        self.means.update(self._table(labels, scores, binary))
+        known = ((labels == 0) | (labels == 1)) & ~np.isnan(scores)
+        place = np.searchsorted(self._edges, scores[known], side="left")
+        np.add.at(self.histogram, (place, labels[known].astype(np.int64)), 1)
+        label, score = labels[binary], scores[binary]
+        bins = np.clip((score * BINS).astype(np.int64), 0, BINS - 1)
+        rows = np.column_stack([np.ones(len(score)), label, score])
+        np.add.at(self.reliability, bins, rows)  # one by one: cuts never change a bit
+        known_ms = np.maximum(delays_ms[~np.isnan(delays_ms)], 0.5)  # less than one is one of 0
+        np.add.at(self.delays, (OCTAVE * np.log2(2 * known_ms)).astype(np.int64), 1)
+
+    def _table(self, labels: Floats, scores: Floats, binary: NDArray[np.bool_]) -> Floats:
+        error = labels - scores
+        size, scale = np.abs(error), np.abs(labels) + np.abs(scores)
+        relative = np.divide(2 * size, scale, out=np.zeros(len(size)), where=scale > 0)
+        pinball = (size + (2 * self._quantile - 1) * error) / 2
+        log_loss = losses(labels, scores, "classification")
+        brier = np.where(binary, error**2, np.nan)
+        columns = log_loss, brier, size, error**2, 100 * relative, pinball, labels
+        return np.column_stack(columns)
+
+    def merge(self, other: "OutcomeCounts") -> None:
+        """Take what another one has counted with the same threshold and quantile."""
+        self.pairs += other.pairs
+        self.means.merge(other.means)
+        self.histogram += other.histogram
+        self.reliability += other.reliability
+        self.delays += other.delays
+
+    @property
+    def binary(self) -> int:
+        """Pairs with a label of 0 or 1, and a score."""
+        return int(self.histogram.sum())
+
+    def cells(self) -> dict[tuple[bool, bool], int]:
+        """Return the confusion matrix of a binary classification."""
+        all_ = self.histogram.sum(axis=0)
+        negative = self.histogram[: self._cut].sum(axis=0)
+        return {
+            (bool(label), positive): int((all_ - negative if positive else negative)[label])
+            for label in (0, 1)
+            for positive in (False, True)
+        }
+
+    def curve(self) -> Ints:
+        """Return how many of each label lie above each of River's thresholds, which ascend."""
+        below = np.vstack([np.zeros((1, 2), np.int64), np.cumsum(self.histogram, axis=0)])
+        above: Ints = below[-1] - below[self._roc_cuts]
+        return above
+
+    def delay_ms(self, part: float) -> float | None:
+        """Return the delay that this part of the labels do not exceed, to some 5%."""
+        total = int(self.delays.sum())
+        if not total:
+            return None
+        at = int(np.searchsorted(np.cumsum(self.delays), part * total))
+        return 0.0 if at == 0 else float(2 ** ((at + 0.5) / OCTAVE - 1))
+
+    def state(self) -> OutcomeCountsState:
+        """Return what a snapshot needs."""
+        arrays = self.histogram, self.reliability, self.delays
+        return OutcomeCountsState(self.pairs, self.means.snapshot(), *(a.tobytes() for a in arrays))
+
+    def load(self, state: OutcomeCountsState) -> None:
+        """Take back what was counted with the same threshold and quantile."""
+        self.pairs = state.pairs
+        self.means.restore(state.means)
+        self.histogram = np.frombuffer(state.histogram, np.int64).reshape(-1, 2).copy()
+        self.reliability = np.frombuffer(state.reliability).reshape(-1, 3).copy()
+        self.delays = np.frombuffer(state.delays, np.int64).copy()
+
+
+@lru_cache(maxsize=100)
+def _places(threshold: float) -> tuple[Floats, int, Ints]:
+    """Return the edges of bins, and behind how many of them a decision and each threshold lies."""
+    positive = np.nextafter(threshold, -math.inf)  # River asks score > threshold, we >=
+    edges = np.unique([*ROC_THRESHOLDS, positive])
+    cut, *cuts = (np.searchsorted(edges, [positive, *ROC_THRESHOLDS]) + 1).tolist()
+    return edges, cut, np.array(cuts)
