@@ -463,7 +463,7 @@ def test_every_file_named_exists() -> None:
         (page.name, name)
         for page in PAGES
         for name in place.findall(read(page))
-        if not re.search("cusum|/spread", name)  # what CONTRIBUTING tells to write
+        if not re.search("cusum|/zero", name)  # what CONTRIBUTING tells to write
         and not (ROOT / name).exists()
     ]
     assert gone == []

@@ -15,6 +15,7 @@ from tidegauge.streams.monitor.series.rank import Rank
 from tidegauge.streams.monitor.series.rejected import Rejected
 from tidegauge.streams.monitor.series.repeat import Repeat
 from tidegauge.streams.monitor.series.residual import Residual
+from tidegauge.streams.monitor.series.spread import Spread
 from tidegauge.streams.monitor.series.unpaired import Unpaired
 from tidegauge.streams.monitor.series.unseen import Unseen
 
@@ -28,6 +29,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Unseen(),
             Repeat(),
             Residual(),
+            Spread(),
             Loss(),
             Error(),
             Label(),
