@@ -14,7 +14,7 @@ from tidegauge.streams.monitor.series.summary import Summary
 from tidegauge.streams.monitor.series.tally import MISSING, UNLIKE
 from tidegauge.streams.monitor.series.view import View
 
-Rowwise = Literal["numbers", "errors"]  # what a detector on rows sees of a series
+Rowwise = Literal["numbers", "errors", "nothing"]  # what a detector on rows sees of a series
 
 
 class Series(ABC):

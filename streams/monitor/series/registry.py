@@ -18,6 +18,7 @@ from tidegauge.streams.monitor.series.residual import Residual
 from tidegauge.streams.monitor.series.spread import Spread
 from tidegauge.streams.monitor.series.unpaired import Unpaired
 from tidegauge.streams.monitor.series.unseen import Unseen
+from tidegauge.streams.monitor.series.volume import Volume
 
 SERIES: Final[Mapping[str, Series]] = MappingProxyType(
     {
@@ -37,6 +38,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Rejected(),
             Unpaired(),
             Duplicate(),
+            Volume(),
         )
     }
 )

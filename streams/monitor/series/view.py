@@ -273,3 +273,19 @@ class Labels(View):
     def __init__(self, unpaired: Flags, duplicate: Flags) -> None:
         super().__init__(("",), len(unpaired))
         self.unpaired, self.duplicate = unpaired, duplicate
+
+
+class Windows(View):
+    """Closed windows of event time, a row each: how many rows came, and for how long.
+
+    Parameters
+    ----------
+    counts
+        Rows of each window; those of the model, not of the view.
+    lengths
+        Over how many windows of event time they came: time may have skipped some, empty ones.
+    """
+
+    def __init__(self, counts: Ints, lengths: Ints) -> None:
+        super().__init__(("",), len(counts))
+        self.counts, self.lengths = counts, lengths

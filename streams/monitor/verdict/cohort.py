@@ -88,6 +88,7 @@ class Cohort(ABC):
         self.watch: Watch | None = None  # None while the reference is learned
         self._rows: RowDetectors | None = None
         self.measures = Measures({})  # of the series that the reference knows
+        self._profiled: Mapping[str, SeriesProfile] = {}  # by which it is watched
 
     @abstractmethod
     def begin(self) -> WindowPart:
@@ -142,7 +143,16 @@ class Cohort(ABC):
         spec, levels = self.spec, shared(self.budget, [one.series for one in series])
         self.watch = Watch(series, levels, spec.false_alarms.windows, spec.detectors)
         self._rows, self.measures = RowDetectors(spec.detectors, found), found
+        self._profiled = profiles
         return True
+
+    def spend(self, budget: float) -> None:
+        """Go on with another part of the budget, while it is watched."""
+        watching = self.watching()
+        if watching is not None and budget != self.budget:
+            self.budget = budget
+            self.compare(self._profiled)
+            self.load_watching(watching)
 
     def see(self, part: WindowPart, views: Views) -> None:
         """Let the figures of a window, and detectors on rows, take further rows."""

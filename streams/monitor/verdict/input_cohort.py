@@ -107,21 +107,13 @@ class InputCohort(Cohort):
 
     def _follow(self, profile: CohortProfile | Reference) -> None:
         """Watch by what a reference says."""
-        self.learner, self._series = None, profile.series
+        self.learner = None
         self._profiles = Profiles([profile.numeric.get(name) for name in self.numeric])
         known = [profile.categorical.get(name) for name in self.categorical]
         self._vocabularies = [Vocabulary(None if own is None else own.shares) for own in known]
         self._following = following(profile.relations, self.numeric, self.categorical)
         self.columns = {**self.columns, Related: self._following.targets}
         self.compare(profile.series)
-
-    def spend(self, budget: float) -> None:
-        """Go on with another part of the budget, while it is watched."""
-        watching = self.watching()
-        if watching is not None and budget != self.budget:
-            self.budget = budget
-            self.compare(self._series)
-            self.load_watching(watching)
 
     def begin(self) -> WindowPart:
         """Return what a new window accumulates."""

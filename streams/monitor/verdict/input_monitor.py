@@ -9,11 +9,12 @@ from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import SCORE, Columns
 from tidegauge.streams.monitor.intake.waiting_rows import EVER, NONE, Patience
 from tidegauge.streams.monitor.records import Output
-from tidegauge.streams.monitor.verdict.cohort import Examples
+from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputCohort, InputsState
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.reports import window_report
+from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort, VolumeState
 from tidegauge.streams.monitor.windows.bounds import first_ms
 from tidegauge.streams.monitor.windows.cutting import AROUND, DAY_MS, DEFAULT_ROWS
 from tidegauge.streams.monitor.windows.gathered import Gathered
@@ -44,6 +45,9 @@ class InputMonitor(Monitor):
         super().__init__(origin, spec, spec.windows if reference is None else reference.windows, [])
         names = (*columns.numeric, SCORE) if origin.source == "predictions" else columns.numeric
         self._take_up(names, columns.categorical, reference)
+        learned = reference.series if reference is not None and control.learned else {}
+        self.volume = VolumeCohort(spec, spec.effect.features, self._budget, learned)
+        self._join(self.volume)
 
     def _take_up(
         self,
@@ -55,6 +59,10 @@ class InputMonitor(Monitor):
         cohort = InputCohort(
             self.spec, self.spec.effect.features, self._budget, numeric, categorical, reference
         )
+        self._join(cohort)
+
+    def _join(self, cohort: Cohort) -> None:
+        """Let a cohort see the rows from the next one on."""
         self.cohorts.append(cohort)
         self.window.parts.append(cohort.begin())
 
@@ -124,7 +132,7 @@ class InputMonitor(Monitor):
 
     def _share_budget(self) -> None:
         """Give each cohort that is watched its part, so that all series have the same."""
-        watched = [cohort for cohort in self.inputs if cohort.watch is not None]
+        watched = [cohort for cohort in self.cohorts if cohort.watch is not None]
         series = sum(len(cohort.measures) for cohort in watched)
         for cohort in watched if len(watched) > 1 else ():
             cohort.spend(self._budget * len(cohort.measures) / series)
@@ -162,12 +170,16 @@ class InputMonitor(Monitor):
             last_ts_ms=first.last_ts_ms,
             numeric={name: own for p in profiles for name, own in p.numeric.items()},
             categorical={name: own for p in profiles for name, own in p.categorical.items()},
-            series={name: own for p in profiles for name, own in p.series.items()},
+            series={name: own for p in profiles for name, own in p.series.items()}
+            | self.volume.learned,
             relations={name: own for p in profiles for name, own in p.relations.items()},
         )
 
     def load(self, state: MonitorState) -> None:
         """Take back the state of a monitor with the same control and first columns."""
+        if not any(isinstance(own, VolumeState) for own in state.cohorts):  # of an earlier version
+            state.cohorts.insert(1, self.volume.state())
+            state.window.parts.insert(1, self.volume.begin().state())
         for own in state.cohorts[1:]:
             if isinstance(own, InputsState):
                 self._take_up(tuple(own.numeric), tuple(own.categorical))

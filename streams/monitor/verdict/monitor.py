@@ -20,6 +20,7 @@ from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Ori
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState
+from tidegauge.streams.monitor.verdict.volume_cohort import VolumeState
 from tidegauge.streams.monitor.verdict.watch import Verdicts, Watch
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.cutting import Dated, choose, cut, dated
@@ -33,7 +34,7 @@ class MonitorState(msgspec.Struct):
     windows: WindowSpec | None
     window: WindowState
     waiting: Waiting
-    cohorts: list[InputsState | OutcomesState | NilState]
+    cohorts: list[InputsState | OutcomesState | NilState | VolumeState]
     incidents: list[Incident]
 
 

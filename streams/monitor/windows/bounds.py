@@ -34,6 +34,7 @@ class Bounds(msgspec.Struct):
     latest_ms: int = -1  # event time of the latest row so far, early ones aside; -1: none yet
     delay_ms: int = 0  # of a window of labels: by how much half of them came after the predictions
     slow_ms: int | None = None  # and nine in ten of them; None: it is none of labels
+    skipped: int = 0  # empty windows of event time between the one before and this one
 
     @property
     def start(self) -> Start:
@@ -56,6 +57,8 @@ class Bounds(msgspec.Struct):
         self.early += early
         if spec.every is not None:
             own = slots(spec, ts_ms)
+            if not self.rows and self.slot is not None:
+                self.skipped = max(int(own.max()) - self.slot - 1, 0)
             self.slot = int(own.max()) if self.slot is None else max(self.slot, int(own.max()))
             self.late += int(np.count_nonzero(own < self.slot))
         first_ms, last_ms = int(ts_ms.min()), int(ts_ms.max())

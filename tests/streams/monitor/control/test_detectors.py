@@ -11,7 +11,7 @@ from tidegauge.streams.monitor.control.detectors import faults
 from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.view import Categories, Numbers, Pairs, Related, View
+from tidegauge.streams.monitor.series.view import Categories, Numbers, Related, View
 
 
 def spec(features: dict[str, str], *detectors: dict[str, Any]) -> MonitorSpec:
@@ -25,27 +25,27 @@ def spec(features: dict[str, str], *detectors: dict[str, Any]) -> MonitorSpec:
 
 
 def series(column: str, *views: type[View]) -> list[str]:
-    """Return the names that series of these views have, and those of pairs."""
+    """Return the names that series of these views have, and those without a column."""
     found = [
         (one, bool({*views} & {*one.reads}) and (column != SCORE or one.of_score))
         for one in SERIES.values()
         if one.has_spec
     ]
     own = [one.name(column) for one, is_own in found if is_own]
-    return own + [one.name("") for one, _ in found if Pairs in one.reads]
+    return own + [one.name("") for one, _ in found if not one.has_column]
 
 
 BOTH = ", ".join(series("x", Numbers, Related, Categories))
 NUMERIC = ", ".join(series("x", Numbers, Related))
 CATEGORICAL = ", ".join(series("x", Categories))
 OF_SCORE = ", ".join(series(SCORE, Numbers, Related))
-OF_PAIRS = ", ".join(series(""))
+WITHOUT_COLUMN = ", ".join(series(""))
 
 
 def test_names_are_those_of_the_registry() -> None:
     assert BOTH.startswith("rank(x), range(x), missing(x), unseen(x), ")
     assert (CATEGORICAL[:22], OF_SCORE[:11]) == ("missing(x), unseen(x),", "rank(score)")
-    assert OF_PAIRS.startswith("loss, error")
+    assert WITHOUT_COLUMN.startswith("loss, error")
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_names_are_those_of_the_registry() -> None:
         ("rank", {}, BOTH),
         ("loss(x)", {}, BOTH),
         ("rank(x", {}, BOTH),
-        ("rank(x)", {"x": "ignore"}, f"{OF_PAIRS}, as x is declared ignore"),
+        ("rank(x)", {"x": "ignore"}, f"{WITHOUT_COLUMN}, as x is declared ignore"),
         (
             "rank(x)",
             {"x": "categorical"},
@@ -73,7 +73,7 @@ def test_names_are_those_of_the_registry() -> None:
         ),
         ("missing(score)", {}, OF_SCORE),
         ("unseen(score)", {}, OF_SCORE),
-        ("rank(a\\b)", {}, OF_PAIRS),
+        ("rank(a\\b)", {}, WITHOUT_COLUMN),
         *((name, {}, BOTH) for name in ("rejected", "unpaired", "duplicate", "label", "score")),
     ],
 )

@@ -30,6 +30,7 @@ from tidegauge.streams.monitor.series.view import (
     Related,
     View,
     Vocabulary,
+    Windows,
 )
 from tidegauge.streams.monitor.verdict.cohort import Cohort
 from tidegauge.streams.monitor.verdict.incidents import Origin
@@ -37,6 +38,7 @@ from tidegauge.streams.monitor.verdict.input_cohort import InputCohort
 from tidegauge.streams.monitor.verdict.monitor import Monitor
 from tidegauge.streams.monitor.verdict.nil_cohort import FIRST, SECOND, NilCohort
 from tidegauge.streams.monitor.verdict.outcome_cohort import DELAY, OutcomeCohort
+from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort
 
 HOUR_MS = 3_600_000  # a window
 LEARNED = 35  # windows of the reference: enough for any decision
@@ -122,6 +124,11 @@ def _see_labels(block: Block) -> View:
     return Labels(block.codes[:, 0] == FIRST, block.codes[:, 0] == SECOND)
 
 
+def _see_windows(block: Block) -> View:
+    counts = np.unique(block.ts_ms, return_counts=True)[1]
+    return Windows(counts, np.ones(len(counts), np.int64))
+
+
 class Kind(NamedTuple):
     """How rows of one kind are made, seen by series, and folded."""
 
@@ -129,6 +136,7 @@ class Kind(NamedTuple):
     view: Callable[[Block], View]
     cohort: Callable[[MonitorSpec], Cohort]
     column: str
+    times: int = 1  # as many rows has a window with a fault
 
 
 KINDS: Mapping[type[View], Kind] = MappingProxyType(
@@ -154,6 +162,7 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
         Pairs: Kind(_pairs, _see_pairs, lambda spec: OutcomeCohort(spec, 0.1, 1.0, None), ""),
         Records: Kind(_wrongs, _see_records, lambda _: NilCohort("m", "topic", Records), ""),
         Labels: Kind(_wrongs, _see_labels, lambda _: NilCohort("m", "topic", Labels), ""),
+        Windows: Kind(_numbers, _see_windows, lambda spec: VolumeCohort(spec, 0.2, 1.0, {}), "", 9),
     }
 )
 
@@ -169,6 +178,7 @@ def monitor(kind: Kind, *named: str) -> Monitor:
 def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
     """Return windows of an hour from the first on, each of so many rows that are such."""
     counts, hows = np.array(windows).T
+    counts = counts * np.where(hows == FAULTY, kind.times, 1)
     how = hows.repeat(counts)
     columns, texts = kind.rows(np.random.default_rng(7 + first), how)
     numbers = np.array(list(columns.values())).T if columns else np.empty((len(how), 0))
@@ -191,4 +201,4 @@ def learned_profiles(cohort: Cohort) -> Mapping[str, SeriesProfile]:
     """Return the profiles that a cohort has learned; of what should be nil there are none."""
     if isinstance(cohort, InputCohort):
         return cohort.learned.series if cohort.learned is not None else {}
-    return cohort.learned if isinstance(cohort, OutcomeCohort) else {}
+    return cohort.learned if isinstance(cohort, (OutcomeCohort, VolumeCohort)) else {}
