@@ -8,7 +8,7 @@ READY := .venv/.ready
 BENCH_READY := .venv/.bench-ready
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet --quiet
 
-.PHONY: help demo test check bench bench-quick lock clean
+.PHONY: help demo test check bench bench-quick faults faults-quick lock clean
 
 help: ## print what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 - \2/p' Makefile
@@ -34,6 +34,12 @@ bench: $(BENCH_READY) ## speed, latency and memory beside peers, in ten minutes;
 
 bench-quick: $(BENCH_READY) ## less of the same in two minutes; writes nothing, fails likewise
 	@$(BIN)/python -m load_tests --quick
+
+faults: $(READY) ## inject faults into a year of real flights: what is told of them; writes docs/detection.md
+	@$(BIN)/python -m load_tests.faults --page
+
+faults-quick: $(READY) ## less of the same; prints it
+	@$(BIN)/python -m load_tests.faults --quick
 
 # With 3.11: what it needs contains what 3.12 and 3.13 need, so one lock serves all three.
 lock: $(READY) ## work out requirements.txt anew, keeping the versions that still fit

@@ -12,8 +12,9 @@ import msgspec
 
 from load_tests.faults import page
 from load_tests.faults.data import WINDOWS
-from load_tests.faults.run import Null, results, tasks
-from load_tests.faults.told import Finding
+from load_tests.faults.registry import FAULTS
+from load_tests.faults.run import findings, nulls
+from tidegauge.streams.demo.flights import read_flights
 
 
 class Size(NamedTuple):
@@ -38,17 +39,15 @@ def main() -> None:
     begun = time.perf_counter()
     size = QUICK if asked.quick else FULL
     processes = os.cpu_count() or 1
-    found = list(results(tasks(*size), processes))
+    flights = read_flights()
+    found = list(findings(FAULTS, flights, size.seeds, processes))
+    quiet = list(nulls(flights, size.null_seeds, processes, size.null_windows))
     facts = {
         "Tidegauge": importlib.metadata.version("tidegauge"),
         "Machine": f"{platform.machine()}, {processes} cores, Python {platform.python_version()}",
-        "This run": f"{len(found)} runs in {time.perf_counter() - begun:.0f} s",
+        "This run": f"{len(found) + len(quiet)} runs in {time.perf_counter() - begun:.0f} s",
     }
-    whole = page.Results(
-        facts,
-        [one for one in found if isinstance(one, Finding)],
-        [one for one in found if isinstance(one, Null)],
-    )
+    whole = page.Results(facts, found, quiet)
     if asked.results:
         asked.results.write_bytes(msgspec.json.encode(whole))
     if asked.page:

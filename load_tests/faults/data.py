@@ -31,6 +31,7 @@ class Form:
 
     name: FormName
     traffic: Traffic
+    windows: int
     model: FlightModel
     spec: MonitorSpec
 
@@ -98,7 +99,7 @@ def _form(
         reference=ReferenceSpec(windows=REFERENCE),
         false_alarms=BUDGET,
     )
-    return Form(name, Traffic(rows, _labels(flights, clock), clock), model, spec)
+    return Form(name, Traffic(rows, _labels(flights, clock), clock), windows, model, spec)
 
 
 def _as_the_older_model_sees(flights: Flights) -> Flights:

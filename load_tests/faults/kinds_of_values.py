@@ -123,7 +123,7 @@ def stale(names: tuple[str, ...], windows: int) -> Change:
     def change(traffic: Traffic, span: Span, _: Generator) -> Traffic:
         rows = traffic.rows
         at = np.flatnonzero(span.holds(rows.place))
-        back = windows * len(at) // (span.last - span.first)
+        back = windows * len(at) // len(span.windows())
         for name in names:
             column = rows.features[name].copy()
             column[at] = rows.features[name][at - back]
@@ -140,7 +140,7 @@ def joined_wrongly(names: tuple[str, ...], share: float) -> Change:
         rows = traffic.rows
         wrong = np.arange(len(rows.ids))
         chosen = hit(rows, span, None) & (rng.random(len(wrong)) < share)
-        for window in range(*span):
+        for window in span.windows():
             inside = np.flatnonzero(chosen & (rows.place.astype(int) == window))
             wrong[inside] = rng.permutation(inside)
         for name in names:
@@ -183,7 +183,7 @@ def leaking(name: str) -> Change:
         late = dict(zip(traffic.labels.ids.tolist(), traffic.labels.values.tolist(), strict=True))
         label = np.array([late.get(row_id, 0) for row_id in rows.ids.tolist()])
         column = rows.features[name].copy()
-        for window in range(*span):
+        for window in span.windows():
             inside = np.flatnonzero(rows.place.astype(int) == window)
             order = inside[np.argsort(label[inside] + rng.random(len(inside)) / 2)]
             column[order] = np.sort(column[inside])

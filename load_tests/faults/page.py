@@ -33,17 +33,17 @@ HOW: Final = f"""\
 - The data are the flights of the demo: a year of departures from New York with the weather, and a
   model that says how likely a flight is late. Labels come when a flight has landed.
 - **Independent**: the rows of the year are dealt anew over its times; windows of {ROWS} rows.
-  **Dependent**: the weeks of the year are dealt anew, so that days depend on each other as they do and
-  nothing else is left of the seasons; windows of a day, some 930 rows.
-- The first {REFERENCE} windows are the reference. {FAULTY.first - REFERENCE} windows later the fault
-  begins, {FAULTY.last - FAULTY.first} windows later it ends, and {WINDOWS - FAULTY.last} more follow.
-  The spec has nothing but windows, reference and budget: {BUDGET.count:g} false alarm in
+  **Dependent**: the weeks of the year are dealt anew: days depend on each other as they do, and the
+  seasons are gone; windows of a day, some 930 rows.
+- The first {REFERENCE} windows are the reference. The fault begins {FAULTY.first - REFERENCE}
+  windows later and lasts {FAULTY.last - FAULTY.first}; {WINDOWS - FAULTY.last} more follow. A spec
+  of windows, reference and budget, and nothing else: {BUDGET.count:g} false alarm in
   {BUDGET.windows} windows.
-- A fault counts as told when a series is told in these {FAULTY.last - FAULTY.first} windows that the
-  same run without the fault does not tell. *After 1* is at the end of the first window that has it.
+- A fault is told when a series is told in these {FAULTY.last - FAULTY.first} windows that the same
+  run without the fault does not tell. *After 1* is at the end of the first window that has it; a
+  number stands for each run.
 - The model scores the rows as they are with the fault, but where it says "in the log only".
-- All goes as messages through the core of the worker, without a broker; the same log gives the same
-  alerts.
+- Messages go through the worker's core, without a broker; the same log gives the same alerts.
 """
 
 
@@ -110,7 +110,8 @@ def _asking(found: Sequence[Finding]) -> str:
 
 def _faults(findings: Sequence[Finding]) -> Iterator[str]:
     forms = list(dict.fromkeys(found.form for found in findings))
-    yield f"| fault | {' | '.join(f'{form}: after' for form in forms)} | named as | advised | asks to retrain on |"
+    heads = ["fault", *(f"{form}: after" for form in forms)]
+    yield f"| {' | '.join(heads)} | named as | advised | asks to retrain on |"
     yield f"|---|{'---|' * len(forms)}---|---|---|"
     for name in dict.fromkeys(found.fault for found in findings):
         of_fault = [found for found in findings if found.fault == name]
@@ -148,11 +149,12 @@ def _untold(findings: Sequence[Finding]) -> Iterator[str]:
 
 
 def _nulls(nulls: Sequence[Null]) -> Iterator[str]:
+    per = f"series in {BUDGET.windows} windows"
     yield (
-        f"Promised: {BUDGET.count:g} false alarm of a series in {BUDGET.windows} windows. Where the "
-        "traffic falls, a series that is told in every run is told of that, and is not counted.\n"
+        f"Promised: {BUDGET.count:g} false alarm of a series in {BUDGET.windows} windows. Where "
+        "fewer rows come, a series that is told in every run tells of that, and is not counted.\n"
     )
-    yield "| windows | rows that still come | runs | windows | incidents | series in 90 windows | which |"
+    yield f"| form | rows that come | runs | windows | incidents | {per} | which |"
     yield "|---|---|---|---|---|---|---|"
     for form, kept in dict.fromkeys((null.form, null.kept) for null in nulls):
         runs = [null for null in nulls if (null.form, null.kept) == (form, kept)]

@@ -2,36 +2,28 @@
 
 import multiprocessing
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import lru_cache
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final
 
 import msgspec
 import numpy as np
 
-from load_tests.faults.data import (
-    FAULTY,
-    REFERENCE,
-    WINDOWS,
-    Form,
-    by_day,
-    dependent,
-    independent,
-)
+from load_tests.faults.data import FAULTY, REFERENCE, WINDOWS, Form, by_day, dependent, independent
 from load_tests.faults.fault import Fault
 from load_tests.faults.kinds_of_rows import lost
-from load_tests.faults.registry import FAULTS
-from load_tests.faults.told import Finding, Said, compare, listen
-from load_tests.faults.traffic import Span, Traffic
-from tidegauge.streams.demo.flights import Flights, read_flights
+from load_tests.faults.told import Finding, Listener, Said, compare
+from load_tests.faults.traffic import Span, Traffic, messages
+from tidegauge.streams.demo.flights import Flights
 
-FORMS: Final[dict[str, Callable[..., Form]]] = {
-    "independent": independent,
-    "dependent": dependent,
-    "by day": by_day,
-}
+NULL_FORMS: Final = {"independent": independent, "dependent": dependent, "by day": by_day}
+FORMS: Final = {name: NULL_FORMS[name] for name in ("independent", "dependent")}
 KEPT: Final = (1.0, 0.3, 0.1)  # of the rows, in null runs
+
+NO_FAULT: Final = Fault("none", lambda traffic, *_: traffic, "rows")
+
+_forked: dict[str, tuple[Listener, Sequence[Callable[[], Traffic]]]] = {}
 
 
 class Null(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,50 +47,50 @@ class Null(msgspec.Struct, frozen=True, kw_only=True):
     series: list[str]
 
 
-class Task(NamedTuple):
-    """One run: of a fault, or null."""
-
-    form: str
-    seed: int
-    fault: str | None = None
-    kept: float = 1.0
-    windows: int = WINDOWS
-
-
-def tasks(seeds: int, null_seeds: int, null_windows: int) -> list[Task]:
-    """Return all the runs, those of one form and seed beside each other."""
-    faulty = [
-        Task(form, seed, fault.name)
-        for form in ("independent", "dependent")
-        for seed in range(seeds)
-        for fault in FAULTS
-    ]
-    null = [
-        Task(form, seed, None, kept, null_windows)
-        for form in FORMS
-        for seed in range(null_seeds)
-        for kept in (KEPT if form != "independent" else KEPT[:1])
-    ]
-    return faulty + null
+def findings(
+    faults: Sequence[Fault], flights: Flights, seeds: int, processes: int
+) -> Iterator[Finding]:
+    """Yield what is told of each fault, in each form, with each seed."""
+    for make in FORMS.values():
+        for seed in range(seeds):
+            form = make(flights, seed)
+            spoilt = [partial(spoil, fault, form, seed) for fault in (NO_FAULT, *faults)]
+            twin, *said = heard(form, spoilt, processes)
+            for fault, with_it in zip(faults, said, strict=True):
+                yield compare(fault, form, seed, with_it, twin)
 
 
-def results(wanted: list[Task], processes: int) -> Iterator[Finding | Null]:
-    """Yield what came of each run, in their order."""
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(run, wanted, chunksize=4)
+def nulls(flights: Flights, seeds: int, processes: int, windows: int = WINDOWS) -> Iterator[Null]:
+    """Yield what is told where rows or weeks are dealt anew, and only their number changes."""
+    for name, make in NULL_FORMS.items():
+        shares = KEPT if name != "independent" else KEPT[:1]
+        for seed in range(seeds):
+            form = make(flights, seed, windows)
+            thinned = [partial(thin, form, share, seed) for share in shares]
+            for share, said in zip(shares, heard(form, thinned, processes), strict=True):
+                yield null(form, share, seed, said)
 
 
-def run(task: Task) -> Finding | Null:
-    """Run one task."""
-    form = formed(task.form, task.seed, task.windows)
-    if task.fault is None:
-        return null(form, task)
-    fault = next(fault for fault in FAULTS if fault.name == task.fault)
-    said = listen(form, spoilt(fault, form, task.seed))
-    return compare(fault, form, task.seed, said, twin(task.form, task.seed))
+def heard(form: Form, traffics: Sequence[Callable[[], Traffic]], processes: int) -> Iterator[Said]:
+    """Yield what is said of each traffic, all of which are the form's until the fault begins.
+
+    That part is read once; each traffic goes on from there in a process forked for it alone.
+    """
+    listener = Listener(form)
+    listener.hear(messages(form.traffic, until=FAULTY.first))
+    with multiprocessing.get_context("fork").Pool(
+        processes, _forked.update, [{"": (listener, traffics)}], maxtasksperchild=1
+    ) as pool:
+        yield from pool.imap(_go_on, range(len(traffics)))
 
 
-def spoilt(fault: Fault, form: Form, seed: int) -> Traffic:
+def _go_on(which: int) -> Said:
+    listener, traffics = _forked[""]
+    listener.hear(messages(traffics[which](), since=FAULTY.first))
+    return listener.said
+
+
+def spoil(fault: Fault, form: Form, seed: int) -> Traffic:
     """Return the form's traffic with the fault in it."""
     rng = np.random.default_rng([seed, zlib.crc32(fault.name.encode())])
     traffic = fault.change(form.traffic, FAULTY, rng)
@@ -110,37 +102,21 @@ def spoilt(fault: Fault, form: Form, seed: int) -> Traffic:
     return replace(traffic, rows=replace(traffic.rows, scores=scores))
 
 
-def null(form: Form, task: Task) -> Null:
-    """Return what is told where rows are dealt anew and only their number changes."""
-    begin = FAULTY.first if task.kept < 1 else REFERENCE
-    traffic = lost(1 - task.kept)(
-        form.traffic, Span(begin, task.windows + 1), np.random.default_rng(task.seed)
-    )
-    news = [told for told in listen(form, traffic).news() if told[0] >= begin]
+def thin(form: Form, share: float, seed: int) -> Traffic:
+    """Return the form's traffic, of which from some day on only a share of the rows comes."""
+    to_the_end = Span(FAULTY.first, form.windows + 1)
+    return lost(1 - share)(form.traffic, to_the_end, np.random.default_rng(seed))
+
+
+def null(form: Form, kept: float, seed: int, said: Said) -> Null:
+    """Return how much was told."""
+    begin = int(FAULTY.first) if kept < 1 else REFERENCE
+    news = [told for told in said.news() if told[0] > begin]
     return Null(
-        form=task.form,
-        kept=task.kept,
-        seed=task.seed,
-        windows=task.windows - begin,
+        form=form.name,
+        kept=kept,
+        seed=seed,
+        windows=form.windows - begin,
         incidents=len({alert.incident for _, alert, _ in news}),
         series=[alarm.series for _, _, alarms in news for alarm in alarms],
     )
-
-
-@lru_cache(maxsize=1)
-def flights() -> Flights:
-    """Return the year of flights."""
-    return read_flights()
-
-
-@lru_cache(maxsize=2)
-def formed(form: str, seed: int, windows: int) -> Form:
-    """Return a form of the flights."""
-    return FORMS[form](flights(), seed, windows)
-
-
-@lru_cache(maxsize=2)
-def twin(form: str, seed: int) -> Said:
-    """Return what is said of the same run without a fault."""
-    made = formed(form, seed, WINDOWS)
-    return listen(made, made.traffic)

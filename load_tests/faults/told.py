@@ -1,6 +1,6 @@
 """What a monitor said in one run, and what of it a fault brought."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 import msgspec
@@ -8,11 +8,12 @@ import numpy as np
 
 from load_tests.faults.data import FAULTY, Form
 from load_tests.faults.fault import Fault
-from load_tests.faults.traffic import MODEL, Traffic, messages
+from load_tests.faults.traffic import MODEL, Message
 from tidegauge.schemas.alerts import Alert, SeriesAlarm
 from tidegauge.schemas.retraining import RetrainingRequest
 from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
+from tidegauge.streams.monitor.records import Output
 
 
 @dataclass
@@ -21,6 +22,14 @@ class Said:
 
     alerts: list[tuple[float, Alert]] = field(default_factory=list)
     requests: list[tuple[float, RetrainingRequest]] = field(default_factory=list)
+
+    def take(self, place: float, output: Output) -> None:
+        """Keep an alert or a request."""
+        if output.topic == "alerts":
+            self.alerts.append((place, msgspec.json.decode(output.value or b"", type=Alert)))
+        elif output.topic == "retraining":
+            asked = msgspec.json.decode(output.value or b"", type=RetrainingRequest)
+            self.requests.append((place, asked))
 
     def news(self) -> Iterator[tuple[float, Alert, list[SeriesAlarm]]]:
         """Yield the alerts that tell of series, each with those it tells for the first time."""
@@ -35,20 +44,20 @@ class Said:
                 yield place, alert, new
 
 
-def listen(form: Form, traffic: Traffic) -> Said:
-    """Return what the monitor says of this traffic."""
-    log, said, read = OfflineLog(Lookup([form.spec])), Said(), 0
-    for message in messages(traffic):
-        log.append(message.topic, MODEL.encode(), message.value, message.sent_ms)
-        for output in log.outputs[read:]:
-            if output.topic == "alerts":
-                alert = msgspec.json.decode(output.value or b"", type=Alert)
-                said.alerts.append((message.place, alert))
-            elif output.topic == "retraining":
-                asked = msgspec.json.decode(output.value or b"", type=RetrainingRequest)
-                said.requests.append((message.place, asked))
-        read = len(log.outputs)
-    return said
+class Listener:
+    """A monitor with what it has said so far."""
+
+    def __init__(self, form: Form) -> None:
+        self.said = Said()
+        self._log = OfflineLog(Lookup([form.spec]))
+
+    def hear(self, messages: Iterable[Message]) -> None:
+        """Let the monitor read messages."""
+        for message in messages:
+            self._log.append(message.topic, MODEL.encode(), message.value, message.sent_ms)
+            for output in self._log.outputs:
+                self.said.take(message.place, output)
+            self._log.outputs.clear()
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,7 +113,7 @@ def compare(fault: Fault, form: Form, seed: int, with_it: Said, twin: Said) -> F
     incidents = {alert.incident for _, alert, _ in brought}
     return msgspec.structs.replace(
         found,
-        after=max(int(place) - FAULTY.first, 1),
+        after=max(int(place - FAULTY.first), 1),
         title=alert.title,
         advice=alert.advice,
         severity=alert.severity,
@@ -119,7 +128,7 @@ def compare(fault: Fault, form: Form, seed: int, with_it: Said, twin: Said) -> F
 
 def _window(form: Form, ms: int) -> int:
     """Return in which window an event time lies, counted from the fault's begin."""
-    return int(form.traffic.clock.place_at(np.array([ms]))[0]) - FAULTY.first
+    return int(form.traffic.clock.place_at(np.array([ms]))[0] - FAULTY.first)
 
 
 def _on_it(fault: Fault, alert: Alert, alarm: SeriesAlarm) -> bool | None:
@@ -142,4 +151,4 @@ def _resolved(with_it: Said, incidents: set[str]) -> int | None:
         for place, alert in with_it.alerts
         if alert.status == "resolved" and alert.incident in incidents
     }
-    return int(max(ends.values())) - FAULTY.last if ends.keys() == incidents else None
+    return int(max(ends.values()) - FAULTY.last) if ends.keys() == incidents else None

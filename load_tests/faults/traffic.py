@@ -22,8 +22,12 @@ Column = NDArray[Any]  # float64 with NaN for missing; else object, with None
 class Span(NamedTuple):
     """Windows ``first`` to ``last``, the last one not among them."""
 
-    first: int
-    last: int
+    first: float
+    last: float
+
+    def windows(self) -> range:
+        """Return the windows in it."""
+        return range(int(self.first), int(self.last))
 
     def holds(self, places: Floats) -> Mask:
         """Return which of ``places`` lie in it."""
@@ -96,7 +100,7 @@ class Clock(NamedTuple):
 
     def ms_at(self, place: Floats) -> Ints:
         """Return the time of each place."""
-        return np.interp(place, self.place, self.ts_ms).astype(np.int64)
+        return np.rint(np.interp(place, self.place, self.ts_ms)).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,9 +121,10 @@ class Message(NamedTuple):
     value: bytes
 
 
-def messages(traffic: Traffic) -> Iterator[Message]:
+def messages(traffic: Traffic, since: float = 0.0, until: float = np.inf) -> Iterator[Message]:
     """Yield a frame of predictions and one of labels for each part of a window that has any."""
-    rows, labels = _by_part(traffic.rows.place), _by_part(traffic.labels.place)
+    span = Span(since, until)
+    rows, labels = _by_part(traffic.rows.place, span), _by_part(traffic.labels.place, span)
     for part in sorted(rows.keys() | labels.keys()):
         place = (part + 1) / PARTS
         sent_ms = int(traffic.clock.ms_at(np.array([place]))[0])
@@ -130,11 +135,11 @@ def messages(traffic: Traffic) -> Iterator[Message]:
             yield Message(place, sent_ms, "labels", _labels(traffic.labels.take(labels[part])))
 
 
-def _by_part(place: Floats) -> dict[int, NDArray[np.intp]]:
-    parts = (place * PARTS).astype(np.int64)
-    order = np.argsort(parts, kind="stable")
-    found, begins = np.unique(parts[order], return_index=True)
-    return dict(zip(found.tolist(), np.split(order, begins[1:]), strict=True))
+def _by_part(place: Floats, span: Span) -> dict[int, NDArray[np.intp]]:
+    inside = np.flatnonzero(span.holds(place))
+    inside = inside[np.argsort(place[inside], kind="stable")]
+    parts, begins = np.unique((place[inside] * PARTS).astype(np.int64), return_index=True)
+    return dict(zip(parts.tolist(), np.split(inside, begins[1:]), strict=True))
 
 
 def _predictions(rows: Rows) -> bytes:
