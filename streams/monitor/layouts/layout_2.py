@@ -206,7 +206,7 @@ def _go_on(monitor: Monitor, bounds: Bounds, judge: _Judge | None) -> None:
 
     Of a series that is no longer watched nothing further can be said: it is taken for over.
     """
-    (cohort,), incidents = monitor.cohorts, [] if judge is None else judge.incidents
+    cohort, incidents = monitor.cohorts[0], [] if judge is None else judge.incidents
     if incidents and isinstance(cohort, NilCohort):
         cohort.follow()
     monitor.begin(bounds)

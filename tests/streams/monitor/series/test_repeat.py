@@ -6,6 +6,7 @@ import numpy as np
 from tests.streams.monitor.traffic import REFERENCE, Rows, traffic
 from tidegauge.streams.monitor.series.repeat import Repeat
 from tidegauge.streams.monitor.series.view import Numbers, Profiles
+from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.monitor import MonitorState
 
 NAN = np.nan
@@ -42,10 +43,11 @@ def test_a_snapshot_of_a_version_without_it_goes_on_learning() -> None:
     stream = traffic(2).send(10)
     (monitor,) = stream.log.partition.rows["predictions"].monitors.values()
     state = monitor.state()
-    for cohort in state.cohorts:
-        cohort.before = b""  # type: ignore[union-attr]  # it is of inputs
-        for window in cohort.learner.windows:  # type: ignore[union-attr]  # which learn
-            window.direct = b""
+    inputs = state.cohorts[0]
+    assert isinstance(inputs, InputsState) and inputs.learner is not None
+    inputs.before = b""
+    for window in inputs.learner.windows:
+        window.direct = b""
     state.window.parts[0].figures = None
     monitor.load(msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=MonitorState))
     stream.send(REFERENCE)
