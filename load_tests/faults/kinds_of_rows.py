@@ -90,6 +90,11 @@ def hours(count: float) -> Callable[[Traffic, Rows], Ints]:
     return lambda _, rows: np.full(len(rows.ids), int(count * HOUR_MS))
 
 
+def in_seconds(_: Traffic, rows: Rows) -> Ints:
+    """Return for each row how far a time in seconds lies before the same in milliseconds."""
+    return rows.ts_ms - rows.ts_ms // 1000
+
+
 def a_window(traffic: Traffic, rows: Rows) -> Ints:
     """Return for each row how long ago the same place of the window before it was."""
     return rows.ts_ms - traffic.clock.ms_at(rows.place - 1)
@@ -110,6 +115,8 @@ FAULTS: Final = (
     _fault("clock an hour back", late_by(hours(1))),
     _fault("clock a window back", late_by(a_window)),
     _fault("clock a window back at one airport", late_by(a_window, Where("origin", "LGA")),
+           ("origin",)),
+    _fault("times in seconds at one airport", late_by(in_seconds, Where("origin", "LGA")),
            ("origin",)),
     _fault("silence of 8 windows", silent(8)),
 )  # fmt: skip

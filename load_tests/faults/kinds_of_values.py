@@ -41,8 +41,9 @@ def in_some(share: float, spoil: Spoil) -> Spoil:
 
     def some(hit: Hit, rng: Generator) -> Any:
         chosen = rng.random(len(hit.now)) < share
-        new = hit.now.copy()
-        new[chosen] = spoil(Hit(hit.before, hit.now[chosen]), rng)
+        spoilt = np.asarray(spoil(Hit(hit.before, hit.now[chosen]), rng))
+        new = hit.now.astype(object if spoilt.dtype == np.object_ else hit.now.dtype)
+        new[chosen] = spoilt
         return new
 
     return some
@@ -175,6 +176,19 @@ def new_feature(name: str) -> Change:
     return change
 
 
+def under_another_name(old: str, new: str) -> Change:
+    """Send a feature under a name that nobody has seen before."""
+
+    def change(traffic: Traffic, span: Span, _: Generator) -> Traffic:
+        rows = traffic.rows
+        inside = span.holds(rows.place)
+        column = rows.features[old]
+        rows = rows.with_feature(old, np.where(inside, np.nan, column))
+        return replace(traffic, rows=rows.with_feature(new, np.where(inside, column, np.nan)))
+
+    return change
+
+
 def leaking(name: str) -> Change:
     """Deal a feature's values so that late flights have the greatest, window by window."""
 
@@ -222,6 +236,8 @@ FAULTS: Final = (
     _fault("weather: all missing at one airport", WEATHER,
            columns(WEATHER, constant(np.nan), AT_LGA)),
     _one("no longer sent", "visib", constant(np.nan)),
+    _fault("wind_speed: sent as windSpeed", ("wind_speed", "windSpeed"),
+           under_another_name("wind_speed", "windSpeed")),
     _fault("a new feature comes", ("gate",), new_feature("gate"), rescored=False),
     _one("a category renamed", "carrier", renamed("UA", "United")),
     _one("a new category in 5%", "dest", in_some(0.05, constant("XXX"))),
@@ -245,6 +261,8 @@ FAULTS: Final = (
     _fault("weather: that of another row", WEATHER, joined_wrongly(WEATHER, 1.0)),
     _fault("weather: that of another row in 30%", WEATHER, joined_wrongly(WEATHER, 0.3)),
     _one("numbers as text", "pressure", as_text),
+    _one("numbers as text in 5%", "visib", in_some(0.05, as_text)),
+    _one("missing comes as 'null'", "dest", in_some(0.1, constant("null"))),
     _fault("humid: rises by 0.02 sd a window", ("humid",), drifting("humid", 0.02)),
     _fault("precip: tells the label", ("precip",), leaking("precip"), rescored=False),
 )  # fmt: skip

@@ -86,6 +86,7 @@ def _totals(findings: Sequence[Finding]) -> Iterator[str]:
         "largest series is of the spoilt column", (_share(t, lambda f: f.on_it) for t in told)
     )
     yield row("begin told within a window", (_share(t, _dated) for t in told))
+    yield row("told as one incident", (_share(t, lambda f: f.incidents == 1) for t in told))
     yield row(
         "resolved when the run ends", (_share(t, lambda f: f.resolved is not None) for t in told)
     )
@@ -152,21 +153,22 @@ def _nulls(nulls: Sequence[Null]) -> Iterator[str]:
     per = f"series in {BUDGET.windows} windows"
     yield (
         f"Promised: {BUDGET.count:g} false alarm of a series in {BUDGET.windows} windows. Where "
-        "fewer rows come, a series that is told in every run tells of that, and is not counted.\n"
+        "fewer rows come, series that are told in every run tell of that; they are not counted.\n"
     )
-    yield f"| form | rows that come | runs | windows | incidents | {per} | which |"
-    yield "|---|---|---|---|---|---|---|"
+    yield f"| form | rows that come | runs | windows | incidents | {per} | which | in every run |"
+    yield "|---|---|---|---|---|---|---|---|"
     for form, kept in dict.fromkeys((null.form, null.kept) for null in nulls):
         runs = [null for null in nulls if (null.form, null.kept) == (form, kept)]
         windows = sum(null.windows for null in runs)
         told = Counter(series for null in runs for series in null.series)
-        always = {s for s in told if kept < 1 and all(s in null.series for null in runs)}
-        false = sum(count for series, count in told.items() if series not in always)
+        always = [s for s in told if kept < 1 and all(s in null.series for null in runs)]
+        for series in always:
+            del told[series]
         which = ", ".join(f"{series} {count}" for series, count in told.most_common(5))
         yield (
             f"| {form} | {kept:.0%} | {len(runs)} | {windows:,} "
             f"| {sum(null.incidents for null in runs)} "
-            f"| {BUDGET.windows * false / windows:.2f} | {which} |"
+            f"| {BUDGET.windows * told.total() / windows:.2f} | {which} | {', '.join(always)} |"
         )
 
 

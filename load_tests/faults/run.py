@@ -111,7 +111,7 @@ def thin(form: Form, share: float, seed: int) -> Traffic:
 def null(form: Form, kept: float, seed: int, said: Said) -> Null:
     """Return how much was told."""
     begin = int(FAULTY.first) if kept < 1 else REFERENCE
-    news = [told for told in said.news() if told[0] > begin]
+    news = list(said.news(begin))
     return Null(
         form=form.name,
         kept=kept,

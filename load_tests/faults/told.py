@@ -1,7 +1,9 @@
 """What a monitor said in one run, and what of it a fault brought."""
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -15,13 +17,15 @@ from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.offline import OfflineLog
 from tidegauge.streams.monitor.records import Output
 
+TELLING: Final = FAULTY.first, FAULTY.last + 0.5  # places; a window of a day ends with the next row
+
 
 @dataclass
 class Said:
-    """Alerts and requests of a run, each with the place of the frame that brought it."""
+    """Alerts of a run, each with the place of the frame that brought it, and requests."""
 
     alerts: list[tuple[float, Alert]] = field(default_factory=list)
-    requests: list[tuple[float, RetrainingRequest]] = field(default_factory=list)
+    requests: list[RetrainingRequest] = field(default_factory=list)
 
     def take(self, place: float, output: Output) -> None:
         """Keep an alert or a request."""
@@ -29,10 +33,12 @@ class Said:
             self.alerts.append((place, msgspec.json.decode(output.value or b"", type=Alert)))
         elif output.topic == "retraining":
             asked = msgspec.json.decode(output.value or b"", type=RetrainingRequest)
-            self.requests.append((place, asked))
+            self.requests.append(asked)
 
-    def news(self) -> Iterator[tuple[float, Alert, list[SeriesAlarm]]]:
-        """Yield the alerts that tell of series, each with those it tells for the first time."""
+    def news(
+        self, after: float, until: float = math.inf
+    ) -> Iterator[tuple[float, Alert, list[SeriesAlarm]]]:
+        """Yield the alerts between two places, each with the series that it tells as new."""
         known: set[tuple[str, str, int]] = set()
         for place, alert in self.alerts:
             if alert.status == "resolved":
@@ -40,7 +46,7 @@ class Said:
             alarms = {(alert.incident, s.series, s.told_ms): s for s in alert.series}
             new = [alarm for key, alarm in alarms.items() if key not in known]
             known |= alarms.keys()
-            if new:
+            if new and after < place <= until:
                 yield place, alert, new
 
 
@@ -98,14 +104,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 def compare(fault: Fault, form: Form, seed: int, with_it: Said, twin: Said) -> Finding:
     """Return what a run tells that the same run without the fault does not."""
     found = Finding(fault=fault.name, part=fault.part, form=form.name, seed=seed, real=fault.real)
-    usual = {
-        alarm.series for place, _, alarms in twin.news() for alarm in alarms if place > FAULTY.first
-    }
+    usual = {alarm.series for _, _, alarms in twin.news(*TELLING) for alarm in alarms}
     brought = [
         (place, alert, new)
-        for place, alert, alarms in with_it.news()
-        if FAULTY.first < place < FAULTY.last + 1
-        and (new := [alarm for alarm in alarms if alarm.series not in usual])
+        for place, alert, alarms in with_it.news(*TELLING)
+        if (new := [alarm for alarm in alarms if alarm.series not in usual])
     ]
     if not brought:
         return found
@@ -121,14 +124,15 @@ def compare(fault: Fault, form: Form, seed: int, with_it: Said, twin: Said) -> F
         on_it=_on_it(fault, alert, alarms[0]),
         since=_window(form, min(alarm.since_ms for alarm in alarms)),
         incidents=len(incidents),
-        asked=_asked(form, with_it, twin),
+        asked=_asked(form, with_it, incidents),
         resolved=_resolved(with_it, incidents),
     )
 
 
 def _window(form: Form, ms: int) -> int:
     """Return in which window an event time lies, counted from the fault's begin."""
-    return int(form.traffic.clock.place_at(np.array([ms]))[0] - FAULTY.first)
+    place = float(form.traffic.clock.place_at(np.array([ms]))[0])
+    return math.floor(place + 0.05 - FAULTY.first)  # several rows may share the first one's time
 
 
 def _on_it(fault: Fault, alert: Alert, alarm: SeriesAlarm) -> bool | None:
@@ -137,10 +141,9 @@ def _on_it(fault: Fault, alert: Alert, alarm: SeriesAlarm) -> bool | None:
     return alarm.feature in fault.columns if fault.columns else None
 
 
-def _asked(form: Form, with_it: Said, twin: Said) -> tuple[int, int] | None:
-    usual = {request.incident for _, request in twin.requests}
-    for place, request in with_it.requests:
-        if place > FAULTY.first and request.incident not in usual:
+def _asked(form: Form, with_it: Said, incidents: set[str]) -> tuple[int, int] | None:
+    for request in with_it.requests:
+        if request.incident in incidents:
             return _window(form, request.train_from_ms), _window(form, request.train_to_ms)
     return None
 
