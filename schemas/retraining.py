@@ -17,6 +17,7 @@ class RetrainingRequest(msgspec.Struct, frozen=True, kw_only=True):
     alert: str  # ce_id of the alert
     reason: str  # the alert's sentence
     requested_ms: int  # event time
-    train_from_ms: int  # since the estimated change
-    train_to_ms: int
+    train_from_ms: int  # since the estimated change, or since a broken pipe was mended
+    train_to_ms: int  # always later
+    excluded: list[tuple[int, int]] = []  # times between, in order, of rows not to train on
     quiet_until_ms: int  # no further request of this model before

@@ -75,7 +75,7 @@ class Event(msgspec.Struct, frozen=True):
         if isinstance(body, WindowReport):
             return f"{words.moment(body.last_ts_ms):21} {one_line(_window(body))}"
         if isinstance(body, RetrainingRequest):
-            rows = words.span(body.train_from_ms, body.train_to_ms)
+            rows = words.rows_between(body.train_from_ms, body.train_to_ms, body.excluded)
             told = f"retrain {body.model} on rows from {rows}, as {body.reason}"
             return f"{words.moment(body.requested_ms):21} {one_line(told)}"
         from tidegauge.streams.monitor.verdict import wording

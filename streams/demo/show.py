@@ -101,7 +101,7 @@ def _alert(told: Alert) -> tuple[str, str, str, str]:
 
 def _request(told: RetrainingRequest) -> tuple[str, str, str, str]:
     """Return the cells of a request's line."""
-    rows = words.span(told.train_from_ms, told.train_to_ms)
+    rows = words.rows_between(told.train_from_ms, told.train_to_ms, told.excluded)
     return day(told.requested_ms), "[cyan]→[/]", "[cyan]retrain[/]", f"on rows from {rows}"
 
 

@@ -259,7 +259,8 @@ class Partition(PartitionState):
                 continue
             if isinstance(told, Alert):
                 batch.outputs += (requests := self.retraining.fold(told))
-                self.changed |= {RETRAINING} if requests else set()
+                if requests or told.model in self.retraining.faults:
+                    self.changed.add(RETRAINING)
             else:
                 batch.outputs += self._fold_entry(told, record.timestamp)
         return batch

@@ -20,6 +20,7 @@ from tidegauge.streams.monitor.state import PartitionState
 from tidegauge.streams.monitor.verdict.label_watch import LabelWatchState
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeState
 from tidegauge.streams.monitor.verdict.readability import ReadState
+from tidegauge.streams.monitor.verdict.retraining import PipeFault
 
 LAYOUT = 3
 RETRAINING: Key = ("", "retraining")  # of what is keyed by model alone; no model has this name
@@ -64,9 +65,11 @@ class VersionState(msgspec.Struct, tag="version"):
 
 
 class RetrainingState(msgspec.Struct, tag="retraining"):
-    """Until when which model's retraining is not to be asked for again."""
+    """Until when which model's retraining is not to be asked for again, and on which rows."""
 
     quiet_until_ms: dict[str, int]
+    faults: dict[str, list[PipeFault]] = {}
+    asked: dict[str, tuple[str, int]] = {}
 
 
 Part = VersionState | RetrainingState
@@ -115,7 +118,8 @@ def _keys(state: PartitionState) -> set[Key]:
     versions, outcomes = state.versions, state.outcomes
     own = {*versions.digests, *versions.spread, *outcomes.controls, *outcomes.monitors}
     own |= {(model, "") for model in (*state.join.stores, *outcomes.label_watches)}
-    own |= {RETRAINING} if state.retraining.quiet_until_ms else set()
+    asked = state.retraining
+    own |= {RETRAINING} if asked.quiet_until_ms or asked.faults else set()
     return own.union(
         *(monitors.keys() for monitors in state.rows.values()),
         *(read.models.keys() - {NOBODY} for read in state.readability.values()),
@@ -124,7 +128,8 @@ def _keys(state: PartitionState) -> set[Key]:
 
 def _part(state: PartitionState, key: Key) -> Part:
     if key == RETRAINING:
-        return RetrainingState(state.retraining.quiet_until_ms)
+        asked = state.retraining
+        return RetrainingState(asked.quiet_until_ms, asked.faults, asked.asked)
     table: dict[int, tuple[int, Control]] = {}
 
     def place(control: Control) -> int:
@@ -162,6 +167,7 @@ def load(state: PartitionState, root: RootState, parts: Iterable[Part]) -> None:
             _load_version(state, part)
         else:
             state.retraining.quiet_until_ms = part.quiet_until_ms
+            state.retraining.faults, state.retraining.asked = part.faults, part.asked
     state.changed = _keys(state)
 
 

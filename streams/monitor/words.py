@@ -9,6 +9,7 @@ TINY, HUGE = -5, 9  # powers of ten between which a number is written out
 ANY = 400  # no number is so large that this power of ten has to be told
 UNKNOWN = "unknown"
 LONGEST = 60  # characters of a name in a sentence
+TITLE = 300  # characters of a title
 SEVERAL = 5  # things that a sentence names at most
 
 
@@ -31,6 +32,16 @@ def span(from_ms: int, to_ms: int) -> str:
     """
     ends = (datetime.fromtimestamp(ms / 1000, UTC) for ms in (from_ms, to_ms))
     return f"{' to '.join(f'{at.day} {at:%b %Y %H:%M}' for at in ends)} UTC"
+
+
+def rows_between(from_ms: int, to_ms: int, excluded: Sequence[tuple[int, int]]) -> str:
+    """Return which rows a request to retrain names.
+
+    >>> rows_between(0, 10 * DAY_MS, [(DAY_MS, 2 * DAY_MS)])
+    '1 Jan 1970 00:00 to 11 Jan 1970 00:00 UTC, without 2 Jan 1970 00:00 to 3 Jan 1970 00:00 UTC'
+    """
+    gone = listed([span(*one) for one in excluded], TITLE, "; ")
+    return span(from_ms, to_ms) + (f", without {gone}" if gone else "")
 
 
 def number(value: float | None) -> str:

@@ -88,7 +88,8 @@ ALERT_JSON = {
 REQUEST = RetrainingRequest(
     model="fraud", version="3", incident="5f1e", alert="77aa", reason="fraud: …",
     requested_ms=1_366_329_600_000, train_from_ms=1_366_243_200_000,
-    train_to_ms=1_366_329_600_000, quiet_until_ms=1_366_934_400_000,
+    train_to_ms=1_366_329_600_000, excluded=[(1_366_290_000_000, 1_366_300_000_000)],
+    quiet_until_ms=1_366_934_400_000,
 )  # fmt: skip
 REQUEST_JSON = {
     "model": "fraud",
@@ -99,6 +100,7 @@ REQUEST_JSON = {
     "requested_ms": 1366329600000,
     "train_from_ms": 1366243200000,
     "train_to_ms": 1366329600000,
+    "excluded": [[1366290000000, 1366300000000]],
     "quiet_until_ms": 1366934400000,
 }
 WINDOW = WindowReport(

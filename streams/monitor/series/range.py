@@ -13,7 +13,7 @@ class Range(Unlike):
     """The share of values beyond the reference's usual range by a quarter of its width."""
 
     statistic = "range"
-    kind = "drift"
+    kind = "quality"
     reads = (Numbers,)
     about = "values lie far outside the range of the reference"
     of_score = False  # its rank tells

@@ -1,8 +1,8 @@
 """Incidents: what moves together is one, with a stable id, from its start to its end."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 import msgspec
 from msgspec.structs import replace
@@ -26,6 +26,7 @@ from tidegauge.streams.monitor.verdict.watch import Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.words import cut
 
+LASTS = 7  # windows after which one that asks for retraining is told again; then twice as many
 JOIN = 7  # windows after its latest alarm in which a further series joins an incident
 LISTED = 50  # series of an incident in a message
 CRITICAL = 4.0  # gates: an effect this large is critical
@@ -37,12 +38,21 @@ class Incident(msgspec.Struct):
     """One open incident."""
 
     id: str
-    kind: Kind
     since_ms: int
     latest: int  # window of its latest alarm
     alarms: dict[str, SeriesAlarm]
     revision: int = 0
     first_offset: int = 0
+    due: int | None = None  # window from which on it is told again, if it lasts; None: never
+    lasts: int = LASTS  # and how many windows later once more
+
+    @property
+    def kind(self) -> Kind:
+        """What it is about now: quality while that of any series is bad, else what moved most."""
+        alarms = by_size(list(self.alarms.values()))
+        still = [alarm for alarm in alarms if alarm.resolved_ms is None] or alarms
+        kinds = [SERIES[alarm.statistic].kind for alarm in still]
+        return "quality" if "quality" in kinds else kinds[0]
 
     @property
     def severity(self) -> Severity:
@@ -76,6 +86,19 @@ class Origin:
         return f"{cut(self.topic)}[{self.partition}]"
 
 
+class Seen(Protocol):
+    """What a monitor has seen, for those who tell of it."""
+
+    def context(self, since_ms: int) -> Mapping[str, Figure]:
+        """Return the figures that are shown and not watched, as they were and since then."""
+
+    def start(self, since_ms: int) -> Start:
+        """Return the window that began then."""
+
+    def lasts(self, alarm: SeriesAlarm) -> bool:
+        """Return whether a series that fired is still as far off as an alert needs."""
+
+
 class Incidents:
     """Turns alarms of series into incidents, and incidents into alerts.
 
@@ -93,47 +116,47 @@ class Incidents:
         self.origin = origin
         self.open: list[Incident] = []
 
-    def update(
-        self,
-        verdicts: Verdicts,
-        bounds: Bounds,
-        context: Callable[[int], Mapping[str, Figure]],
-        start: Callable[[int], Start],
-    ) -> list[Output]:
+    def update(self, verdicts: Verdicts, bounds: Bounds, seen: Seen) -> list[Output]:
         """Return the alerts that one closed window gives rise to."""
         outputs = []
         if verdicts.fired:
             incident = self._join(verdicts.fired, bounds)
             status: Literal["firing", "ongoing"] = "ongoing" if incident.revision else "firing"
-            incident.first_offset = start(incident.since_ms).first_offset
-            outputs.append(self._tell(incident, status, bounds, context, start))
+            incident.first_offset = seen.start(incident.since_ms).first_offset
+            outputs.append(self._tell(incident, status, bounds, seen))
         for incident in self.open:
             grown = [alarm for alarm in verdicts.worse if alarm.series in incident.alarms]
-            if grown:
-                for alarm in grown:
-                    named = incident.alarms[alarm.series].examples
-                    incident.alarms[alarm.series] = replace(alarm, examples=named)
-                outputs.append(self._tell(incident, "ongoing", bounds, context, start))
+            for alarm in grown:
+                named = incident.alarms[alarm.series].examples
+                incident.alarms[alarm.series] = replace(alarm, examples=named)
+            if grown or self._lasts(incident, bounds, seen):
+                outputs.append(self._tell(incident, "ongoing", bounds, seen))
         for incident in list(self.open):
             self._resolve(incident, verdicts.resolved, bounds.last_ts_ms)
             if all(alarm.resolved_ms is not None for alarm in incident.alarms.values()):
-                outputs.append(self._tell(incident, "resolved", bounds, context, start))
+                outputs.append(self._tell(incident, "resolved", bounds, seen))
                 self.open.remove(incident)
         return outputs
 
-    def supersede(
-        self,
-        bounds: Bounds,
-        context: Callable[[int], Mapping[str, Figure]],
-        start: Callable[[int], Start],
-    ) -> list[Output]:
+    def supersede(self, bounds: Bounds, seen: Seen) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""
         outputs = []
         for incident in self.open:
             self._resolve(incident, list(incident.alarms), bounds.last_ts_ms)
-            outputs.append(self._tell(incident, "resolved", bounds, context, start, "superseded"))
+            outputs.append(self._tell(incident, "resolved", bounds, seen, "superseded"))
         self.open = []
         return outputs
+
+    def _lasts(self, incident: Incident, bounds: Bounds, seen: Seen) -> bool:
+        """Return whether it is time to tell again what asks for retraining, as it lasts."""
+        if incident.due is None or bounds.index < incident.due or not self._is_wanted(incident):
+            return False
+        alarms = [alarm for alarm in incident.alarms.values() if alarm.resolved_ms is None]
+        if not any(map(seen.lasts, alarms)):
+            return False
+        incident.due = bounds.index + incident.lasts
+        incident.lasts *= 2
+        return True
 
     def _join(self, fired: list[SeriesAlarm], bounds: Bounds) -> Incident:
         alarms = {alarm.series: alarm for alarm in by_size(fired)}
@@ -150,10 +173,10 @@ class Incidents:
                 origin.model, origin.version, origin.source, origin.partition,
                 first.series, first.detector, bounds.index, bounds.last_offset,
             ),
-            SERIES[first.statistic].kind,
             min(alarm.since_ms for alarm in fired),
             bounds.index,
             alarms,
+            due=bounds.index + LASTS,
         )  # fmt: skip
         self.open.append(incident)
         return incident
@@ -174,15 +197,13 @@ class Incidents:
         incident: Incident,
         status: Literal["firing", "ongoing", "resolved"],
         bounds: Bounds,
-        context: Callable[[int], Mapping[str, Figure]],
-        start: Callable[[int], Start],
+        seen: Seen,
         ending: Literal["calm", "superseded"] = "calm",
     ) -> Output:
         incident.revision += 1
         origin, alarms = self.origin, by_size(list(incident.alarms.values()))
         name = origin.name
-        over, figures = status == "resolved", context(incident.since_ms)
-        severity = incident.severity
+        over, figures = status == "resolved", seen.context(incident.since_ms)
         if ending == "superseded":
             title = f"{name}: closed, as a new spec or reference holds from here"
             todo = "Nothing: the model is watched anew."
@@ -197,7 +218,7 @@ class Incidents:
             revision=incident.revision,
             status=status,
             kind=incident.kind,
-            severity=severity,
+            severity=incident.severity,
             provisional=origin.reference_windows < PROVISIONAL_WINDOWS,
             model=origin.model,
             version=origin.version,
@@ -215,15 +236,15 @@ class Incidents:
                 partition=origin.partition,
                 first_offset=incident.first_offset,
                 last_offset=bounds.last_offset,
-                windows=bounds.index - start(incident.since_ms).index + 1,
+                windows=bounds.index - seen.start(incident.since_ms).index + 1,
                 rows=bounds.rows,
             ),
             reference_windows=origin.reference_windows,
-            cooldown_ms=None if over else self._cooldown(incident, severity),
+            cooldown_ms=None if over else self._cooldown(incident),
         )
         return alert_output(alert, origin.uri)
 
-    def _cooldown(self, incident: Incident, severity: str) -> int | None:
+    def _cooldown(self, incident: Incident) -> int | None:
         """Return the cool-down where the policy wants retraining.
 
         A new blatant fault is a thing to mend, and its one window nothing to train on: it asks for
@@ -233,8 +254,10 @@ class Incidents:
         blatant = all(alarm.detector == "blatant" for alarm in incident.alarms.values())
         if blatant and incident.revision == 1 and not policy.blatant:
             return None
-        kind = incident.kind
-        wanted = kind in policy.on or (
-            kind == "drift" and severity == "critical" and "critical_drift" in policy.on
-        )
-        return milliseconds(policy.cooldown) if wanted else None
+        return milliseconds(policy.cooldown) if self._is_wanted(incident) else None
+
+    def _is_wanted(self, incident: Incident) -> bool:
+        """Return whether the policy wants retraining for such an incident."""
+        wanted, kind = self.origin.retraining.on, incident.kind
+        large = kind == "drift" and incident.severity == "critical"
+        return kind in wanted or (large and "critical_drift" in wanted)

@@ -7,7 +7,7 @@ from types import MappingProxyType
 import msgspec
 import numpy as np
 
-from tidegauge.schemas.alerts import Figure
+from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.schemas.monitors import MonitorSpec, WindowSpec
 from tidegauge.schemas.windows import SeriesReport
 from tidegauge.streams.monitor.intake.block import Block, Waiting, waiting
@@ -21,7 +21,7 @@ from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeState
-from tidegauge.streams.monitor.verdict.watch import Verdicts, Watch
+from tidegauge.streams.monitor.verdict.watch import LATELY, Verdicts, Watch
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.cutting import Dated, choose, cut, dated
 from tidegauge.streams.monitor.windows.window import Window, WindowState
@@ -156,7 +156,7 @@ class Monitor:
             verdicts.fired.extend(found.fired)
             verdicts.worse.extend(found.worse)
             verdicts.resolved.extend(found.resolved)
-        outputs = self._incidents().update(verdicts, bounds, self.context, self._start)
+        outputs = self._incidents().update(verdicts, bounds, self)
         outputs += self._report()
         for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
             learning = cohort.learning
@@ -179,7 +179,19 @@ class Monitor:
         """Return the figures that are shown and not watched, as they were and since then."""
         return {name: told for own in self._seeing for name, told in own.context(since_ms).items()}
 
-    def _start(self, since_ms: int) -> Start:
+    def lasts(self, alarm: SeriesAlarm) -> bool:
+        """Return whether a series that fired is still as far off as an alert needs.
+
+        That is by the mean of its last 7 windows, and not only thanks to the first of them.
+        """
+        for own in self._seeing:
+            if alarm.series in own.names:
+                at, sign = own.names.index(alarm.series), 1 if alarm.direction == "up" else -1
+                off = min(sign * own.history.shifts(count)[at] for count in (LATELY, 2))
+                return bool(off >= own.series[at].gate)
+        return False
+
+    def start(self, since_ms: int) -> Start:
         """Return the window that began then, of the cohort that remembers it best."""
         found = (own.history.start(since_ms) for own in self._seeing)
         return min(found, key=lambda at: abs(at.first_ts_ms - since_ms), default=self.bounds.start)
@@ -196,7 +208,7 @@ class Monitor:
     def supersede(self) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""
         self.settle()
-        return self._incidents().supersede(self.bounds, self.context, self._start)
+        return self._incidents().supersede(self.bounds, self)
 
     def _incidents(self) -> Incidents:
         """Return its incidents, which tell how long the reference is by now."""

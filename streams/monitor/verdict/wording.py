@@ -7,9 +7,8 @@ from msgspec.structs import replace
 from tidegauge.schemas.alerts import Alert, Figure, SeriesAlarm
 from tidegauge.schemas.references import version_name
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.words import LONGEST, cut, listed, moment
+from tidegauge.streams.monitor.words import LONGEST, TITLE, cut, listed, moment
 
-TITLE = 300  # characters of a title
 VERSION = 20  # characters of a version in a name
 
 
@@ -28,13 +27,16 @@ def title(
 ) -> str:
     """Return the sentence of an incident that began at ``since_ms``.
 
-    Of one that goes on it says what is new, that is what was told at ``told_ms``.
+    Of one that goes on it says what is new, that is what was told at ``told_ms``; else that it
+    lasts.
     """
     told = news(alarms, told_ms)
     began_ms, others = _since(told), len(alarms) - len(told)
     rest = f", {others} other series" if others else ""
     tail = f" (incident of {moment(since_ms)}{rest})" if rest or began_ms != since_ms else ""
-    head = f"{name}: since {moment(began_ms)} "
+    is_new = told_ms is None or any(alarm.told_ms == told_ms for alarm in told)
+    still = "" if is_new or told_ms is None else f", and still on {moment(told_ms)},"
+    head = f"{name}: since {moment(began_ms)}{still} "
     phrases = [SERIES[alarm.statistic].phrase(alarm, context) for alarm in told]
     return head + listed(phrases, TITLE - len(head + tail), "; ") + tail
 
@@ -54,8 +56,9 @@ def resolution(name: str, alarms: Sequence[SeriesAlarm], resolved_ms: int) -> st
 
 
 def news(alarms: Sequence[SeriesAlarm], told_ms: int | None) -> Sequence[SeriesAlarm]:
-    """Return the alarms of an incident that are told for the first time; all if none is."""
-    return [alarm for alarm in alarms if alarm.told_ms == told_ms] or alarms
+    """Return the alarms of an incident that are told for the first time; else those that last."""
+    new = [alarm for alarm in alarms if alarm.told_ms == told_ms]
+    return new or [alarm for alarm in alarms if alarm.resolved_ms is None] or alarms
 
 
 def _since(alarms: Sequence[SeriesAlarm]) -> int:

@@ -101,7 +101,7 @@ def test_people_read_severities_news_and_days_but_no_names_of_ours(
     assert re.findall(r"(rank|range|missing|unseen)\(", story) == []
     begun = re.findall(r"● (\w+) ", story)
     assert (begun.count("critical"), begun.count("warning")) == (8, 1)
-    assert "20 Jun 2013 → retrain on rows from 9 Apr 2013 07:53 to 20 Jun 2013 02:27 UTC " in story
+    assert "11 May 2013 → retrain on rows from 24 Apr 2013 03:59 to 8 May 2013 09:20 UTC " in story
     assert (
         "29 May 2013 ▲ critical flight-delay@1: since 7 Apr 2013 09:00 UTC temp moved up, from "
         "37.7 to 59.0 on average (incident of 7 Apr 2013 09:00 UTC, 1 other series)" in story

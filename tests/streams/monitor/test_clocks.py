@@ -38,7 +38,7 @@ def test_a_fault_is_told_as_if_nobody_claimed_to_live_tomorrow(ahead_ms: int, ev
         return [
             (alert["status"], alert["since_ms"] // HOUR_MS, alert["told_ms"] // HOUR_MS)
             for alert in published(log.outputs, "alerts")
-            if alert["kind"] == "drift"
+            if alert["series"][0]["statistic"] == "range"
         ]
 
     expected, found = hours(0, every), hours(ahead_ms, every)

@@ -268,7 +268,9 @@ def test_one_request_a_cooldown_and_model() -> None:
     later = msgspec.structs.replace(first, revision=9, told_ms=first.told_ms + 3_599_999)
     assert asked.fold(later) == []
     assert asked.fold(msgspec.structs.replace(later, model="other")) != []
-    assert asked.fold(msgspec.structs.replace(later, told_ms=first.told_ms + 3_600_000)) != []
+    labelled = (first.labelled_ms or 0) + 3_600_000
+    later = msgspec.structs.replace(later, told_ms=first.told_ms + 3_600_000, labelled_ms=labelled)
+    assert asked.fold(later) != []
     assert asked.fold(msgspec.structs.replace(later, status="resolved", told_ms=1 << 42)) == []
 
 

@@ -55,7 +55,7 @@ TOLD = {
     "a new category": Told(new_country, "unseen(country)", "up", "quality", 0, 0.2, 3),
     "a number is missing": Told(no_age, "missing(age)", "up", "quality", 0, 0.3, 3),
     "a category is missing": Told(no_country, "missing(country)", "up", "quality", 0, 0.3, 3),
-    "another unit": Told(wrong_unit, "range(amount)", "up", "drift", 0, 0.1, 4),
+    "another unit": Told(wrong_unit, "range(amount)", "up", "quality", 0, 0.1, 4),
     "scores rise": Told(scores_up, "rank(score)", "up", "drift", 0.286, 0.5, 4),
 }
 
