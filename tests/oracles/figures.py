@@ -24,9 +24,11 @@ def stand(
     """Return what no single row accounts for, and whether that is told at once."""
     firm = min(max(series["mean"], low), high)
     shift = abs(firm - series["mean"])
-    carried = shift * rows if series["is_share"] else rows
+    carried = rows  # rows of one window count for 1 if all are alike, for each if none are
+    if series["is_share"]:
+        carried = shift * rows / (1 + (rows - 1) * series["alike"]) if rows else 0
     far = abs(firm - series["level"]) > 3 * max(3, series["extreme"]) * sd
-    return firm, far and shift >= 5 * series["gate"] and rows >= 5 and carried >= 5
+    return firm, far and shift >= 2 * series["gate"] and rows >= 5 and carried >= 5
 
 
 def steps(values: list[float], most: int = 64) -> list[tuple[float, int]]:

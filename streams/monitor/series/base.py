@@ -38,6 +38,7 @@ class Series(ABC):
     shows_mean: ClassVar[bool] = False  # people are shown the mean of the column's own values
     names_rows: ClassVar[bool] = False  # its examples are values of rows, which no log may hold
     rises_only: ClassVar[bool] = False  # a fall is good news
+    is_blatant: ClassVar[bool] = True  # one window that is far off is told at once
     least_sd: ClassVar[float] = 1e-12  # of rows: the unit of the effect is never less
     fixed_sd: ClassVar[float | None] = None  # the unit, whatever the rows of the reference say
 

@@ -15,6 +15,7 @@ from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.view import View
 from tidegauge.streams.monitor.series.watched import watch
 from tidegauge.streams.monitor.verdict.aa_check import Inside
+from tidegauge.streams.monitor.verdict.likeness import Limits
 from tidegauge.streams.monitor.verdict.row_detectors import RowDetectors
 from tidegauge.streams.monitor.verdict.watch import Verdicts, Watch, WatchState
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
@@ -128,6 +129,11 @@ class Cohort(ABC):
         """How many windows the reference has so far."""
 
     @property
+    def limits(self) -> Limits:
+        """Beyond which a number is out of range, by column."""
+        return {}
+
+    @property
     def reference_windows(self) -> int:
         """How many windows the longest reference of a series has; 0 while it is learned."""
         return self.watch.reference_windows if self.watch is not None else 0
@@ -141,7 +147,8 @@ class Cohort(ABC):
         if not any(one.reference is not None for one in series):
             return False
         spec, levels = self.spec, shared(self.budget, [one.series for one in series])
-        self.watch = Watch(series, levels, spec.false_alarms.windows, spec.detectors)
+        windows = spec.false_alarms.windows
+        self.watch = Watch(series, levels, windows, spec.detectors, self.limits)
         self._rows, self.measures = RowDetectors(spec.detectors, found), found
         self._profiled = profiles
         return True

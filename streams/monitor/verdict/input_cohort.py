@@ -31,6 +31,7 @@ from tidegauge.streams.monitor.series.view import (
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Watching
 from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
+from tidegauge.streams.monitor.verdict.likeness import Limits
 from tidegauge.streams.monitor.verdict.relating import following
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures
@@ -114,6 +115,12 @@ class InputCohort(Cohort):
         self._following = following(profile.relations, self.numeric, self.categorical)
         self.columns = {**self.columns, Related: self._following.targets}
         self.compare(profile.series)
+
+    @property
+    def limits(self) -> Limits:
+        """Beyond which a number is out of range, by column."""
+        ends = zip(self._profiles.low.tolist(), self._profiles.high.tolist(), strict=True)
+        return dict(zip(self.numeric, ends, strict=True))
 
     def begin(self) -> WindowPart:
         """Return what a new window accumulates."""

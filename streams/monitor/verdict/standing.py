@@ -9,8 +9,9 @@ from tidegauge.detectors._jit import FLAGS, TABLE, VECTOR, kernel
 
 LEAST_ROWS: Final = 5  # that carry a shift, and that a window has which is told at once
 BLATANT: Final = 3.0  # times the reference's largest deviation, and that many sds at least
-WORTH: Final = 5.0  # gates a blatant shift must have
-MEAN, GATE, IS_SHARE, LEVEL, EXTREME = range(5)  # of a series; the last two of its reference
+WORTH: Final = 2.0  # gates a blatant shift must have
+# Of a series: level and extreme are its reference's, alike are rows of one window (``likeness``).
+MEAN, GATE, IS_SHARE, LEVEL, EXTREME, ALIKE = range(6)
 ROWS, LOW, HIGH = range(1, 4)  # of a reading
 VALUES: Final = types.Array(types.float64, 1, "C")
 WINDOWS: Final = types.Array(types.float64, 3, "C", readonly=True)  # kept x windows x series
@@ -22,7 +23,8 @@ def stand(firm: Any, blatant: Any, readings: Any, sd: Any, known: Any) -> None:
     """Set what a series' value is without the row that did most, and whether it is told at once.
 
     That is the nearest to the reference of what it would be with one row less. NaN, of no value or
-    no reference, is never blatant.
+    no reference, is never blatant. Rows of a window that are alike count for fewer: Kish's design
+    effect, 1 + (rows - 1) times their correlation.
     """
     for series in range(len(firm)):
         mean, rows = known[MEAN, series], readings[ROWS, series]
@@ -33,7 +35,8 @@ def stand(firm: Any, blatant: Any, readings: Any, sd: Any, known: Any) -> None:
         extreme = known[EXTREME, series]
         far = BLATANT * (extreme if extreme > BLATANT else BLATANT)
         shift = abs(value - mean)
-        carried = shift * rows if known[IS_SHARE, series] else rows
+        alike = 1.0 + (rows - 1.0) * known[ALIKE, series]
+        carried = shift * rows / alike if known[IS_SHARE, series] else rows
         blatant[series] = (
             abs(value - known[LEVEL, series]) / sd[series] > far
             and shift >= WORTH * known[GATE, series]

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, isnan
+from types import MappingProxyType
 
 import msgspec
 import numpy as np
@@ -17,7 +18,8 @@ from tidegauge.schemas.windows import SeriesReport
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.watched import Watched
 from tidegauge.streams.monitor.verdict.history import History, HistoryState
-from tidegauge.streams.monitor.verdict.standing import LEAST_ROWS, stand
+from tidegauge.streams.monitor.verdict.likeness import Likeness, Limits
+from tidegauge.streams.monitor.verdict.standing import ALIKE, LEAST_ROWS, stand
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.readings import ROWS, SHOWN, VALUE
 
@@ -64,6 +66,8 @@ class Watch:
         Windows the promise is about.
     detectors
         Detectors that decide for the series they name, in place of the mixture e-detector.
+    limits
+        Beyond which a number is out of range, by column.
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class Watch:
         false_alarms: Floats,
         horizon: int,
         detectors: Sequence[DetectorSpec] = (),
+        limits: Limits = MappingProxyType({}),
     ) -> None:
         self.series = list(series)
         self.names = names = [s.name for s in self.series]
@@ -91,10 +96,12 @@ class Watch:
         self._judged = np.array(judged, np.intp)
         self._column = {index: at for at, index in enumerate(judged)}
         self._references = table([s.reference for s in self.series])
+        self._likeness = Likeness(self.series, limits)
         own = [(s.mean, s.gate, s.series.is_share) for s in self.series]
-        self._known = np.vstack(
-            [np.array(own, np.float64).reshape(-1, 3).T, self._references[[MEAN, EXTREME]]]
-        )
+        levels, extremes = self._references[[MEAN, EXTREME]]
+        extremes[[not s.series.is_blatant for s in self.series]] = np.inf
+        known_of = [*np.array(own, np.float64).reshape(-1, 3).T, levels, extremes, levels]
+        self._known = np.array(known_of)  # the last row, how alike rows are, follows each window
         self._watched = [s.series.is_watched for s in self.series]
         self._worth = [_worth(s.reference) for s in self.series]
         self._mixture = MixtureEDetector(
@@ -125,6 +132,8 @@ class Watch:
         values, rows, shown = readings[VALUE], readings[ROWS], readings[SHOWN]
         (z, sd, firm), blatants = np.empty((3, len(values))), np.empty(len(values), np.bool_)
         standardise(z, sd, values, rows, self._references)
+        apart = self._likeness.apart(shown)
+        self._known[ALIKE] = np.where(apart, 0.0, self._likeness.correlation)
         stand(firm, blatants, readings, sd, self._known)
         self.history.remember(values, rows, firm, shown, sd, bounds)
         alarms = self._decide(z, bounds, row_alarms)

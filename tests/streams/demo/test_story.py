@@ -53,11 +53,10 @@ def test_the_drift_in_the_year_is_found_named_and_dated(flights: Flights) -> Non
     alerts = told(found)
     started = [(date(a.told_ms), a.series[0].series) for a in alerts if a.status == "firing"]
     assert sorted(started) == [
-        ("2013-04-10", "range(temp)"),  # warmer than any day of the training
         ("2013-04-13", "error"),  # late flights, told punctual
-        ("2013-05-11", "range(temp)"),
-        ("2013-06-27", "rank(score)"),
-        ("2013-07-14", "unseen(dest)"),  # Albuquerque, Nantucket, Martha's Vineyard, ...
+        ("2013-05-24", "range(temp)"),  # warmer than the training, for good
+        ("2013-06-23", "residual(score)"),  # so warm that scores leave what the rest says
+        ("2013-07-07", "unseen(dest)"),  # Albuquerque, Nantucket, Martha's Vineyard, ...
         ("2013-10-08", "range(pressure)"),  # the injected fault
         ("2013-10-09", "loss"),  # and what it does to the scores
         ("2013-12-10", "error"),  # December's storms
@@ -113,7 +112,7 @@ def test_the_part_of_the_story_in_the_readme_is_what_is_printed(findings: Findin
     shown = claimed("text", "demo").text.splitlines()
     begin, end = (
         next(n for n, line in enumerate(shown) if line.startswith(words))
-        for words in ("10 Apr", "The same year")
+        for words in ("13 Apr", "The same year")
     )
     lines = [line.rstrip() for line in printed(findings, 96).splitlines()]
     assert len(shown[begin:end]) > 15

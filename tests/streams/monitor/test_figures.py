@@ -52,11 +52,19 @@ figures = st.integers(-80, 80).map(lambda steps: steps / 4)
 
 
 @LONG
-@given(figures, figures, st.integers(0, 12), st.sampled_from([0.0, 0.5, 4.0]), st.booleans())
+@given(
+    figures,
+    figures,
+    st.integers(0, 12),
+    st.sampled_from([0.0, 0.5, 4.0]),
+    st.booleans(),
+    st.sampled_from([0.0, 0.25, 1.0]),
+)
 def test_a_value_is_told_at_once_if_it_is_far_off_by_several_rows(
-    low: float, width: float, rows: int, extreme: float, is_share: bool
+    low: float, width: float, rows: int, extreme: float, is_share: bool, alike: float
 ) -> None:
     series = {"mean": 0.5, "gate": 0.1, "is_share": is_share, "level": 0.25, "extreme": extreme}
+    series["alike"] = alike
     readings = np.array([[0.0], [float(rows)], [low], [low + abs(width)], [0.0]])
     known, (firm, blatant) = np.array([list(series.values())], np.float64).T.copy(), _room()
     stand(firm, blatant, readings, np.array([0.03]), known)
@@ -80,7 +88,7 @@ def test_of_nothing_nothing_is_told_at_once(nothing: str) -> None:
     gap = np.nan if nothing == "reading" else 9.0
     readings = np.array([[gap], [9.0], [gap], [gap], [gap]])
     reference = np.nan if nothing == "reference" else 0.0
-    known = np.array([[0.0], [0.1], [0.0], [reference], [reference]])
+    known = np.array([[0.0], [0.1], [0.0], [reference], [reference], [0.0]])
     firm, blatant = _room()
     stand(firm, blatant, readings, np.array([0.1 + reference]), known)
     assert not blatant[0]

@@ -10,12 +10,12 @@ from tidegauge.streams.monitor.windows.bounds import Bounds
 @pytest.mark.parametrize(
     ("reads", "hits", "windows"),
     [
-        (Records, 11, 1),
-        (Records, 10, 2),
+        (Records, 6, 1),
+        (Records, 5, 2),
         (Records, 3, 2),
         (Records, 2, None),
-        (Labels, 11, 1),  # with duplicates it has two series, which share a budget
-        (Labels, 10, 3),
+        (Labels, 6, 1),  # with duplicates it has two series, which share a budget
+        (Labels, 5, 3),
         (Labels, 3, 3),
         (Labels, 2, None),
     ],
