@@ -38,6 +38,9 @@ class SeriesAlarm(msgspec.Struct, frozen=True, kw_only=True):
     evidence: float | None = None  # log E of the mixture e-detector
     threshold: float | None = None  # what log E had to exceed
     resolved_ms: Millis | None = None
+    level_ms: Millis | None = None  # start of the level it is compared with; None: the reference
+    is_return: bool = False  # now it is nearer to the reference than to that level
+    settled_ms: Millis | None = None  # start of the level it has kept: it is over as a new normal
     task: str = ""  # of loss and error: classification or regression
     examples: list[str] = []  # unseen categories, the main reason of rejections, why labels miss
 

@@ -32,6 +32,7 @@ class SeriesReport(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float | None = None
     worth: float | None = None  # independent windows the reference amounts to; < 5: blatant only
     state: str = "quiet"  # quiet, pending, firing
+    level_ms: int | None = None  # start of the level it is compared with; None: the reference
 
 
 class RestsOn(msgspec.Struct, frozen=True, kw_only=True):

@@ -208,7 +208,7 @@ def story() -> list[tuple[str, dict[str, str], bytes]]:
     for window in range(80):
         rows = range(1000 * window, 1000 * (window + 1))
         usual = rng.lognormal(3, 0.8, 1000)
-        amount = usual * (1.35 if 45 <= window < 60 else 1.0)
+        amount = usual * (1.35 if 45 <= window < 57 else 1.0)
         score, truth = (1 / (1 + np.exp(4 - 0.83 * np.log(x))) for x in (amount, usual))
         head = {"model": "fraud", "version": "3", "ids": [f"req-{row}" for row in rows]}
         ts_ms = [1_788_000_000_000 + 3000 * row for row in rows]

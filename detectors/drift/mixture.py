@@ -148,8 +148,15 @@ class MixtureEDetector(Bank):
         parameters = {"window": window, "horizon": float(horizon)}
         super().__init__(len(references), RING + window, parameters)
         windows = np.array([reference.windows for reference in references])
-        self._threshold = np.log(horizon / budget) * (1.0 + CAUTION / windows)
+        self._certain = np.log(horizon / budget)  # with endless references
+        self._threshold = self._certain * (1.0 + CAUTION / windows)
         self._terms = _terms(references, window)
+
+    def refer(self, series: int, reference: Dependence) -> None:
+        """Begin a series afresh, compared with another reference; a snapshot does not keep it."""
+        self.reset_series(series)
+        self._threshold[series] = self._certain[series] * (1.0 + CAUTION / reference.windows)
+        self._terms[series] = _terms([reference], self._state.shape[0] - RING)[0]
 
     @property
     def threshold(self) -> NDArray[np.float64]:

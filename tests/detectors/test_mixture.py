@@ -306,3 +306,19 @@ def test_restored_bytes_are_not_shared() -> None:
     other.restore(snapshot)
     one.update(np.ones((1, 3)))
     assert other.snapshot() == snapshot
+
+
+@given(streams, streams)
+def test_a_series_that_is_compared_with_another_reference_begins_afresh_with_it(
+    before: NDArray[np.float64], after: NDArray[np.float64]
+) -> None:
+    detector, other = new(), replace(WHITE, windows=45, weight=0.3, rho=0.5)
+    detector.update(before)
+    detector.refer(1, other)
+    whole = new()
+    whole.update(np.concatenate([before, after]))
+    fresh = MixtureEDetector([other], [BUDGETS[1]], HORIZON, WINDOW)
+    alarms = detector.update(after)
+    assert alarms[:, 1].tolist() == fresh.update(after[:, 1:2])[:, 0].tolist()
+    assert (detector.log_e[1], detector.threshold[1]) == (fresh.log_e[0], fresh.threshold[0])
+    assert detector.log_e[[0, 2]].tolist() == whole.log_e[[0, 2]].tolist()

@@ -8,10 +8,11 @@ import numpy as np
 from tidegauge.detectors.statistics.dependence import Dependence, fit
 from tidegauge.detectors.statistics.shares import LEAST_SD
 from tidegauge.schemas.references import SeriesProfile
-from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.block import Flags, Floats
 from tidegauge.streams.monitor.series.base import Series
 
 MIN_WINDOWS = 3
+LEAST_CALM, MOST_CALM = 7, 14  # windows back within half the gate: it is over
 
 PROMISED_WINDOWS = 30  # a shorter reference carries no promise: only blatant faults are told
 PROVISIONAL_WINDOWS = 90
@@ -30,6 +31,7 @@ class Watched:
     mean: float  # of the reference's windows, each with the weight that later ones get, too
     shown: float  # mean of what people are shown
     reference: Dependence | None  # None: too few windows to say anything
+    calm: int  # windows whose mean must lie within half the gate until it is over
 
     @property
     def name(self) -> str:
@@ -71,6 +73,7 @@ def watch(
     if np.count_nonzero(known) >= MIN_WINDOWS and series.is_watched:
         reference = _fitted(values.tobytes(), rows.tobytes(), variance, floor)
         mean = reference.mean
+    near = np.abs(values[known] - mean) <= effect * profile.sd / 2
     return Watched(
         series,
         column or feature or series.statistic,
@@ -80,7 +83,14 @@ def watch(
         mean,
         profile.shown,
         reference,
+        min(max(_longest(near), LEAST_CALM), MOST_CALM),
     )
+
+
+def _longest(near: Flags) -> int:
+    """Return how many in a row hold at most."""
+    apart = np.flatnonzero(~np.concatenate([[False], near, [False]]))
+    return int(np.diff(apart).max()) - 1
 
 
 @lru_cache(maxsize=2048)  # several references' series; their values are less than they hold

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from tidegauge.detectors.drift.mixture import WINDOW
-from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.block import Floats, Ints
 from tidegauge.streams.monitor.series.watched import Watched
 from tidegauge.streams.monitor.verdict.standing import shift
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
@@ -92,11 +92,26 @@ class History:
         found, weights = self._recent(SHOWN, index, count), self._recent(WEIGHT, index, count)
         return float((weights * found).sum() / weights.sum()) if len(found) else np.nan
 
-    def shifts(self, count: int) -> Floats:
-        """Return how far the last values are from the reference without the row that did most."""
-        found = np.empty(len(self.series))
-        shift(found, self._kept, (self._oldest - 1) % HISTORY, count, self._means)
+    def shifts(self, counts: int | Ints, means: Floats | None = None) -> Floats:
+        """Return how far the last values are from the reference without the row that did most.
+
+        Or from other ``means``, shape (series,); each series may have a count of its own.
+        """
+        found, each = np.empty(len(self.series)), np.zeros(len(self.series), np.int64)
+        newest = (self._oldest - 1) % HISTORY
+        shift(found, self._kept, newest, each + counts, self._means if means is None else means)
         return found
+
+    def last_of(self, index: int, count: int) -> tuple[Floats, Floats]:
+        """Return the last values and on how many rows each stands."""
+        return self._recent(VALUES, index, count), self._recent(ROWS, index, count)
+
+    def refer(self, index: int) -> None:
+        """Compare with what stands in ``series`` now; windows get the weights that follow."""
+        own, rows = self.series[index], self._kept[ROWS, :, index]
+        self._means[index] = own.mean
+        weight = rows if own.reference is None else own.reference.weights(rows)
+        self._kept[WEIGHT, :, index] = weight
 
     def is_one_row(self, index: int) -> bool:
         """Return whether the last window is off by the gate and one of its rows does most of it."""
@@ -123,7 +138,5 @@ class History:
         self.starts, self._oldest = list(state.starts), 0
         kept = b"".join([state.values, state.rows, state.firm, state.shown])
         self._kept[:WEIGHT] = np.frombuffer(kept).reshape(self._kept[:WEIGHT].shape)
-        for index, own in enumerate(self.series):
-            rows = self._kept[ROWS, :, index]
-            weight = rows if own.reference is None else own.reference.weights(rows)
-            self._kept[WEIGHT, :, index] = weight
+        for index in range(len(self.series)):
+            self.refer(index)

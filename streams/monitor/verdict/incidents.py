@@ -132,6 +132,7 @@ class Incidents:
             if grown or self._lasts(incident, bounds, seen):
                 outputs.append(self._tell(incident, "ongoing", bounds, seen))
         for incident in list(self.open):
+            self._settle(incident, verdicts, bounds.last_ts_ms)
             self._resolve(incident, verdicts.resolved, bounds.last_ts_ms)
             if all(alarm.resolved_ms is not None for alarm in incident.alarms.values()):
                 outputs.append(self._tell(incident, "resolved", bounds, seen))
@@ -192,6 +193,24 @@ class Incidents:
             if alarm is not None and alarm.resolved_ms is None:
                 incident.alarms[name] = replace(alarm, resolved_ms=at_ms)
 
+    def _settle(self, incident: Incident, verdicts: Verdicts, at_ms: int) -> None:
+        """Let alarms be over whose series have kept a new level; mark those that left one."""
+        for name in incident.alarms.keys() & set(verdicts.returned):
+            incident.alarms[name] = replace(incident.alarms[name], is_return=True)
+        for name, value, effect, since_ms in verdicts.settled:
+            alarm = incident.alarms.get(name)
+            if alarm is not None and alarm.resolved_ms is None:
+                incident.alarms[name] = replace(
+                    alarm,
+                    value=value,
+                    effect=effect,
+                    direction="up" if effect > 0 else "down",
+                    level_ms=None,
+                    is_return=False,
+                    settled_ms=since_ms,
+                    resolved_ms=at_ms,
+                )
+
     def _tell(
         self,
         incident: Incident,
@@ -208,8 +227,8 @@ class Incidents:
             title = f"{name}: closed, as a new spec or reference holds from here"
             todo = "Nothing: the model is watched anew."
         elif over:
-            title = wording.resolution(name, alarms, bounds.last_ts_ms)
-            todo = "Nothing: the incident is over."
+            title = wording.resolution(name, alarms, figures, bounds.last_ts_ms)
+            todo = wording.adoption(origin.model, alarms) or "Nothing: the incident is over."
         else:
             title = wording.title(name, alarms, figures, incident.since_ms, bounds.last_ts_ms)
             todo = wording.advice(alarms, bounds.last_ts_ms)
@@ -248,8 +267,10 @@ class Incidents:
         """Return the cool-down where the policy wants retraining.
 
         A new blatant fault is a thing to mend, and its one window nothing to train on: it asks for
-        nothing by default. What lasts is told again, and asks then.
+        nothing by default. What lasts is told again, and asks then. What returns asks for nothing.
         """
+        if all(alarm.is_return for alarm in incident.alarms.values()):
+            return None
         policy = self.origin.retraining
         blatant = all(alarm.detector == "blatant" for alarm in incident.alarms.values())
         if blatant and incident.revision == 1 and not policy.blatant:

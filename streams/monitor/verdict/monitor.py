@@ -156,6 +156,8 @@ class Monitor:
             verdicts.fired.extend(found.fired)
             verdicts.worse.extend(found.worse)
             verdicts.resolved.extend(found.resolved)
+            verdicts.settled.extend(found.settled)
+            verdicts.returned.extend(found.returned)
         outputs = self._incidents().update(verdicts, bounds, self)
         outputs += self._report()
         for cohort, part in zip(self.cohorts, self.window.parts, strict=True):

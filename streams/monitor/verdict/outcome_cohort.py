@@ -1,6 +1,7 @@
 """Pairs of label and score of a model version: what is learned of them, and what is watched."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -164,7 +165,7 @@ class OutcomeCohort(Cohort):
             [msgspec.structs.replace(alarm, task=self.task) for alarm in alarms]
             for alarms in (found.fired, found.worse)
         )
-        return Verdicts(fired, worse, found.resolved)
+        return replace(found, fired=fired, worse=worse)
 
     def profiles(self) -> dict[str, SeriesProfile]:
         """Return what the windows so far say, while it is learned."""

@@ -14,6 +14,7 @@ WORTH: Final = 2.0  # gates a blatant shift must have
 MEAN, GATE, IS_SHARE, LEVEL, EXTREME, ALIKE = range(6)
 ROWS, LOW, HIGH = range(1, 4)  # of a reading
 VALUES: Final = types.Array(types.float64, 1, "C")
+COUNTS: Final = types.Array(types.int64, 1, "C", readonly=True)
 WINDOWS: Final = types.Array(types.float64, 3, "C", readonly=True)  # kept x windows x series
 KEPT_VALUE, KEPT_FIRM, KEPT_WEIGHT = 0, 2, 4  # in ``History``
 
@@ -45,17 +46,17 @@ def stand(firm: Any, blatant: Any, readings: Any, sd: Any, known: Any) -> None:
         )
 
 
-@kernel(VALUES, WINDOWS, types.int64, types.int64, VECTOR, allocates=False)
-def shift(found: Any, kept: Any, newest: Any, count: Any, means: Any) -> None:
+@kernel(VALUES, WINDOWS, types.int64, COUNTS, VECTOR, allocates=False)
+def shift(found: Any, kept: Any, newest: Any, counts: Any, means: Any) -> None:
     """Set how far the weighted mean of a series' last values is from its mean, less one row's part.
 
-    That is what the row did that did most of it. The last are those of the last ``count`` windows
+    That is what the row did that did most of it. The last are those of the last ``counts`` windows
     with a value, and ``kept`` is a ring that ends with the window ``newest``. NaN without a value.
     """
     windows = kept.shape[1]
     for series in range(len(found)):
         total, values, reach = 0.0, 0, 0
-        while reach < windows and values < count:
+        while reach < windows and values < counts[series]:
             at = (newest - reach) % windows
             if not np.isnan(kept[KEPT_VALUE, at, series]):
                 total += kept[KEPT_WEIGHT, at, series]

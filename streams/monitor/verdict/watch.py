@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, isnan
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -11,25 +12,34 @@ import numpy as np
 from tidegauge.detectors.base import Bank
 from tidegauge.detectors.drift.mixture import WINDOW, MixtureEDetector
 from tidegauge.detectors.registry import DETECTORS
-from tidegauge.detectors.statistics.dependence import EXTREME, MEAN, Dependence, standardise, table
+from tidegauge.detectors.statistics.dependence import Dependence, standardise, table
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
 from tidegauge.schemas.monitors import DetectorSpec
 from tidegauge.schemas.windows import SeriesReport
 from tidegauge.streams.monitor.intake.block import Floats
-from tidegauge.streams.monitor.series.watched import Watched
+from tidegauge.streams.monitor.series.watched import MOST_CALM, Watched
 from tidegauge.streams.monitor.verdict.history import History, HistoryState
+from tidegauge.streams.monitor.verdict.level import Level, needed, steady_level
 from tidegauge.streams.monitor.verdict.likeness import Likeness, Limits
 from tidegauge.streams.monitor.verdict.standing import ALIKE, LEAST_ROWS, stand
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.readings import ROWS, SHOWN, VALUE
 
 LATCH = WINDOW  # windows for which an alarm of ADWIN or Page-Hinkley waits for the gate
-CALM = 14  # windows back within half the gate: resolved
-LATELY = CALM // 2  # windows that tell whether it is worse
+LATELY = 7  # windows that tell whether it is worse, and from one look for a level to the next
 WORSE = 2.0  # an incident goes on when a shift has grown by this factor
 
 QUIET, PENDING, FIRING = range(3)
 STATES = ("quiet", "pending", "firing")
+
+
+class Settled(NamedTuple):
+    """A series that has kept a new level."""
+
+    series: str
+    value: Figure  # of the reference and of the level
+    effect: float
+    since_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,8 @@ class Verdicts:
     fired: list[SeriesAlarm] = field(default_factory=list)
     worse: list[SeriesAlarm] = field(default_factory=list)
     resolved: list[str] = field(default_factory=list)  # series names
+    settled: list[Settled] = field(default_factory=list)
+    returned: list[str] = field(default_factory=list)  # of the resolved, from a level
 
 
 class WatchState(msgspec.Struct):
@@ -51,6 +63,8 @@ class WatchState(msgspec.Struct):
     told: list[int]  # window in which a firing series was told
     effects: list[float]  # as told
     latched: list[int]  # window of the change an ADWIN or Page-Hinkley alarm stands for; -1: none
+    since: list[int] = []  # window in which a firing series moved; none: when it was told
+    levels: dict[int, Level] = {}
 
 
 class Watch:
@@ -97,25 +111,20 @@ class Watch:
         self._column = {index: at for at, index in enumerate(judged)}
         self._references = table([s.reference for s in self.series])
         self._likeness = Likeness(self.series, limits)
-        own = [(s.mean, s.gate, s.series.is_share) for s in self.series]
-        levels, extremes = self._references[[MEAN, EXTREME]]
-        extremes[[not s.series.is_blatant for s in self.series]] = np.inf
-        known_of = [*np.array(own, np.float64).reshape(-1, 3).T, levels, extremes, levels]
-        self._known = np.array(known_of)  # the last row, how alike rows are, follows each window
+        self._known = np.array([_known(s) for s in self.series]).reshape(-1, 6).T.copy()
         self._watched = [s.series.is_watched for s in self.series]
-        self._worth = [_worth(s.reference) for s in self.series]
         self._mixture = MixtureEDetector(
             known, np.minimum(false_alarms, most)[judged], float(horizon)
         )
         width = len(self.series)
-        self._threshold: list[float | None] = [None] * width
-        for index, level in zip(judged, self._mixture.threshold.tolist(), strict=True):
-            self._threshold[index] = level
-        self.history = History(self.series)
+        self.levels: dict[int, Level] = {}  # with which series are compared, not the reference
+        self._against = list(self.series)  # with what each is compared
+        self.history = History(self._against)
         self._status = np.full(width, QUIET)
         self._told = [0] * width
         self._effects = [0.0] * width
         self._latched = [-1] * width
+        self._since = [0] * width
 
     def update(
         self,
@@ -140,17 +149,20 @@ class Watch:
         moved = blatants | (self._status != QUIET)
         moved[list(alarms)] = True
         verdicts = Verdicts()
-        is_any = FIRING in self._status
-        calm, lately = [self.history.shifts(n).tolist() if is_any else [] for n in (CALM, LATELY)]
+        back_at = self._back() if FIRING in self._status or self.levels else {}
+        lately = self.history.shifts(LATELY).tolist() if back_at else []
+        for index, home in back_at.items():
+            if self._status[index] != FIRING and home is self.series[index]:
+                self._compare(index, None)  # a fall that is not told
         for index in np.flatnonzero(moved & ~np.isnan(values)).tolist():
             if self._status[index] == FIRING:
-                self._follow(index, calm[index], lately[index], bounds, verdicts)
+                self._follow(index, back_at[index], lately[index], bounds, verdicts)
                 continue
             blatant = bool(blatants[index])
             if not blatant and index not in alarms:
                 self._status[index] = QUIET
                 continue
-            watched = self.series[index]
+            watched = self._against[index]
             detector, back = ("blatant", 1) if blatant else alarms.get(index, ("", 0))
             self._status[index] = PENDING if back else QUIET
             if self._is_worth(index, back) and (blatant or (back and watched.decides)):
@@ -158,12 +170,13 @@ class Watch:
                 seen = examples.get(watched.name, [])
                 verdicts.fired.append(msgspec.structs.replace(alarm, examples=seen))
                 self._status[index], self._told[index] = FIRING, bounds.index
+                self._since[index] = self.history.start_of(index, back).index
                 self._effects[index] = alarm.effect
         return verdicts
 
     def _is_worth(self, index: int, back: int) -> bool:
         """Return whether the last values are off by the gate, and several rows carry it."""
-        watched, shift = self.series[index], float(self.history.shifts(back)[index])
+        watched, shift = self._against[index], float(self.history.shifts(back)[index])
         rows = self.history.rows(index, back)
         if watched.series.is_share:
             rows *= min(abs(shift), 1.0)
@@ -183,24 +196,24 @@ class Watch:
 
     def report(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth, series by series."""
-        evidence: list[float | None] = [None] * len(self.series)
-        for index, log_e in zip(self._column, self._mixture.log_e.tolist(), strict=True):
-            evidence[index] = log_e if isfinite(log_e) else None
-        columns = zip(
-            self.names, self.history.last, evidence, self._threshold, self._worth,
-            self._status.tolist(), self._watched, strict=True,
-        )  # fmt: skip
-        return {
-            name: SeriesReport(
+        evidence: dict[int, tuple[float, float]] = {}
+        both = zip(self._mixture.log_e.tolist(), self._mixture.threshold.tolist(), strict=True)
+        evidence |= zip(self._column, both, strict=True)
+        found = {}
+        for index, value in enumerate(self.history.last):
+            if not self._watched[index]:
+                continue
+            log_e, threshold = evidence.get(index, (None, None))
+            level = self.levels.get(index)
+            found[self.names[index]] = SeriesReport(
                 value=None if isnan(value) else value,
-                evidence=log_e,
-                threshold=level,
-                worth=worth,
-                state=STATES[status],
+                evidence=None if log_e is None or not isfinite(log_e) else log_e,
+                threshold=threshold,
+                worth=_worth(self._against[index].reference),
+                state=STATES[self._status[index]],
+                level_ms=None if level is None else level.since_ms,
             )
-            for name, value, log_e, level, worth, status, is_watched in columns
-            if is_watched
-        }
+        return found
 
     def _decide(
         self, z: Floats, bounds: Bounds, row_alarms: Mapping[int, str]
@@ -229,8 +242,9 @@ class Watch:
         return found
 
     def _alarm(self, index: int, detector: str, back: int, bounds: Bounds) -> SeriesAlarm:
-        series = self.series[index]
+        series, level = self._against[index], self.levels.get(index)
         shift = float(self.history.shifts(back)[index])
+        off = shift + series.mean - self.series[index].mean  # from the reference
         judged = detector == "mixture"
         column = self._column[index]
         return SeriesAlarm(
@@ -246,16 +260,47 @@ class Watch:
             told_ms=bounds.last_ts_ms,
             evidence=float(self._mixture.log_e[column]) if judged else None,
             threshold=float(self._mixture.threshold[column]) if judged else None,
+            level_ms=None if level is None else level.since_ms,
+            is_return=level is not None and abs(off) < abs(shift),
         )
 
+    def _back(self) -> dict[int, Watched | None]:
+        """Return with what each series that fires agrees again; None: with nothing yet.
+
+        So may one whose fall from a level is not told.
+        """
+        found: dict[int, Watched | None] = {}
+        firing = np.flatnonzero(self._status == FIRING).tolist()
+        firing += [index for index in self.levels if self.series[index].series.rises_only]
+        for home in (self._against, self.series):
+            counts = np.array([self._calm(at, one) for at, one in enumerate(home)], np.int64)
+            means = np.array([one.mean for one in home], np.float64)
+            shifts = np.abs(self.history.shifts(counts, means))
+            for index in firing:
+                is_calm = bool(shifts[index] <= home[index].gate / 2)
+                found[index] = found.get(index) or (home[index] if is_calm else None)
+        return found
+
+    def _calm(self, index: int, home: Watched) -> int:
+        """Return how many windows must be back: not fewer than its alarm stood on, up to 14."""
+        stood = self._told[index] - self._since[index] + 1
+        return max(home.calm, min(stood, MOST_CALM))
+
     def _follow(
-        self, index: int, calm: float, lately: float, bounds: Bounds, verdicts: Verdicts
+        self, index: int, home: Watched | None, lately: float, bounds: Bounds, verdicts: Verdicts
     ) -> None:
-        """Tell a firing series resolved when it is back, or worse when it has doubled."""
-        series, since = self.series[index], bounds.index - self._told[index]
-        if since >= CALM and abs(calm) <= series.gate / 2:
-            self._forget(index)
+        """Tell a firing series over when it is back or has settled, worse when it has doubled."""
+        series, since = self._against[index], bounds.index - self._told[index]
+        if home is not None and since >= self._calm(index, home):
+            if home is not series:
+                verdicts.returned.append(series.name)
+            self._compare(index, self.levels.get(index) if home is series else None)
             verdicts.resolved.append(series.name)
+            return
+        level = self._level(index, bounds)
+        if level is not None:
+            self._compare(index, level)
+            verdicts.settled.append(self._settled(index, level))
             return
         if since < LATELY or not series.sd:
             return
@@ -265,9 +310,50 @@ class Watch:
             detector = self._detector.get(index, "mixture")
             verdicts.worse.append(self._alarm(index, detector, LATELY, bounds))
 
+    def _level(self, index: int, bounds: Bounds) -> Level | None:
+        """Return the level that a firing series has kept since it moved, if it has for long enough.
+
+        What is judged against noughts has none: they are what there should be.
+        """
+        series, windows = self.series[index], bounds.index - self._since[index] + 1
+        count = needed(series)
+        if (
+            windows < count
+            or (windows - count) % LATELY
+            or not (series.sd and series.series.has_spec)
+        ):
+            return None
+        start, (values, rows) = (
+            self.history.start_of(index, count),
+            self.history.last_of(index, count),
+        )
+        if len(values) < count or start.index < self._since[index]:
+            return None
+        return steady_level(
+            series, values, rows, self.history.shown(index, count), start.first_ts_ms
+        )
+
+    def _settled(self, index: int, level: Level) -> Settled:
+        series, shift = self.series[index], self._against[index].mean - self.series[index].mean
+        value = Figure(reference=series.shown, current=level.profile.shown)
+        return Settled(series.name, value, shift / series.sd, level.since_ms)
+
+    def _compare(self, index: int, level: Level | None) -> None:
+        """Go on with a series, afresh, compared with a level; None: with the reference."""
+        self.levels.pop(index, None)
+        if level is not None:
+            self.levels[index] = level
+        series = self.series[index]
+        own = self._against[index] = series if level is None else level.watched(series)
+        self._known[:, index] = _known(own)
+        self._references[:, index] = table([own.reference])[:, 0]
+        self.history.refer(index)
+        if own.reference is not None:
+            self._mixture.refer(self._column[index], own.reference)
+        self._forget(index)
+
     def _forget(self, index: int) -> None:
         self._status[index], self._latched[index] = QUIET, -1
-        self._mixture.reset_series(self._column[index])
         for columns, bank in self._chosen:
             if index in columns:
                 bank.reset_series(columns.index(index))
@@ -282,16 +368,29 @@ class Watch:
             self._told,
             self._effects,
             self._latched,
+            self._since,
+            self.levels,
         )
 
     def load(self, state: WatchState) -> None:
         """Take back the state of a watch of the same series."""
+        for index, level in state.levels.items():
+            self._compare(index, level)
         self._mixture.restore(state.mixture)
         for (_, bank), data in zip(self._chosen, state.chosen, strict=True):
             bank.restore(data)
         self.history.load(state.history)
         self._status, self._told = np.array(state.status), state.told
         self._effects, self._latched = state.effects, state.latched
+        self._since = state.since or list(state.told)
+
+
+def _known(series: Watched) -> list[float]:
+    """Return what is to be known of a series of whether it is told at once."""
+    reference, is_blatant = series.reference, series.series.is_blatant
+    level, extreme = (np.nan, np.nan) if reference is None else (reference.mean, reference.extreme)
+    extreme = extreme if is_blatant else np.inf
+    return [series.mean, series.gate, series.series.is_share, level, extreme, 0.0]
 
 
 def _worth(reference: Dependence | None) -> float | None:

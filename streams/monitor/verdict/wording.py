@@ -37,8 +37,16 @@ def title(
     is_new = told_ms is None or any(alarm.told_ms == told_ms for alarm in told)
     still = "" if is_new or told_ms is None else f", and still on {moment(told_ms)},"
     head = f"{name}: since {moment(began_ms)}{still} "
-    phrases = [SERIES[alarm.statistic].phrase(alarm, context) for alarm in told]
+    phrases = [SERIES[alarm.statistic].phrase(alarm, context) + _compared(alarm) for alarm in told]
     return head + listed(phrases, TITLE - len(head + tail), "; ") + tail
+
+
+def _compared(alarm: SeriesAlarm) -> str:
+    """Return with what it is compared, if not with the reference."""
+    if alarm.level_ms is None:
+        return ""
+    how = "back towards the reference from" if alarm.is_return else "compared with"
+    return f", {how} the level since {moment(alarm.level_ms)}"
 
 
 def advice(alarms: Sequence[SeriesAlarm], told_ms: int) -> str:
@@ -47,12 +55,33 @@ def advice(alarms: Sequence[SeriesAlarm], told_ms: int) -> str:
     return SERIES[told[0].statistic].advice(replace(told[0], since_ms=_since(told)))
 
 
-def resolution(name: str, alarms: Sequence[SeriesAlarm], resolved_ms: int) -> str:
+def resolution(
+    name: str, alarms: Sequence[SeriesAlarm], context: Mapping[str, Figure], resolved_ms: int
+) -> str:
     """Return the sentence that ends an incident."""
-    subjects = [SERIES[alarm.statistic].subject(alarm.feature) for alarm in alarms]
-    back = f" back within tolerance of the reference on {moment(resolved_ms)}"
-    room = TITLE - len(f"{name}: {back}")
-    return f"{name}: {listed(subjects, room)}{back}"
+    settled = [alarm for alarm in alarms if alarm.settled_ms is not None]
+    back = [alarm for alarm in alarms if alarm.settled_ms is None]
+    subjects = [SERIES[alarm.statistic].subject(alarm.feature) for alarm in back]
+    tail = f" back within tolerance of {_usual(back)} on {moment(resolved_ms)}" if back else ""
+    if not settled:
+        return f"{name}: {listed(subjects, TITLE - len(f'{name}: {tail}'))}{tail}"
+    since = moment(min(alarm.settled_ms or 0 for alarm in settled))
+    head, end = f"{name}: a new normal since {since}: ", "; from here on it is compared with that"
+    rest = f"; {listed(subjects, LONGEST)}{tail}" if back else ""
+    phrases = [SERIES[alarm.statistic].phrase(alarm, context) for alarm in settled]
+    return head + listed(phrases, TITLE - len(head + end + rest), "; ") + end + rest
+
+
+def _usual(alarms: Sequence[SeriesAlarm]) -> str:
+    levels = all(alarm.level_ms is not None and not alarm.is_return for alarm in alarms)
+    return "the level before" if levels else "the reference"
+
+
+def adoption(model: str, alarms: Sequence[SeriesAlarm]) -> str:
+    """Return the question whether new levels shall be the reference; empty where there are none."""
+    if all(alarm.settled_ms is None for alarm in alarms):
+        return ""
+    return "Shall that be the reference? Then publish one of rows from then on."
 
 
 def news(alarms: Sequence[SeriesAlarm], told_ms: int | None) -> Sequence[SeriesAlarm]:
@@ -68,7 +97,8 @@ def _since(alarms: Sequence[SeriesAlarm]) -> int:
 def sentence(alert: Alert) -> str:
     """Return an alert as one line for people."""
     if alert.status == "resolved":
-        return alert.title
+        settled = any(alarm.settled_ms is not None for alarm in alert.series)
+        return f"{alert.title}. {alert.advice}" if settled else alert.title
     mark = " [provisional: short reference]" if alert.provisional else ""
     return f"{alert.title}.{mark} {alert.advice}"
 

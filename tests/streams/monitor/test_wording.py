@@ -48,13 +48,13 @@ def alarm(statistic: str, feature: str, told_ms: int = NOON_MS) -> SeriesAlarm:
 def test_what_is_over_is_told_without_names_of_ours(
     statistic: str, feature: str, figure: str
 ) -> None:
-    told = wording.resolution("m@1", [alarm(statistic, feature)], NOON_MS)
+    told = wording.resolution("m@1", [alarm(statistic, feature)], {}, NOON_MS)
     back = "back within tolerance of the reference on 18 Apr 2013 12:00 UTC"
     assert told == f"m@1: {figure} {back}"
 
 
 def test_an_end_names_five_series_and_counts_the_rest() -> None:
-    told = wording.resolution("m", [alarm("rank", name) for name in "abcdefg"], NOON_MS)
+    told = wording.resolution("m", [alarm("rank", name) for name in "abcdefg"], {}, NOON_MS)
     assert told.startswith("m: a, b, c, d, e and 2 more back within")
 
 
@@ -197,10 +197,13 @@ def test_no_sentence_is_longer_than_a_screen_holds(
 ) -> None:
     long = lengthy(statistic, direction)
     name = wording.model_name(ENDLESS, ENDLESS)
+    settled = msgspec.structs.replace(long, settled_ms=NOON_MS)
     told = [
         wording.title(name, [long] * 60, {}, 0, long.told_ms),
         wording.title(name, [*[lengthy("rank")] * 70, long], {}, 0),
-        wording.resolution(name, [long] * 60, NOON_MS),
+        wording.resolution(name, [long] * 60, {}, NOON_MS),
+        wording.resolution(name, [settled, long] * 30, {}, NOON_MS),
+        wording.resolution(name, [settled] * 60, {}, NOON_MS),
         wording.advice([long] * 60, NOON_MS),
     ]
     assert max(map(len, told)) <= 300

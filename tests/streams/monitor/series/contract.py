@@ -233,8 +233,10 @@ def its_sentences_are_for_people(series: Series) -> None:
         alone = wording.title(NAME, [alarm], CONTEXT, alarm.since_ms)
         assert parts["phrase with context"] in alone, "phrase: too long for a title"
         joined = wording.title(NAME, [alarm, *[other] * 5], CONTEXT, alarm.since_ms)
-        over = wording.resolution(NAME, [alarm, *[other] * 5], alarm.told_ms)
-        for sentence in (joined, over, parts["advice"]):
+        over = wording.resolution(NAME, [alarm, *[other] * 5], CONTEXT, alarm.told_ms)
+        kept = msgspec.structs.replace(alarm, settled_ms=alarm.since_ms)
+        settled = wording.resolution(NAME, [kept, *[other] * 5], CONTEXT, alarm.told_ms)
+        for sentence in (joined, over, settled, parts["advice"]):
             assert len(sentence) <= LONGEST, f"{len(sentence)} characters: {sentence}"
 
 

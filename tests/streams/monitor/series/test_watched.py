@@ -17,3 +17,18 @@ def test_nights_of_few_rows_that_differ_are_no_shift_when_they_come_again() -> N
     again = np.average(values, weights=watched.reference.weights(rows))
     assert again == pytest.approx(watched.mean)
     assert abs(again) > watched.gate  # by rows the reference's mean is 0: nights are 0.5% of them
+
+
+@pytest.mark.parametrize(
+    ("values", "calm"),
+    [
+        ([0.0] * 90, 14),
+        ([0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.2] * 9, 9),
+        ([0.2, -0.2] * 40, 7),
+    ],
+)
+def test_it_is_over_after_as_many_windows_as_the_reference_has_near_its_mean_in_a_row(
+    values: list[float], calm: int
+) -> None:
+    profile = SeriesProfile(values=list(values), rows=[100.0], sd=1.0, shown=0.0, variance=1.0)
+    assert watch(Rank(), "amount", profile, effect=0.2).calm == calm
