@@ -1,6 +1,6 @@
 """Reference profiles: what a model's rows look like when all is well. Topic ``references``."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -26,6 +26,13 @@ class CategoryProfile(msgspec.Struct, frozen=True, kw_only=True):
     shares: dict[str, float]
 
 
+class Bin(msgspec.Struct, frozen=True, kw_only=True):
+    """Values that count as one, and their share of the rows that have a value."""
+
+    name: str  # as a sentence holds it: "DE", "between 3.1 and 4.5"; empty: all others
+    share: Annotated[float, msgspec.Meta(ge=0, le=1)]  # 0: they count to the bin before
+
+
 class SeriesProfile(msgspec.Struct, frozen=True, kw_only=True):
     """Values of one watched statistic, a value a reference window; null where it had none."""
 
@@ -34,6 +41,9 @@ class SeriesProfile(msgspec.Struct, frozen=True, kw_only=True):
     shown: float  # mean of what people are shown for it
     rows: list[float] = []  # on how many each stands; one number: all; empty: it is not known
     variance: float | None = None  # of the quantity over the rows of a window; None: sd squared
+    bins: Annotated[
+        list[Bin], msgspec.Meta(max_length=21)
+    ] = []  # of ``hist``, whose rows are pairs of rows
 
 
 class RelationProfile(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.context import Label, Score
 from tidegauge.streams.monitor.series.duplicate import Duplicate
 from tidegauge.streams.monitor.series.error import Error
+from tidegauge.streams.monitor.series.hist import Hist
 from tidegauge.streams.monitor.series.loss import Loss
 from tidegauge.streams.monitor.series.missing import Missing
 from tidegauge.streams.monitor.series.range import Range
@@ -31,6 +32,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Repeat(),
             Residual(),
             Spread(),
+            Hist(),
             Loss(),
             Error(),
             Label(),

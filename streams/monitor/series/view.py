@@ -124,22 +124,45 @@ class Numbers(View):
 
 
 class Vocabulary:
-    """The categories that a reference has; None where nothing can be said of others."""
+    """The categories that a reference has; None where nothing can be said of others.
 
-    def __init__(self, values: Iterable[str] | None) -> None:
+    Parameters
+    ----------
+    values
+        All of them.
+    bins
+        Those that are counted one by one; the last one stands for all others.
+    """
+
+    def __init__(self, values: Iterable[str] | None, bins: Sequence[str] = ("",)) -> None:
         self.values = None if values is None else frozenset(values)
+        self._bins, self._rest = {name: at for at, name in enumerate(bins)}, len(bins) - 1
+        self._forget()
+
+    def _forget(self) -> None:
         self._dictionary: Dictionary | None = None
-        self._new = np.empty(0, np.bool_)  # by code of that dictionary
+        self._new, self._binned = np.empty(0, np.bool_), np.empty(0, np.int64)  # by code
 
     def new(self, dictionary: Dictionary) -> Flags:
         """Return which codes stand for a category that the reference does not have."""
+        self._read(dictionary)
+        return self._new
+
+    def binned(self, dictionary: Dictionary) -> Ints:
+        """Return the bin of each code."""
+        self._read(dictionary)
+        return self._binned
+
+    def _read(self, dictionary: Dictionary) -> None:
         if dictionary is not self._dictionary:
-            self._dictionary, self._new = dictionary, np.empty(0, np.bool_)
+            self._forget()
+            self._dictionary = dictionary
         if len(self._new) < len(dictionary.values):
             added, known = dictionary.values[len(self._new) :], self.values
             flags = [known is not None and value not in known for value in added]
             self._new = np.concatenate([self._new, np.array(flags, np.bool_)])
-        return self._new
+            bins = [self._bins.get(value, self._rest) for value in added]
+            self._binned = np.concatenate([self._binned, np.array(bins, np.int64)])
 
 
 class Categories(View):
@@ -194,6 +217,12 @@ class Categories(View):
         """Yield which codes of each column the reference does not have."""
         pairs = zip(self.vocabularies, self.dictionaries, strict=True)
         return (vocabulary.new(dictionary) for vocabulary, dictionary in pairs)
+
+    @property
+    def bins(self) -> Iterator[Ints]:
+        """Yield the bin of each code of each column."""
+        pairs = zip(self.vocabularies, self.dictionaries, strict=True)
+        return (vocabulary.binned(dictionary) for vocabulary, dictionary in pairs)
 
     def named(self, column: int, hits: Flags) -> Iterable[str]:
         """Return the values of a column in some of its rows, in their order."""

@@ -1,5 +1,6 @@
 """Alerts as events, and those about a log, which no monitor tells."""
 
+from math import sqrt
 from typing import Literal
 
 import msgspec
@@ -8,6 +9,7 @@ from tidegauge.schemas.alerts import ALERT_TYPE, Alert, Evidence, Figure, Series
 from tidegauge.schemas.cloudevents import headers, stable_id
 from tidegauge.schemas.events import within_calendar
 from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.series.registry import SERIES
 
 
 def log_alert(
@@ -78,5 +80,11 @@ def alert_output(alert: Alert, source: str) -> Output:
 
 
 def by_size(alarms: list[SeriesAlarm]) -> list[SeriesAlarm]:
-    """Return the alarms, the largest effect first."""
-    return sorted(alarms, key=lambda a: (-abs(a.effect) / (a.gate or 1.0), a.series))
+    """Return the alarms, the largest shift first."""
+    return sorted(alarms, key=lambda alarm: (-_gates(alarm), alarm.series))
+
+
+def _gates(alarm: SeriesAlarm) -> float:
+    """Return how many gates a shift is, as other series count it."""
+    series, gates = SERIES.get(alarm.statistic), abs(alarm.effect) / (alarm.gate or 1.0)
+    return sqrt(gates) if series is not None and series.has_bins else gates

@@ -138,7 +138,7 @@ class Cohort(ABC):
         """How many windows the longest reference of a series has; 0 while it is learned."""
         return self.watch.reference_windows if self.watch is not None else 0
 
-    def compare(self, profiles: Mapping[str, SeriesProfile]) -> bool:
+    def compare(self, profiles: Mapping[str, SeriesProfile], levels: Floats | None = None) -> bool:
         """Go from learning to watching by these; return whether anything can be decided so."""
         found = Measures(self.columns, profiles)
         series = [
@@ -153,12 +153,11 @@ class Cohort(ABC):
         self._profiled = profiles
         return True
 
-    def spend(self, budget: float) -> None:
-        """Go on with another part of the budget, while it is watched."""
+    def spend(self, levels: Floats) -> None:
+        """Go on with these parts of the budget, one a measure, while it is watched."""
         watching = self.watching()
-        if watching is not None and budget != self.budget:
-            self.budget = budget
-            self.compare(self._profiled)
+        if watching is not None and not np.array_equal(levels, self._levels):
+            self.compare(self._profiled, levels)
             self.load_watching(watching)
 
     def see(self, part: WindowPart, views: Views) -> None:
@@ -172,7 +171,7 @@ class Cohort(ABC):
         if self.watch is None or self._rows is None or part.figures is None:
             return Verdicts()
         readings = part.figures.readings(self.means(part))
-        named = {**part.figures.examples, **examples}
+        named = {**part.figures.named(readings), **examples}
         return self.watch.update(readings, bounds, self._rows.take(), named)
 
     @abstractmethod

@@ -18,6 +18,7 @@ from tidegauge.schemas.references import (
 from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Block, Floats
 from tidegauge.streams.monitor.intake.columns import SCORE
+from tidegauge.streams.monitor.series.hist import REST
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.tally import MISSING
 from tidegauge.streams.monitor.series.view import (
@@ -110,8 +111,7 @@ class InputCohort(Cohort):
         """Watch by what a reference says."""
         self.learner = None
         self._profiles = Profiles([profile.numeric.get(name) for name in self.numeric])
-        known = [profile.categorical.get(name) for name in self.categorical]
-        self._vocabularies = [Vocabulary(None if own is None else own.shares) for own in known]
+        self._vocabularies = [_vocabulary(profile, name) for name in self.categorical]
         self._following = following(profile.relations, self.numeric, self.categorical)
         self.columns = {**self.columns, Related: self._following.targets}
         self.compare(profile.series)
@@ -228,6 +228,13 @@ class InputCohort(Cohort):
         if state.watching is not None:
             self.load_watching(state.watching)
         self._before = np.frombuffer(state.before).copy() if state.before else None
+
+
+def _vocabulary(profile: CohortProfile | Reference, name: str) -> Vocabulary:
+    """Return the categories that a reference has of a column."""
+    own, hist = profile.categorical.get(name), profile.series.get(SERIES["hist"].name(name))
+    bins = [REST] if hist is None else [one.name for one in hist.bins] or [REST]
+    return Vocabulary(None if own is None else own.shares, bins)
 
 
 def column_reports(part: WindowPart) -> list[ColumnReport]:

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from types import MappingProxyType
 
+import numpy as np
+
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.control import SHARES, Control
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import SCORE, Columns
 from tidegauge.streams.monitor.intake.waiting_rows import EVER, NONE, Patience
 from tidegauge.streams.monitor.records import Output
-from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples
+from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, shared
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputCohort, InputsState
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
@@ -131,11 +133,14 @@ class InputMonitor(Monitor):
         return outputs
 
     def _share_budget(self) -> None:
-        """Give each cohort that is watched its part, so that all series have the same."""
+        """Give each series that is watched its part, whichever cohort it is of."""
         watched = [cohort for cohort in self.cohorts if cohort.watch is not None]
-        series = sum(len(cohort.measures) for cohort in watched)
-        for cohort in watched if len(watched) > 1 else ():
-            cohort.spend(self._budget * len(cohort.measures) / series)
+        if len(watched) < 2:  # noqa: PLR2004 - one has all of it
+            return
+        levels = shared(self._budget, [m.series for cohort in watched for m in cohort.measures])
+        for cohort in watched:
+            own, levels = np.split(levels, [len(cohort.measures)])
+            cohort.spend(own)
 
     def _report(self) -> list[Output]:
         columns = {

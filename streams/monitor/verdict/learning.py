@@ -16,6 +16,7 @@ from tidegauge.streams.monitor.intake.block import Block, Codes, Floats, Ints
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
 from tidegauge.streams.monitor.series.base import series_profile
+from tidegauge.streams.monitor.series.hist import REST
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.summary import Summary
 from tidegauge.streams.monitor.series.view import (
@@ -41,6 +42,7 @@ MAX_BYTES = 64 * 1_048_576  # of windows that are gathered; with more the refere
 SAMPLE_BYTES = 16_384  # of whole rows of a window: 200 of ten numbers, ten of 200
 MAX_CATEGORIES = 1000  # a feature with more is an identifier: its unseen values say nothing
 SEVERAL = -1  # more than one window has the category
+KEPT = 64  # categories of a window whose counts are kept
 
 
 class LearnedWindow(msgspec.Struct):
@@ -54,12 +56,14 @@ class LearnedWindow(msgspec.Struct):
     missing: list[int]  # rows, a value a categorical column
     direct: bytes = b""  # rows, means and variances of the series that need no reference
     sample: bytes = b""  # some whole rows: numbers, then places of categories
+    counts: list[bytes] = []  # places of the most frequent categories, and how often they came
 
     @property
     def size(self) -> int:
         """Bytes of its arrays."""
         steps = sum(len(points) * 2 for points, _ in self.steps)
-        return len(self.moments) + len(self.direct) + len(self.sample) + steps
+        counts = sum(map(len, self.counts))
+        return len(self.moments) + len(self.direct) + len(self.sample) + steps + counts
 
 
 class Count(msgspec.Struct, array_like=True):
@@ -67,6 +71,13 @@ class Count(msgspec.Struct, array_like=True):
 
     times: int
     window: int
+    here: int = 0  # how often in the last window that has it, which is ``last``
+    last: int = SEVERAL
+
+    def add(self, times: int, window: int) -> None:
+        """Count further ones of a window."""
+        self.times, self.window = self.times + times, window if window == self.window else SEVERAL
+        self.here, self.last = times + (self.here if window == self.last else 0), window
 
 
 class LearnerState(msgspec.Struct):
@@ -127,11 +138,10 @@ class Learner:
                 continue
             own = known.get(value)
             if own is not None:
-                own.times += times
-                own.window = window if own.window == window else SEVERAL
+                own.add(times, window)
             elif len(known) <= MAX_CATEGORIES:
                 self._known[column][value] = len(known)
-                known[value] = Count(times, window)
+                known[value] = Count(times, window, times, window)
 
     def close(self, bounds: Bounds, part: WindowPart) -> None:
         """Sum up a window that closed, with a sample and figures of the direct series."""
@@ -146,9 +156,18 @@ class Learner:
             part.missing.tolist(),
             part.figures.moments().tobytes(),
             part.sample.some(SAMPLE_BYTES),
+            [self._frequent(counts) for counts in self.counts],
         )
         self._size += learned.size
         self.windows.append(learned)
+
+    def _frequent(self, counts: dict[str, Count]) -> bytes:
+        """Return the places of the open window's most frequent categories, and how often each."""
+        here, window = enumerate(counts.values()), len(self.windows)
+        found = [(-own.here, place) for place, own in here if own.last == window]
+        return np.array(
+            [(place, -less) for less, place in sorted(found)[:KEPT]], np.int64
+        ).tobytes()
 
     def profiles(
         self,
@@ -180,17 +199,23 @@ class Learner:
                 total = sum(count.times for count in counts.values())
                 shares = {value: count.times / total for value, count in counts.items()}
                 categorical[name] = CategoryProfile(shares=shares)
-            series |= self._series(Categories, name, self._categories(place), is_known)
+            windows, counted = self._categories(place), self._counted(place)
+            series |= self._series(Categories, name, windows, is_known, counted)
         samples = [window.sample for window in self.windows]
         relations, residuals = relate(numeric, self.numeric, self.categorical, self._known, samples)
         return numeric, categorical, series | self._direct() | residuals, relations
 
     def _series(
-        self, reads: type[View], name: str, windows: Summary, is_known: bool
+        self,
+        reads: type[View],
+        name: str,
+        windows: Summary,
+        is_known: bool,
+        counted: Summary | None = None,
     ) -> dict[str, SeriesProfile]:
         """Return the profiles of a column's series; of those that need none, if it has none."""
         return {
-            series.name(name): series.learn(windows)
+            series.name(name): series.learn(counted if counted and series.has_bins else windows)
             for series in SERIES.values()
             if reads in series.reads
             and not series.is_direct
@@ -234,6 +259,21 @@ class Learner:
         known = np.array([window.rows for window in self.windows]) - missing - alone
         weights = np.stack([known, alone, missing], axis=1).ravel()
         return Summary(view, weights, np.arange(0, len(weights) + 1, 3))
+
+    def _counted(self, place: int) -> Summary:
+        """Return a category's windows: their most frequent values one by one, then the rest."""
+        dictionary, codes, weights = Dictionary(), list[Ints](), list[Ints]()
+        dictionary.values += [*self.counts[place], REST]
+        for window in self.windows:
+            kept = window.counts[place] if window.counts else b""  # none of an earlier version
+            places, times = np.frombuffer(kept, np.int64).reshape(-1, 2).T
+            rest = window.rows - window.missing[place] - times.sum() if len(kept) else 0
+            codes.append(np.append(places, len(dictionary.values) - 1))
+            weights.append(np.append(times, rest))
+        starts = np.cumsum([0, *map(len, codes)])
+        table = np.concatenate(codes).astype(np.int32)[:, None]
+        view = Categories([self.categorical[place]], table, [dictionary], [Vocabulary(None)])
+        return Summary(view, np.concatenate(weights).astype(np.float64), starts)
 
     def state(self) -> LearnerState:
         """Return what a snapshot needs."""

@@ -1,23 +1,28 @@
 """What an open window accumulates for the series of some columns, and their readings."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from tidegauge.detectors.statistics.moments import Moments
+from tidegauge.schemas.references import SeriesProfile
 from tidegauge.streams.monitor.intake.block import Floats, Ints
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.base import Series, Share
+from tidegauge.streams.monitor.series.bins import BINS, diverge, merged, owners
+from tidegauge.streams.monitor.series.hist import Hist, most_moved
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Categories, View
-from tidegauge.streams.monitor.windows.readings import FIELDS, SHOWN, read
+from tidegauge.streams.monitor.windows.readings import FIELDS, SHOWN, VALUE, read
 
 EXAMPLES = 5  # values named in an alert
+WORTH_NAMING = 0.05  # half of the usual gate of a divergence
 
 Views = Mapping[type[View], View]
 Places = slice | list[int]  # of columns in a view
+Known = Mapping[str, SeriesProfile | None]
 
 
 class Measure(NamedTuple):
@@ -36,14 +41,14 @@ class Measure(NamedTuple):
 
 
 class Measures(tuple[Measure, ...]):
-    """Series of some columns: the shares first, each in the order of the registry.
+    """Series of some columns: the shares, the means and the hists, in the registry's order.
 
     Parameters
     ----------
     columns
         By the view that has them.
     known
-        Names of the series that a reference knows; None: all. So a series that is new to the
+        What a reference knows of its series; None: all are known. So a series that is new to the
         registry leaves alone what began without it.
     """
 
@@ -51,10 +56,11 @@ class Measures(tuple[Measure, ...]):
     def direct(cls, columns: Mapping[type[View], Sequence[str]]) -> "Measures":
         """Return those that can be told of a row while the reference is learned."""
         found = (m for m in cls(columns) if m.series.is_direct)
-        return cls(columns, {m.name for m in found if m.column != SCORE or m.series.of_score})
+        names = (m.name for m in found if m.column != SCORE or m.series.of_score)
+        return cls(columns, dict.fromkeys(names))
 
     def __new__(
-        cls, columns: Mapping[type[View], Sequence[str]], known: Container[str] | None = None
+        cls, columns: Mapping[type[View], Sequence[str]], known: Known | None = None
     ) -> "Measures":
         """Return those that are known."""
         found = [
@@ -64,10 +70,10 @@ class Measures(tuple[Measure, ...]):
             for column in columns.get(reads, ())
         ]
         kept = [measure for measure in found if known is None or measure.name in known]
-        return super().__new__(cls, sorted(kept, key=lambda measure: not measure.series.is_share))
+        return super().__new__(cls, sorted(kept, key=lambda measure: _order(measure.series)))
 
     def __init__(
-        self, columns: Mapping[type[View], Sequence[str]], known: Container[str] | None = None
+        self, columns: Mapping[type[View], Sequence[str]], known: Known | None = None
     ) -> None:
         own: dict[tuple[Series, type[View]], list[int]] = {}
         for measure in self:
@@ -76,15 +82,25 @@ class Measures(tuple[Measure, ...]):
         self.width = 0  # of the shares
         self.shares: list[tuple[Share, type[View], Places, slice]] = []  # and where they stand
         self.means: list[tuple[Series, type[View], Places]] = []
+        self.hists: list[tuple[Hist, type[View], Places]] = []
         for (series, reads), places in own.items():
             if isinstance(series, Share):
                 first, self.width = self.width, self.width + len(places)
                 self.shares.append((series, reads, _places(places), slice(first, self.width)))
+            elif isinstance(series, Hist):
+                self.hists.append((series, reads, _places(places)))
             else:
                 self.means.append((series, reads, _places(places)))
         shown = [at for at, measure in enumerate(self) if measure.series.shows_mean]
         of_columns = [columns[self[at].reads].index(self[at].column) for at in shown]
         self.shows_mean = np.array(shown, np.intp), np.array(of_columns, np.intp)
+        self.first = sum(not isinstance(measure.series, Hist) for measure in self)  # of the hists
+        profiles = [(known or {}).get(measure.name) for measure in self[self.first :]]
+        self.bins = [[] if own is None else own.bins for own in profiles]
+        self.expected = np.zeros((len(self.bins), BINS))
+        for at, bins in enumerate(self.bins):
+            self.expected[at, : len(bins)] = [own.share for own in bins]
+        self.owners = owners(self.expected)
 
 
 class FiguresState(msgspec.Struct, array_like=True):
@@ -94,6 +110,7 @@ class FiguresState(msgspec.Struct, array_like=True):
     among: list[int]
     moments: bytes
     examples: dict[str, list[str]]
+    bins: bytes = b""
 
 
 class Figures:
@@ -120,7 +137,8 @@ class Figures:
         self.measures = measures
         self._hits = np.zeros(measures.width, np.int64)
         self._among = np.zeros(measures.width, np.int64)
-        self._moments = Moments(len(measures) - measures.width)
+        self._moments = Moments(measures.first - measures.width)
+        self._bins = np.zeros((len(measures.bins), BINS), np.int64)
         self.examples: dict[str, list[str]] = {}  # by series: values that were hit
 
     def add(self, views: Views, times: Ints | None = None) -> None:
@@ -139,6 +157,9 @@ class Figures:
         tables = [series.quantity(views[reads])[:, at] for series, reads, at in self.measures.means]
         if tables:
             self._moments.update(tables[0] if len(tables) == 1 else np.concatenate(tables, axis=1))
+        counts = [hist.count(views[reads])[at] for hist, reads, at in self.measures.hists]
+        if counts:
+            self._bins += counts[0] if len(counts) == 1 else np.concatenate(counts)
 
     def _name(self, share: Share, view: View, columns: Ints) -> None:
         """Remember the first values that were hit, which alerts name."""
@@ -159,7 +180,26 @@ class Figures:
         read(table, self._hits, self._among, self._moments.table)
         series, columns = self.measures.shows_mean
         table[SHOWN, series] = means[columns]
+        own = np.empty((SHOWN, len(self._bins)))
+        diverge(own, self._binned(), self.measures.expected)
+        first = self.measures.first
+        table[:SHOWN, first:], table[SHOWN, first:] = own, own[VALUE]
         return table
+
+    def _binned(self) -> Floats:
+        """Return how many rows are in each bin of each hist."""
+        return merged(self._bins, self.measures.owners)
+
+    def named(self, readings: Floats) -> dict[str, list[str]]:
+        """Return what alerts are to name, by series: values that were hit, bins that have moved."""
+        first = self.measures.first
+        far = np.flatnonzero(readings[VALUE, first:] >= WORTH_NAMING).tolist()
+        counts = self._binned() if far else self._bins
+        moved = {
+            self.measures[first + at].name: most_moved(counts[at], self.measures.bins[at])
+            for at in far
+        }
+        return self.examples | moved
 
     def moments(self) -> Floats:
         """Return rows, means and variances of each series, shape (3, series); NaN without rows.
@@ -181,7 +221,11 @@ class Figures:
     def state(self) -> FiguresState:
         """Return what a snapshot needs."""
         return FiguresState(
-            self._hits.tolist(), self._among.tolist(), self._moments.snapshot(), self.examples
+            self._hits.tolist(),
+            self._among.tolist(),
+            self._moments.snapshot(),
+            self.examples,
+            self._bins.tobytes(),
         )
 
     def load(self, state: FiguresState) -> None:
@@ -189,10 +233,17 @@ class Figures:
         self._hits, self._among = np.array(state.hits, np.int64), np.array(state.among, np.int64)
         self._moments.restore(state.moments)
         self.examples = state.examples
+        if state.bins:
+            self._bins = np.frombuffer(state.bins, np.int64).reshape(-1, BINS).copy()
 
     def hits(self) -> dict[str, int]:
         """Return how many rows each share has, by the name of its series."""
         return {p.name: n for p, n in zip(self.measures, self._hits.tolist(), strict=False)}
+
+
+def _order(series: Series) -> int:
+    """Return which of the three parts of ``Measures`` a series is in."""
+    return 2 * isinstance(series, Hist) + (not series.is_share)
 
 
 def _places(columns: list[int]) -> Places:

@@ -17,12 +17,14 @@ INTS: Final = types.Array(types.int64, 1, "C", readonly=True)
 def read(found: Any, hits: Any, among: Any, moments: Any) -> None:
     """Set found[field, series]: the shares, of which so many rows are hits, then the means.
 
+    Behind them may be others, which are left alone.
+
     A reading is a window's value of a series, on how many rows it stands, the least and the
     greatest it would be without one of them, and what people are shown for it. A shift that lies
     between the two is one row's doing, and no single row makes an incident.
     """
     width = len(hits)
-    for series in range(found.shape[1]):
+    for series in range(width + moments.shape[1]):
         if series < width:
             rows, mean = float(among[series]), hits[series] / among[series]
             least = 1.0 if hits[series] == among[series] else 0.0
