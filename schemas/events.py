@@ -17,7 +17,16 @@ Count = Annotated[int, msgspec.Meta(ge=0, le=9_223_372_036_854_775_807)]  # a 64
 # Finite, and so are the squares of as many as there may be. Nothing that is measured is larger.
 Finite = Annotated[float, msgspec.Meta(ge=-1e100, le=1e100)]
 Number = Finite | bool
+Class = Annotated[str, msgspec.Meta(min_length=1, max_length=512)]  # of a classification
+# A probability in float32 may lie outside 0 to 1 by what rounding does.
+Probability = Annotated[float, msgspec.Meta(ge=-1e-6, le=1 + 1e-6)]
 Value = Finite | bool | str | None
+
+MAX_CLASSES = 1000  # of one model
+Probabilities = Annotated[
+    dict[Class, Probability], msgspec.Meta(min_length=1, max_length=MAX_CLASSES)
+]
+Predicted = Number | Class | Probabilities  # of all rows of a model version one kind
 
 MAX_FEATURES = 2000  # in one message; hostile input is stopped here
 MAX_ROWS = 100_000  # in one frame
@@ -44,7 +53,7 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     version: Version = ""
     id: Id  # what its label will name
     ts_ms: Millis  # event time
-    prediction: Number
+    prediction: Predicted
     features: dict[str, Value] = {}
 
 
@@ -65,7 +74,7 @@ class Label(msgspec.Struct, frozen=True, kw_only=True):
     version: Version = ""  # not used: the label belongs to the prediction with its id
     id: Id
     ts_ms: Millis  # when the label became known
-    label: Number
+    label: Number | Class
 
 
 class PredictionFrame(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,7 +84,7 @@ class PredictionFrame(msgspec.Struct, frozen=True, kw_only=True):
     version: Version = ""
     ids: list[Id]
     ts_ms: list[Millis]
-    predictions: list[Number]
+    predictions: list[Predicted]
     features: dict[str, list[Value]] = {}
 
 
@@ -96,4 +105,4 @@ class LabelFrame(msgspec.Struct, frozen=True, kw_only=True):
     version: Version = ""
     ids: list[Id]
     ts_ms: list[Millis]
-    labels: list[Number]
+    labels: list[Number | Class]

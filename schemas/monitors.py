@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tidegauge.schemas.events import Name
+from tidegauge.schemas.events import Class, Name
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 # Nine digits: 2.7 million years at most, which is still a whole number of milliseconds in 64 bits.
@@ -127,7 +127,8 @@ class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     false_alarms: BudgetSpec = BudgetSpec()
     effect: EffectSpec = EffectSpec()
     detectors: list[DetectorSpec] = []
-    task: Literal["classification", "regression"] | None = None  # None: inferred from the labels
+    task: Literal["classification", "multiclass", "regression"] | None = None  # None: inferred
+    positive: Class | None = None  # the label that scores are the probability of, where it is text
     threshold: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5  # score that counts as positive
     metrics: list[Metric] | None = None  # None: the usual ones of the task
     quantile: Quantile = 0.5  # of the label that a regression predicts, for its quantile_loss

@@ -16,6 +16,9 @@ MAX_TALLY = 2**53  # sums of several fit into 64 bits
 Tally = Annotated[int, msgspec.Meta(ge=0, le=MAX_TALLY)]
 
 
+OF_CLASSES = ("classes", "label_classes", "probabilities")  # columns that may be empty
+
+
 class Outcomes(msgspec.Struct, frozen=True, kw_only=True, tag="outcomes", tag_field="kind"):
     """Predictions that met their labels, as columns; each pair is written once."""
 
@@ -30,11 +33,17 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True, tag="outcomes", tag_fi
     labels: list[Finite]
     prediction_offsets: list[Count]
     label_offsets: list[Count]
+    # Empty where no prediction and no label is a class. A class has its probability as prediction,
+    # 1 where none was said, and as label whether it is right: 1 or 0.
+    classes: list[str | None] = []
+    label_classes: list[str | None] = []
+    probabilities: list[Finite | None] = []  # of the label's class, where predictions say it
 
     def __post_init__(self) -> None:
         """All columns have a value for each pair, or it is no entry that we wrote."""
-        own = (getattr(self, name) for name in self.__struct_fields__)
-        lengths = {len(column) for column in own if isinstance(column, list)}
+        own = {name: getattr(self, name) for name in self.__struct_fields__}
+        columns = {name: column for name, column in own.items() if isinstance(column, list)}
+        lengths = {len(c) for name, c in columns.items() if c or name not in OF_CLASSES}
         if len(lengths) != 1:
             raise ValueError(f"expected columns of equal length, got {sorted(lengths)}")
 

@@ -1,6 +1,6 @@
 """Rows as frames on the wire: checked, converted to what JSON has, written as columns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from math import isfinite, isinf
 from typing import Any
@@ -14,6 +14,8 @@ MAX_MODEL, MAX_VERSION, MAX_ID = 200, 100, 512  # characters
 MAX_TS_MS = 253_402_300_799_999  # the year 9999
 MAX_FEATURES = 2_000
 MAX_ROWS = 100_000
+MAX_CLASSES = 1_000
+ROUNDING = 1e-6  # by which a probability in float32 may lie outside 0 to 1
 MAX_INT = 2**63
 MAX_NUMBER = 1e100  # its square, summed, is still a number
 
@@ -113,8 +115,37 @@ def clean(row: Row) -> Row:
             ready[text(name)] = plain(raw)
         except (TypeError, ValueError) as error:
             raise ValueError(f"feature {name!r:.100}: {error}") from error
-    number = None if topic == "features" else finite(topic[:-1], value)
-    return topic, named(key), timed(ts_ms), ready, number
+    said = None if topic == "features" else predicted(topic[:-1], value)
+    return topic, named(key), timed(ts_ms), ready, said
+
+
+def predicted(part: str, value: Any) -> float | str | dict[str, float]:
+    """Return a prediction or a label: a number, a class, or of a prediction each class's share.
+
+    >>> predicted("label", "cat"), predicted("prediction", {"cat": 0.75, "dog": 0.25})
+    ('cat', {'cat': 0.75, 'dog': 0.25})
+    """
+    if isinstance(value, str):
+        return class_name(part, value)
+    if part == "prediction" and isinstance(value, Mapping):
+        if not 0 < len(value) <= MAX_CLASSES:
+            raise ValueError(f"{part}: expected 1 to {MAX_CLASSES} classes, got {len(value)}")
+        shares = {class_name(part, name): finite(part, share) for name, share in value.items()}
+        if not all(-ROUNDING <= share <= 1 + ROUNDING for share in shares.values()):
+            raise ValueError(f"{part}: a class's probability must be 0 to 1: send no logits")
+        return shares
+    return finite(part, value)
+
+
+def class_name(part: str, value: Any) -> str:
+    """Return the name of a class as a plain str."""
+    try:
+        name = text(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{part}: {error}") from error
+    if not 0 < len(name) <= MAX_ID:
+        raise ValueError(f"{part}: a class must have 1 to {MAX_ID} characters, got {len(name)}")
+    return name
 
 
 def named(key: Any) -> str:
@@ -159,7 +190,7 @@ def finite(part: str, value: Any) -> float:
         got += " that is NaN or infinite" if number is None and value is not None else ""
     raise ValueError(
         f"{part} must be a finite number or bool, got {got}: "
-        "send one number; of a classifier the probability of the positive class, 0 to 1"
+        "send one number; of a classifier the probability of the positive class, 0 to 1, or a class"
     )
 
 

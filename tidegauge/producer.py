@@ -241,18 +241,22 @@ class Producer:
     def prediction(
         self,
         id: str,
-        prediction: float,
+        prediction: float | str | Mapping[str, float],
         features: Mapping[str, Scalar] | None = None,
         ts_ms: int | None = None,
     ) -> None:
         """Report one scored request; ``id`` is what its label will name.
 
+        ``prediction`` is a number, or for several classes the predicted one or each one's
+        probability: ``"cat"``, ``{"cat": 0.7, "dog": 0.3}``.
         ``ts_ms`` is when it was scored: whole milliseconds since 1970; None means now.
         """
         self._offer("predictions", id, ts_ms, features, prediction)
 
-    def label(self, id: str, label: float, ts_ms: int | None = None) -> None:
+    def label(self, id: str, label: float | str, ts_ms: int | None = None) -> None:
         """Report what turned out to be true for the prediction ``id``; a bool is 0.0 or 1.0.
+
+        Text is a class.
 
         ``ts_ms`` is when it became known: whole milliseconds since 1970; None means now.
         """
@@ -270,7 +274,8 @@ class Producer:
         """Append one row if there is room: all that the caller's thread does."""
         try:
             when = int(self._clock() * 1000) if ts_ms is None else ts_ms
-            row = (topic, id, when, {} if features is None else dict(features), value)
+            said = dict(value) if isinstance(value, Mapping) else value
+            row = (topic, id, when, {} if features is None else dict(features), said)
         except Exception:  # a monitor must not end the request it watches
             with self._lock:
                 self._failed += 1

@@ -53,6 +53,13 @@ def inferred(text: Column, name: str) -> Column:
     return text
 
 
+def are_classes(text: Column) -> bool:
+    """Return whether cells say neither numbers nor booleans, for the most part."""
+    cells = _present(text.drop_null())
+    known = cells.null_count < len(cells)
+    return known and not _alike(cells.drop_null()) and not _all(cells, BOOLEAN)
+
+
 def numbers(text: Column) -> tuple[Column, Bools]:
     """Return the numbers or booleans that cells say, null for none, and where there is neither."""
     fits = _matches(text, NUMBER)

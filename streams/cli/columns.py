@@ -87,6 +87,14 @@ def numbers(table: pa.Table, name: str, what: str, bad: BadRows) -> Column:
     return column
 
 
+def predicted(table: pa.Table, name: str, what: str, bad: BadRows) -> Column:
+    """Return a column of predictions or labels: numbers, or text where they are classes."""
+    column = _column(table, name)
+    if _is_text(column.type) and cells.are_classes(column):
+        return _text(column, name)
+    return numbers(table, name, what, bad)
+
+
 def features(table: pa.Table, columns: Columns, bad: BadRows) -> tuple[pa.Table, list[str]]:
     """Return the features as JSON can hold them, and the names of columns that it cannot hold."""
     names = columns.features

@@ -69,12 +69,12 @@ def read_rows(table: pa.Table, columns: Columns, now_ms: float, rate: float) -> 
     first_ms = 0 if np.isnan(ts_ms).all() else int(np.nanmin(ts_ms))
     prediction: Any = pa.nulls(rows)
     if columns.prediction is not None:
-        prediction = read.numbers(table, columns.prediction, "a number as prediction", bad)
+        prediction = read.predicted(table, columns.prediction, "a number as prediction", bad)
         bad.add(read.is_null(prediction), columns.prediction, "a prediction", [None] * rows)
     label: Any = pa.nulls(rows)
     due_ms = np.full(rows, np.nan)
     if columns.label is not None:
-        label = read.numbers(table, columns.label, "a label as number, true or false", bad_labels)
+        label = read.predicted(table, columns.label, "a label as number, true or false", bad_labels)
         due_ms = _due(table, columns, ts_ms, ~read.is_null(label), clock, bad_labels)
     own = {
         "row": np.arange(rows),

@@ -19,7 +19,7 @@ from tidegauge.streams.cli.bad_rows import settle
 from tidegauge.streams.cli.files import read_table
 from tidegauge.streams.cli.options import Columns, note
 from tidegauge.streams.cli.rows import read_rows
-from tidegauge.streams.monitor.intake.columns import decoders, infer
+from tidegauge.streams.monitor.intake.columns import SCORE, decoders, infer
 from tidegauge.streams.monitor.intake.rejections import FAULTS
 from tidegauge.streams.runtime.errors import ConfigurationError
 
@@ -29,7 +29,7 @@ Topic = Literal["predictions", "features", "labels"]
 Part = dict[str, list[Any]]
 Dumps = Callable[[dict[str, Any]], bytes]
 # A label: when it is known, its row, its id, and what it says. They sort by that.
-DueLabel = tuple[int, int, str, float | int | bool]
+DueLabel = tuple[int, int, str, float | int | bool | str]
 LABEL = msgspec.json.Decoder(Label).decode
 LABEL_FRAME = msgspec.json.Decoder(LabelFrame).decode
 
@@ -196,6 +196,8 @@ class Traffic:
         """Read all with the decoders of a worker; leave out what it would reject."""
         kinds = zip(self._features.column_names, self._features.schema.types, strict=True)
         shown = {n: "" if str(k).endswith("string") else 0.0 for n, k in kinds if str(k) != "null"}
+        if str(self._own.schema.field("prediction").type).endswith("string"):
+            shown[SCORE] = ""
         read = decoders(self.topic, infer([shown], {}))
         rejected: dict[int, str] = {}
         rejected_labels: dict[int, str] = {}

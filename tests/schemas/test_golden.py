@@ -172,7 +172,8 @@ WINDOW_JSON = {
 OUTCOMES = Outcomes(
     epoch=3, sequence=17, model="fraud", version="3", ids=["a", "b"], ts_ms=[5, 6],
     prediction_ts_ms=[1, 2], predictions=[0.5, 0.25], labels=[1.0, 0.0],
-    prediction_offsets=[70, 71], label_offsets=[9, 9],
+    prediction_offsets=[70, 71], label_offsets=[9, 9], classes=["cat", None],
+    label_classes=["cat", None], probabilities=[0.5, None],
 )  # fmt: skip
 OUTCOMES_JSON = {
     "kind": "outcomes",
@@ -187,6 +188,9 @@ OUTCOMES_JSON = {
     "labels": [1.0, 0.0],
     "prediction_offsets": [70, 71],
     "label_offsets": [9, 9],
+    "classes": ["cat", None],
+    "label_classes": ["cat", None],
+    "probabilities": [0.5, None],
 }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from tidegauge.schemas.monitors import FeatureSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.intake.awaited import Kind
-from tidegauge.streams.monitor.intake.columns import MAX_WATCHED, Columns, eligible
+from tidegauge.streams.monitor.intake.columns import MAX_WATCHED, SCORE, Columns, eligible
 from tidegauge.streams.monitor.series.registry import SERIES, parse
 
 
@@ -20,7 +20,10 @@ def watched_columns(reference: Reference, declared: Mapping[str, FeatureSpec]) -
         kind: Kind = "numeric" if name in reference.numeric else "categorical"
         if _has_values(reference, name) and _agree(kind, declared.get(name)):
             kinds[name] = kind
-    return Columns((), ()).plus(dict(list(kinds.items())[:MAX_WATCHED]), declared)
+    kinds = dict(list(kinds.items())[:MAX_WATCHED])
+    if SCORE in reference.categorical:
+        kinds[SCORE] = "categorical"
+    return Columns((), ()).plus(kinds, declared)
 
 
 def other_features(reference: Reference, declared: Mapping[str, FeatureSpec]) -> list[str]:

@@ -17,7 +17,6 @@ from tidegauge.schemas.events import MAX_FEATURES, MAX_ROWS, Name, Version
 from tidegauge.streams.monitor.intake.arrow_columns import (
     Column,
     is_flat,
-    is_number,
     is_scalar,
     is_text,
     is_time,
@@ -226,8 +225,8 @@ _VALUES = ["prediction", "label"]
 _OWN = {
     "id": ("text", is_text),
     "ts_ms": ("whole numbers or timestamps", is_time),
-    "prediction": ("numbers or booleans", is_number),
-    "label": ("numbers or booleans", is_number),
+    "prediction": ("numbers, booleans or text", is_scalar),
+    "label": ("numbers, booleans or text", is_scalar),
 }
 _FEATURE = ("numbers, booleans or text", is_scalar)
 _OTHER = ("a column that is not nested", is_flat)  # of it nothing is read

@@ -83,6 +83,8 @@ class Layout:
 
     def plan(self, read: watched.Decoders) -> Plan | None:
         """Return how rows are read as those of a model version; None where types do not fit."""
+        if read.columns.has_classes:
+            return None
         wanted, last = (read.columns, read.awaited, watched.SCORE in read.names), self._last
         if last[0] != wanted:
             self._last = last = wanted, self._plan(*wanted)

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from tidegauge.streams.monitor.intake.classes import Said
 from tidegauge.streams.monitor.intake.columns import SCORE, Decoders
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary, as_text
 from tidegauge.streams.monitor.intake.texts import Texts
@@ -31,6 +32,7 @@ class Block:
     codes: Codes  # rows x categorical, places in the column's dictionary; -1 = missing
     categorical: tuple[str, ...]
     dictionaries: tuple[Dictionary, ...]  # one a categorical column
+    said: Said | None = None  # where predictions are classes; only the join looks into it
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -47,6 +49,7 @@ class Block:
             ids=self.ids[start:stop],
             numbers=self.numbers[start:stop],
             codes=self.codes[start:stop],
+            said=None if self.said is None else self.said.cut(start, stop),
         )
 
     def number(self, name: str) -> Floats:
@@ -105,6 +108,7 @@ class Waiting(msgspec.Struct, frozen=True):
             offsets=np.concatenate([np.array(self.offsets, np.int64), block.offsets]),
             ts_ms=np.concatenate([np.array(self.ts_ms, np.int64), block.ts_ms]),
             ids=NO_IDS,
+            said=None,
             numbers=np.concatenate([numbers, block.numbers]),
             codes=np.concatenate([codes, block.codes]),
         )
@@ -146,7 +150,8 @@ def from_rows(
     if SCORE in read.names:
         scores = np.array([row.prediction for row in rows], np.float64)
         numbers = np.concatenate([numbers, scores[:, np.newaxis]], axis=1)
-    texts = _texts(zip(*map(read.categories, features), strict=True), read)
+    said = Said.of([row.prediction for row in rows]) if read.columns.has_classes else None
+    texts = _texts(zip(*map(read.categories, features), strict=True), read, said)
     return Block(
         np.array(offsets, np.int64),
         np.array([row.ts_ms for row in rows], np.int64),
@@ -156,6 +161,7 @@ def from_rows(
         encode(texts, dictionaries, len(rows)),
         read.columns.categorical,
         dictionaries,
+        said,
     )
 
 
@@ -167,6 +173,7 @@ def from_frame(
     numbers = list(read.numbers(frame.features))
     if SCORE in read.names:
         numbers.append(frame.predictions)
+    said = Said.of(frame.predictions) if read.columns.has_classes else None
     table = np.empty((rows, len(numbers)))
     for column, values in enumerate(numbers):
         table[:, column] = np.nan if values is None else np.array(values, np.float64)
@@ -176,13 +183,21 @@ def from_frame(
         Texts.of(frame.ids),
         table,
         read.names,
-        encode(_texts(read.categories(frame.features), read), dictionaries, rows),
+        encode(_texts(read.categories(frame.features), read, said), dictionaries, rows),
         read.columns.categorical,
         dictionaries,
+        said,
     )
 
 
-def _texts(columns: Iterable[Any], read: Decoders) -> Iterator[Sequence[str | None] | None]:
-    """Yield columns of categorical values as text, which what is declared so need not be."""
-    for name, values in zip(read.columns.categorical, columns, strict=True):
+def _texts(
+    columns: Iterable[Any], read: Decoders, said: Said | None
+) -> Iterator[Sequence[str | None] | None]:
+    """Yield columns of categorical values as text, which what is declared so need not be.
+
+    The classes that were predicted are one of them.
+    """
+    given = iter(columns)
+    for name in read.columns.categorical:
+        values = said.texts if said is not None and name == SCORE else next(given)
         yield as_text(values) if name in read.columns.coded and values is not None else values

@@ -9,12 +9,23 @@ from typing import Any, Literal
 
 import msgspec
 
-from tidegauge.schemas.events import Finite, Id, Millis, Name, Number, Value, Version
+from tidegauge.schemas.events import (
+    Class,
+    Finite,
+    Id,
+    Millis,
+    Name,
+    Number,
+    Predicted,
+    Probabilities,
+    Value,
+    Version,
+)
 from tidegauge.schemas.monitors import FeatureSpec
 from tidegauge.streams.monitor.intake.awaited import NULL, Kind
 
 MAX_WATCHED = 200  # features of one model; the rest is counted as not watched
-SCORE = "score"  # the number that is the model's own
+SCORE = "score"  # the number that is the model's own; a category where it predicts classes
 MAX_NAME = 200  # characters of a feature's name; one with a longer name is not watched
 Code = Finite | int | bool | str  # of a category
 RowSource = Literal["predictions", "features"]
@@ -28,6 +39,16 @@ class Columns:
     categorical: tuple[str, ...]
     coded: tuple[str, ...] = ()  # categorical ones that are declared so: numbers count as text
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether the model predicts classes, and not numbers."""
+        return SCORE in self.categorical
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """The categorical features."""
+        return tuple(name for name in self.categorical if name != SCORE)
+
     def plus(self, kinds: Mapping[str, Kind], declared: Container[str]) -> "Columns":
         """Return these columns and further ones behind them."""
         numeric, categorical = (
@@ -38,11 +59,14 @@ class Columns:
         return Columns(self.numeric + numeric, self.categorical + categorical, self.coded + coded)
 
 
-def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpec]) -> Columns:
+def infer(
+    rows: Sequence[Mapping[str, Value | Predicted]], declared: Mapping[str, FeatureSpec]
+) -> Columns:
     """Return the columns that a model's first rows show, where the spec does not say.
 
     A feature is what it is declared to be, else what most of its values are. One without any value
-    is left out, and so is one whose name no typed decoder can have.
+    is left out, and so is one whose name no typed decoder can have. What is predicted stands among
+    them as the score; it is a category where it is mostly classes.
 
     >>> infer([{"amount": 1.5, "country": "DE"}, {"amount": None, "country": "FR"}], {})
     Columns(numeric=('amount',), categorical=('country',), coded=())
@@ -51,7 +75,7 @@ def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpe
     for row in rows:
         for name, value in row.items():
             if value is not None:
-                texts.setdefault(name, Counter())[isinstance(value, str)] += 1
+                texts.setdefault(name, Counter())[isinstance(value, str | dict)] += 1
     seen = [name for name, values in texts.items() if values]
     kinds: dict[str, Kind] = {}
     for name in eligible(seen, declared)[:MAX_WATCHED]:
@@ -59,6 +83,8 @@ def infer(rows: Sequence[Mapping[str, Value]], declared: Mapping[str, FeatureSpe
         if name in declared:
             is_text = declared[name].type == "categorical"
         kinds[name] = "categorical" if is_text else "numeric"
+    if SCORE in texts and texts[SCORE][True] > texts[SCORE][False]:
+        kinds[SCORE] = "categorical"
     return Columns((), ()).plus(kinds, declared)
 
 
@@ -110,7 +136,7 @@ def decoders(source: RowSource, columns: Columns, awaited: tuple[str, ...] = ())
     ((2.0,), ('DE',))
     """
     names = {f"n{i}": name for i, name in enumerate(columns.numeric)}
-    names |= {f"c{i}": name for i, name in enumerate(columns.categorical)}
+    names |= {f"c{i}": name for i, name in enumerate(columns.texts)}
     raw = {f"a{i}": name for i, name in enumerate(awaited)}
 
     def features(number: Any, text: Any, code: Any) -> Any:
@@ -131,8 +157,9 @@ def decoders(source: RowSource, columns: Columns, awaited: tuple[str, ...] = ())
     row: list[Any] = [*head, ("id", Id), ("ts_ms", Millis), no_ids]
     frame: list[Any] = [*head, ("ids", list[Id]), ("ts_ms", list[Millis])]
     if source == "predictions":
-        row += [("prediction", Number)]
-        frame += [("predictions", list[Number])]
+        predicted: Any = Class | Probabilities if columns.has_classes else Number
+        row += [("prediction", predicted)]
+        frame += [("predictions", list[predicted])]
         row += [("features", row_features, msgspec.field(default_factory=row_features))]
         frame += [("features", frame_features, msgspec.field(default_factory=frame_features))]
     else:  # without features it is a message of another kind
@@ -146,7 +173,7 @@ def decoders(source: RowSource, columns: Columns, awaited: tuple[str, ...] = ())
         msgspec.json.Decoder(frame_type).decode,
         _getter([f for f in names if f[0] == "n"]),
         _getter([f for f in names if f[0] == "c"]),
-        columns.numeric + ((SCORE,) if source == "predictions" else ()),
+        columns.numeric + ((SCORE,) if source == "predictions" and not columns.has_classes else ()),
         columns,
         awaited,
         _getter([*raw]),

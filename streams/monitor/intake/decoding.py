@@ -276,7 +276,8 @@ class BatchReader:
         looks = self._gathers and key not in self.fixed and self._room(key) > 0
         group = _Group(key, decoders(self.source, columns, awaited), own, looks)
         self._groups[key] = group
-        self._opened.append(group)
+        if not columns.has_classes:  # no kernel reads these
+            self._opened.append(group)
         return group
 
     def reopen(self, key: Key) -> None:
@@ -284,9 +285,9 @@ class BatchReader:
         group = self._groups.pop(key, None)
         if group is None:
             return
-        if group.place is None:
+        if group in self._opened:
             self._opened.remove(group)
-        else:
+        elif group.place is not None:
             self._kernel.drop(key)
             del self._placed[group.place]
 
@@ -407,7 +408,7 @@ class BatchReader:
         own = group.read.columns
         numbers, texts = group.read.numbers(frame.features), group.read.categories(frame.features)
         columns |= {f"features.{k}": v for k, v in zip(own.numeric, numbers, strict=True)}
-        columns |= {f"features.{k}": v for k, v in zip(own.categorical, texts, strict=True)}
+        columns |= {f"features.{k}": v for k, v in zip(own.texts, texts, strict=True)}
         check_lengths(len(frame.ids), columns)
         check_ahead(max(frame.ts_ms), record.timestamp)
         return frame

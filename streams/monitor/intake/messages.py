@@ -16,7 +16,7 @@ from tidegauge.schemas.events import (
     Version,
 )
 from tidegauge.streams.monitor.intake.arrow_frames import BEGIN, whose
-from tidegauge.streams.monitor.intake.columns import RowSource
+from tidegauge.streams.monitor.intake.columns import SCORE, RowSource
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection
 from tidegauge.streams.monitor.records import Record
 
@@ -111,7 +111,7 @@ def check_lengths(rows: int, columns: dict[str, Sequence[Any] | None]) -> None:
 
 
 def generic(source: RowSource, record: Record | Kept) -> list[dict[str, Any]]:
-    """Return the features of each row of a record whose columns are not known."""
+    """Return the features of each row of a record whose columns are not known, and the score."""
     value = record.value or b""
     try:
         row = _ROW[source].decode(value)
@@ -122,17 +122,23 @@ def generic(source: RowSource, record: Record | Kept) -> list[dict[str, Any]]:
         if len(row.features) > MAX_FEATURES:
             raise ValueError(f"expected at most {MAX_FEATURES} features - at `$.features`")
         check_ahead(row.ts_ms, record.timestamp)
-        return [row.features]
+        return [_shown(row.features, getattr(row, "prediction", None))]
     frame = LOOSE[source].decode(value)
     if len(frame.features) > MAX_FEATURES:
         raise ValueError(f"expected at most {MAX_FEATURES} features - at `$.features`")
     columns = {f"features.{name}": values for name, values in frame.features.items()}
     check_lengths(len(frame.ids), columns | {"ts_ms": frame.ts_ms})
     plain = (float, int, bool, str, NoneType)
+    predicted = frame.predictions or [None] * len(frame.ids)
     return [
-        {k: v[i] for k, v in frame.features.items() if isinstance(v[i], plain)}
-        for i in range(min(len(frame.ids), INTAKE_ROWS))
+        _shown({k: v[i] for k, v in frame.features.items() if isinstance(v[i], plain)}, one)
+        for i, one in enumerate(predicted[: min(len(frame.ids), INTAKE_ROWS)])
     ]
+
+
+def _shown(features: dict[str, Any], predicted: Any) -> dict[str, Any]:
+    """Return what a row shows; no feature is called as what was predicted is."""
+    return features if predicted is None else features | {SCORE: predicted}
 
 
 def named(value: bytes) -> Key:

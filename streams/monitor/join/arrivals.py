@@ -1,12 +1,20 @@
 """Predictions on their way to the join: out of blocks, in the order of the log."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Block, Floats, Ints
+from tidegauge.streams.monitor.intake.classes import (
+    Classes,
+    Names,
+    fitted,
+    heads,
+    renamed,
+    width_of,
+)
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.intake.texts import Texts
 
@@ -22,7 +30,8 @@ class Arrivals:
     ids: Texts
     offsets: Ints
     ts_ms: Ints
-    scores: Floats
+    scores: Floats  # (rows,), or with probabilities of classes behind; see ``classes.py``
+    classes: Sequence[str] = ()  # what their codes mean
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -37,7 +46,17 @@ class Arrivals:
             self.offsets[chosen],
             self.ts_ms[chosen],
             self.scores[chosen],
+            self.classes,
         )
+
+    def known_by(self, classes: Classes) -> "Arrivals":
+        """Return them with the codes of a model's classes."""
+        if not self.classes:
+            return self
+        scores = renamed(classes, self.classes, self.scores)
+        if scores.ndim > 1 and np.isnan(scores[:, 1:]).all():  # another version's had some
+            scores = heads(scores)
+        return replace(self, scores=scores, classes=())
 
     def by_version(self) -> Iterator[tuple[str, "Arrivals"]]:
         """Yield the predictions of each version; mostly there is one."""
@@ -53,8 +72,10 @@ class Arrivals:
 
 def arrivals(version: str, block: Block) -> Arrivals:
     """Return what the join needs of a block."""
-    none = np.zeros(len(block), np.int64)
-    return Arrivals((version,), none, block.ids, block.offsets, block.ts_ms, block.number(SCORE))
+    own = (version,), np.zeros(len(block), np.int64), block.ids, block.offsets, block.ts_ms
+    if block.said is not None:
+        return Arrivals(*own, block.said.table, block.said.names)
+    return Arrivals(*own, block.number(SCORE))
 
 
 def arrivals_by_model(blocks: Sequence[tuple[Key, Block]]) -> dict[str, Arrivals]:
@@ -69,13 +90,17 @@ def joined(parts: Sequence[Arrivals]) -> Arrivals:
     """Return predictions of one model as one; those of one record stay as they are."""
     versions = list(dict.fromkeys(part.versions[0] for part in parts))
     places = [np.full(len(part), versions.index(part.versions[0])) for part in parts]
+    classes = Names()
+    scores = [renamed(classes, part.classes, part.scores) for part in parts]
+    width = max(map(width_of, scores))
     found = Arrivals(
         versions,
         np.concatenate(places),
         Texts.joined([part.ids for part in parts]),
         np.concatenate([part.offsets for part in parts]),
         np.concatenate([part.ts_ms for part in parts]),
-        np.concatenate([part.scores for part in parts]),
+        np.concatenate([fitted(own, width) for own in scores]),
+        tuple(classes),
     )
     in_order = len(versions) == 1
     return found if in_order else found.where(np.argsort(found.offsets, kind="stable"))

@@ -20,6 +20,7 @@ from numba import types
 
 from tidegauge.detectors._jit import kernel, routine
 from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.intake.classes import fitted, width_of
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.join.held import NOTHING, OFFSETS, WANTED, HashIndex, moved
 from tidegauge.streams.monitor.join.siphash import Hashes
@@ -88,8 +89,15 @@ class Segment(HashIndex):
         """Hold predictions whose hashes are not held yet; return which."""
         fresh = self.add(hashes, offsets)
         new = slice(self._tail - int(np.count_nonzero(fresh)), self._tail)
-        self._ts_ms[new], self._scores[new] = ts_ms[fresh], scores[fresh]
+        width = max(width_of(self._scores), width_of(scores))
+        self._scores = fitted(self._scores, width)
+        self._ts_ms[new], self._scores[new] = ts_ms[fresh], fitted(scores, width)[fresh]
         return fresh
+
+    @property
+    def width(self) -> int:
+        """How many columns scores have: further ones are probabilities of classes."""
+        return width_of(self._scores)
 
     def at(self, places: Ints) -> tuple[Ints, Ints, Floats]:
         """Return offsets, event times and scores."""
@@ -204,11 +212,17 @@ class HeldPredictions:
 
     def at(self, places: Ints) -> tuple[Ints, Ints, Floats]:
         """Return offsets, event times and scores of predictions."""
-        found = np.empty_like(places), np.empty_like(places), np.empty(len(places))
+        offsets, ts_ms = np.empty_like(places), np.empty_like(places)
+        scores, width = fitted(np.empty(len(places)), self.width), self.width
         for segment, some, own in self._parts(places):
-            for column, values in zip(found, segment.at(own), strict=True):
-                column[some] = values
-        return found
+            offsets[some], ts_ms[some], said = segment.at(own)
+            scores[some] = fitted(said, width)
+        return offsets, ts_ms, scores
+
+    @property
+    def width(self) -> int:
+        """How many columns scores have."""
+        return max(segment.width for segment in self._segments)
 
     def remove(self, places: Ints) -> None:
         """Hold predictions no longer, each of which is held."""
@@ -224,7 +238,10 @@ class HeldPredictions:
         for segment in self._segments:
             segment.shrink()
         if len(self._segments) > 1 and len(self) < MOST // 2:
-            parts = [segment.take(np.arange(len(segment))) for segment in self._segments]
+            parts, width = list[Any](), self.width
+            for segment in self._segments:
+                *known, scores = segment.take(np.arange(len(segment)))
+                parts.append((*known, fitted(scores, width)))
             columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
             order = np.argsort(columns[1], kind="stable")
             hashes, offsets, ts_ms, scores = (column[order] for column in columns)

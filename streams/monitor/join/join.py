@@ -119,14 +119,15 @@ class Join:
     ) -> list[Pairs]:
         """Take predictions by version; return the pairs they make with labels that are known."""
         store, found, pairs = self.stores[model], list[tuple[Ints, Partners]](), list[Pairs]()
-        for version, own in arrived:
+        for version, came in arrived:
+            own = came.known_by(store.classes)
             ids, met = self._take_version(store, version, own, in_label_order)
             if met is None:
                 continue
             found.append((met.label_offsets if in_label_order else met.offsets, met))
             fresh = met.fresh(ids, self.journaled.get((model, version)))
             if len(fresh.at):
-                pairs.append(fresh.pairs(version, ids))
+                pairs.append(fresh.pairs(version, ids, store.classes))
         store.tally.beyond_ms = last_beyond_ms(found) or store.tally.beyond_ms
         return pairs
 
@@ -174,6 +175,7 @@ class Join:
         A label waits for predictions, and is known to those of further versions.
         """
         store, found = self.stores[came.model], list[Pairs | LabelReport]()
+        came = came.known_by(store.classes)
         before, batch = store.size, store.tally.batch
         store.hold_to(horizon_ms)
         store.labels_log.begin(int(came.offsets[0]))
@@ -216,12 +218,12 @@ class Join:
 
     def _fresh(self, came: LabelArrivals, found: Iterable[tuple[str, Partners]]) -> list[Pairs]:
         """Return the pairs of labels by version, in the order of the first of each."""
-        pairs = []
+        pairs, classes = [], self.stores[came.model].classes
         for version, met in found:
             self.counts.pairs += int(np.count_nonzero(met.near))
             fresh = met.fresh(came.ids, self.journaled.get((came.model, version)))
             if len(fresh.at):
-                pairs.append((int(fresh.at[0]), fresh.pairs(version, came.ids)))
+                pairs.append((int(fresh.at[0]), fresh.pairs(version, came.ids, classes)))
         return [own for _, own in sorted(pairs, key=itemgetter(0))]
 
     def _report(self, model: str, store: Store, batch: Batch) -> list[LabelReport]:
@@ -309,7 +311,8 @@ class Join:
         """Take predictions again that were here at the snapshot."""
         store = self.stores[model]
         before = store.size
-        for version, own in arrived.by_version():
+        for version, came in arrived.by_version():
+            own = came.known_by(store.classes)
             settled, chosen = (
                 self.settled[model, version],
                 own.offsets >= store.predictions_log.forgotten,
@@ -333,7 +336,7 @@ class Join:
             store.hold_to(horizon_ms)
         settled = [(v, ids) for (of, v), ids in self.settled.items() if of == came.model and ids]
         start = int(np.searchsorted(came.offsets, store.labels_log.forgotten))
-        came = came.cut(slice(start, None))
+        came = came.cut(slice(start, None)).known_by(store.classes)
         met = [tuple(v for v, ids in settled if id_ in ids) for id_ in came.ids] if settled else []
         found = Meeting(store, came).meet(0, len(came), met)
         pairs = self._fresh(came, found.cut(slice(0, len(came))))

@@ -1,12 +1,13 @@
 """Labels on their way to the join: as columns, in the order of the log."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.intake.classes import Classes, renamed
 from tidegauge.streams.monitor.intake.record_batch import Bytes, Ints, RecordBatch
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.siphash import Hashes, hashes
@@ -26,6 +27,7 @@ class LabelArrivals:
     timestamps: Ints  # of the records, UTC ms
     strays: Flags  # whether the record has another key than the model
     hashes: Hashes  # of the ids
+    classes: Sequence[str] = ()  # what codes among the values mean, as in ``classes.py``
 
     @classmethod
     def of(
@@ -34,6 +36,7 @@ class LabelArrivals:
         records: RecordBatch,
         columns: tuple[Ints, Texts, Ints, Floats],
         key: bytes,
+        classes: Sequence[str] = (),
     ) -> Self:
         """Return labels with what their records say of them, their ids hashed by a key.
 
@@ -43,7 +46,14 @@ class LabelArrivals:
         strays = _differ(records.buffer, records.keys[at], model.encode())
         offsets, timestamps = records.offsets[at], records.timestamps[at]
         own = hashes(ids, key)
-        return cls(model, records, at, ids, ts_ms, values, offsets, timestamps, strays, own)
+        return cls(
+            model, records, at, ids, ts_ms, values, offsets, timestamps, strays, own, classes
+        )
+
+    def known_by(self, classes: Classes) -> "LabelArrivals":
+        """Return them with the codes of a model's classes."""
+        values = renamed(classes, self.classes, self.values)
+        return replace(self, values=values, classes=()) if self.classes else self
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -54,7 +64,7 @@ class LabelArrivals:
         return LabelArrivals(
             self.model, self.records, self.at[own], self.ids[own], self.ts_ms[own],
             self.values[own], self.offsets[own], self.timestamps[own], self.strays[own],
-            self.hashes[own],
+            self.hashes[own], self.classes,
         )  # fmt: skip
 
     def pieces(self, first: int, further: int) -> Iterator[tuple[int, int]]:

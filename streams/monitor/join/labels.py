@@ -10,6 +10,7 @@ import numpy as np
 from tidegauge.schemas import events
 from tidegauge.streams.monitor.intake.arrow_frames import declared, in_json, is_arrow, read_frame
 from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.classes import Names, coded
 from tidegauge.streams.monitor.intake.columns import Columns
 from tidegauge.streams.monitor.intake.json_kernel import CAREFUL
 from tidegauge.streams.monitor.intake.messages import (
@@ -141,6 +142,7 @@ class _Batch:
         self.rejections: list[Rejection] = []
         self.parts: dict[str, list[Part]] = {}
         self._given, self._more = given, bytearray()  # ids that the buffer does not have
+        self._classes: dict[str, Names] = {}  # by model
 
     def add(
         self, model: str, at: int, ids: Sequence[str], ts_ms: Sequence[int], labels: Sequence[Any]
@@ -149,8 +151,17 @@ class _Batch:
         own, start = Texts.of(ids), len(self._given.buffer) + len(self._more)
         self._more += own.buffer.tobytes()
         spans = own.spans + (start, 0)  # noqa: RUF005 (a sum)
-        times, values = np.array(ts_ms, np.int64), np.array(labels, np.float64)
+        times, values = np.array(ts_ms, np.int64), self._values(model, labels)
         self.parts.setdefault(model, []).append((np.full(len(ids), at), spans, times, values))
+
+    def _values(self, model: str, labels: Sequence[Any]) -> Floats:
+        """Return labels as numbers; text as a number that stands for it."""
+        texts = [label for label in labels if isinstance(label, str)]
+        if not texts:
+            return np.array(labels, np.float64)
+        numbers = np.array([np.nan if isinstance(own, str) else own for own in labels], np.float64)
+        numbers[np.isnan(numbers)] = coded(self._classes.setdefault(model, Names()).enter(texts))
+        return numbers
 
     def add_frame(self, model: str, at: int, frame: PlainRows) -> None:
         """Take a frame that a kernel read."""
@@ -167,7 +178,8 @@ class _Batch:
         for model, parts in self.parts.items():
             at, spans, ts_ms, values = parts[0] if len(parts) == 1 else _in_order(parts)
             columns = at, Texts(buffer, spans), ts_ms, values
-            found.append(LabelArrivals.of(model, self._given, columns, key))
+            classes = tuple(self._classes.get(model, ()))
+            found.append(LabelArrivals.of(model, self._given, columns, key, classes))
         return sorted(found, key=lambda own: int(own.at[0]))
 
 

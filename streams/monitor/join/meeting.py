@@ -6,8 +6,10 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.intake.classes import Classes
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.join.classified import classified
 from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
 from tidegauge.streams.monitor.join.label_tally import MET_NONE, Met, Times
@@ -49,12 +51,13 @@ class Partners(NamedTuple):
             journaled.difference_update(named)
         return found
 
-    def pairs(self, version: str, ids: Texts) -> Pairs:
+    def pairs(self, version: str, ids: Texts, classes: Classes) -> Pairs:
         """Return them as pairs."""
         own = Texts(ids.buffer, ids.spans[self.at])
+        said = classified(classes, self.labels, self.scores)
         return Pairs(
-            version, own, self.label_ts_ms, self.ts_ms, self.scores, self.labels, self.offsets,
-            self.label_offsets,
+            version, own, self.label_ts_ms, self.ts_ms, said.scores, said.labels, self.offsets,
+            self.label_offsets, said.predicted, said.true, said.probabilities,
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -27,6 +28,9 @@ class Pairs:
     labels: Floats
     prediction_offsets: Ints
     label_offsets: Ints
+    classes: Any  # what was predicted, as text; None where it is a number
+    label_classes: Any
+    probabilities: Floats  # of the label's class; NaN where none were said
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -50,12 +54,13 @@ class Pairs:
             start = stop
 
     def _ends(self) -> Iterator[int]:
+        texts = [column for column in (self.classes, self.label_classes) if any(column)]
         most = ESCAPED * int(self.ids.spans[:, 1].sum()) + 2 * len(self)
-        if len(self) <= PAIRS_PER_RECORD and most <= ID_BYTES_PER_RECORD:
+        if len(self) <= PAIRS_PER_RECORD and most <= ID_BYTES_PER_RECORD and not texts:
             return
         start = size = 0
-        for at, id_ in enumerate(self.ids):
-            own = len(msgspec.json.encode(id_))
+        for at, said in enumerate(zip(self.ids, *texts, strict=True)):
+            own = sum(len(msgspec.json.encode(text)) for text in said)
             size += own
             if at > start and (size > ID_BYTES_PER_RECORD or at - start == PAIRS_PER_RECORD):
                 yield at
@@ -67,5 +72,6 @@ class Pairs:
         return Pairs(
             self.version, self.ids[own], self.ts_ms[own], self.prediction_ts_ms[own],
             self.predictions[own], self.labels[own], self.prediction_offsets[own],
-            self.label_offsets[own],
+            self.label_offsets[own], self.classes[own], self.label_classes[own],
+            self.probabilities[own],
         )  # fmt: skip

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import msgspec
 import numpy as np
 
+from tidegauge.streams.monitor.intake.classes import Classes
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.join.held import NOTHING, HashIndex
 from tidegauge.streams.monitor.join.held_labels import HeldLabels
@@ -13,6 +14,7 @@ from tidegauge.streams.monitor.join.label_tally import LabelTally
 from tidegauge.streams.monitor.join.watermark import Watermark
 
 ROW_BYTES = 100  # of a prediction or a label that is held, at most
+COLUMN_BYTES = 10  # more of a prediction for the probability of each class
 MAX_HORIZONS = 64  # of a model, one after the other
 GRACE_MS = 86_400_000  # at least, by which rows may come out of order
 GRACE = 10  # part of the horizon, if that is more
@@ -45,6 +47,7 @@ class Store:
     labels_log: Watermark = field(default_factory=Watermark)
     tally: LabelTally = field(default_factory=LabelTally)
     horizons: list[Horizon] = field(default_factory=list)  # the last one holds
+    classes: Classes = field(default_factory=Classes)  # of predictions and labels that are text
 
     def __len__(self) -> int:
         """Return how many predictions and labels are held."""
@@ -53,7 +56,9 @@ class Store:
     @property
     def size(self) -> int:
         """Bytes of what is held."""
-        return ROW_BYTES * len(self)
+        held = self.predictions.values()
+        further = sum(len(own) * (own.width - 1) for own in held if own.width > 1)
+        return ROW_BYTES * len(self) + COLUMN_BYTES * further
 
     @property
     def has_predictions(self) -> bool:
@@ -103,13 +108,15 @@ class Store:
 
     def forget_oldest(self, surplus: int) -> None:
         """Forget bytes of whichever there are most, with those in the same record."""
-        rows = -(-surplus // ROW_BYTES)
         fullest: HashIndex | HeldPredictions = max(
             self.predictions.values(), key=len, default=HeldPredictions()
         )
-        log = self.predictions_log
+        log, row_bytes = self.predictions_log, ROW_BYTES
         if len(self.labels) > len(fullest):
             fullest, log = self.labels, self.labels_log
+        elif isinstance(fullest, HeldPredictions):
+            row_bytes += COLUMN_BYTES * (fullest.width - 1)
+        rows = -(-surplus // row_bytes)
         log.forgotten = fullest.offset_of(min(len(fullest), rows) - 1) + 1
         self.drop()
 

@@ -1,6 +1,8 @@
 """Reads and writes the journal ``outcomes``: owners, pairs, changes of control, gaps, poison."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from math import isnan
+from typing import Any
 
 import msgspec
 
@@ -120,6 +122,7 @@ class JournalWriter(msgspec.Struct):
             labels=pairs.labels.tolist(),
             prediction_offsets=pairs.prediction_offsets.tolist(),
             label_offsets=pairs.label_offsets.tolist(),
+            **_classes(pairs),
         )
         return _output(entry, model)
 
@@ -146,6 +149,18 @@ class JournalWriter(msgspec.Struct):
             spread=spread,
         )
         return _output(entry, key[0])
+
+
+def _classes(pairs: Pairs) -> dict[str, list[Any]]:
+    """Return the columns of classes, none where all are numbers."""
+    if not (any(pairs.classes) or any(pairs.label_classes)):
+        return {}
+    said = [None if isnan(one) else one for one in pairs.probabilities.tolist()]
+    return {
+        "classes": pairs.classes.tolist(),
+        "label_classes": pairs.label_classes.tolist(),
+        "probabilities": said if any(one is not None for one in said) else [],
+    }
 
 
 def _output(entry: JournalEntry, model: str | None = None) -> Output:

@@ -19,12 +19,16 @@ class Error(Series):
     about = "labels have moved away from the scores, up or down: label - score"
 
     def quantity(self, view: View) -> Floats:
-        """Return label - score of each pair."""
+        """Return label - score of each pair; of several classes 1 if it is wrong, else 0."""
         assert isinstance(view, Pairs)
-        return (view.labels - view.scores)[:, None]
+        wrong = view.task == "multiclass"
+        return (1 - view.labels if wrong else view.labels - view.scores)[:, None]
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""
+        if alarm.task == "multiclass":
+            before, now = percents(alarm.value.reference, alarm.value.current)
+            return f"{now} of predicted classes are wrong (reference {before})"
         error, label, score = alarm.value, context.get("label"), context.get("score")
         if label is None or score is None:
             before, now = numbers(error.reference, error.current)

@@ -1,4 +1,4 @@
-"""Classification or regression: what the pairs show, and the loss that goes with it."""
+"""Classification, of two or more classes, or regression: what pairs show, and what loss it has."""
 
 from typing import Literal
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Flags, Floats
 
-Task = Literal["classification", "regression"]
+Task = Literal["classification", "multiclass", "regression"]
 EPSILON = 1e-15  # River's bound on probabilities in the log loss
 ROUNDING = 1e-6  # by which a probability may lie outside 0 to 1: softmax in float32 does
 MOST = 0.99  # of the pairs: no single value decides
@@ -18,10 +18,12 @@ class TaskTally(msgspec.Struct):
 
     pairs: int = 0
     binary: int = 0  # labels that are 0 or 1, with a score that is a probability
+    classes: int = 0  # predictions and labels that are classes
 
-    def add(self, labels: Floats, scores: Floats) -> None:
-        """Take further pairs."""
-        self.pairs += len(labels)
+    def add(self, labels: Floats, scores: Floats, classes: int = 0) -> None:
+        """Take further pairs of numbers, and so many of classes."""
+        self.pairs += len(labels) + classes
+        self.classes += classes
         self.binary += int(np.count_nonzero(is_binary(labels, scores)))
 
     @property
@@ -33,6 +35,8 @@ class TaskTally(msgspec.Struct):
         >>> tally.task
         'regression'
         """
+        if 2 * self.classes > self.pairs:
+            return "multiclass"
         return "classification" if self.binary >= MOST * self.pairs else "regression"
 
 
@@ -56,3 +60,13 @@ def losses(labels: Floats, scores: Floats, task: str) -> Floats:
     p = np.clip(scores, EPSILON, 1 - EPSILON)
     loss = -np.where(labels == 1, np.log(p), np.log1p(-p))
     return np.where(is_binary(labels, scores), loss, np.nan)
+
+
+def class_losses(right: Floats, probabilities: Floats) -> Floats:
+    """Return the log loss of each pair of classes; without probabilities 0 if it is right, else 1.
+
+    >>> class_losses(np.array([1.0, 0.0, 0.0]), np.array([0.5, 0.5, np.nan])).round(3)
+    array([0.693, 0.693, 1.   ])
+    """
+    log_losses = -np.log(np.clip(probabilities, EPSILON, 1.0))
+    return np.where(np.isnan(probabilities), 1.0 - right, log_losses)

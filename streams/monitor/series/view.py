@@ -13,7 +13,7 @@ from tidegauge.schemas.references import NumericProfile
 from tidegauge.streams.monitor.intake.block import Codes, Flags, Floats, Ints
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
 from tidegauge.streams.monitor.series.tally import KINDS, count_codes, count_numbers
-from tidegauge.streams.monitor.series.task import losses
+from tidegauge.streams.monitor.series.task import class_losses, losses
 
 RANGE_MARGIN = 0.25  # of the reference's width, beyond which a number is out of range
 FLAG = 0.25  # of a category that is there, among ranks from -0.5 to 0.5
@@ -270,17 +270,25 @@ class Related(View):
 class Pairs(View):
     """Labels beside the scores of their predictions, shape (rows,) each.
 
+    Of several classes the label is whether the predicted one is right, and the score how probable
+    that was said to be; ``probabilities`` are those of the labels' classes.
+
     >>> Pairs(np.array([1.0, 0.0]), np.array([0.5, 0.75]), "regression").losses.tolist()
     [0.5, 0.75]
     """
 
-    def __init__(self, labels: Floats, scores: Floats, task: str) -> None:
+    def __init__(
+        self, labels: Floats, scores: Floats, task: str, probabilities: Floats | None = None
+    ) -> None:
         super().__init__(("",), len(labels))
         self.labels, self.scores, self.task = labels, scores, task
+        self._probabilities = probabilities
 
     @cached_property
     def losses(self) -> Floats:
         """Log loss of a classification, absolute error of a regression, shape (rows,)."""
+        if self._probabilities is not None and self.task == "multiclass":
+            return class_losses(self.labels, self._probabilities)
         return losses(self.labels, self.scores, self.task)
 
 

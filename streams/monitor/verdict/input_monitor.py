@@ -45,7 +45,8 @@ class InputMonitor(Monitor):
         self._budget = control.spec.false_alarms.count * SHARES[origin.source] * share
         reference, spec = control.reference, control.spec
         super().__init__(origin, spec, spec.windows if reference is None else reference.windows, [])
-        names = (*columns.numeric, SCORE) if origin.source == "predictions" else columns.numeric
+        has_score = origin.source == "predictions" and not columns.has_classes
+        names = (*columns.numeric, SCORE) if has_score else columns.numeric
         self._take_up(names, columns.categorical, reference)
         learned = reference.series if reference is not None and control.learned else {}
         self.volume = VolumeCohort(spec, spec.effect.features, self._budget, learned)

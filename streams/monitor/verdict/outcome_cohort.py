@@ -29,10 +29,10 @@ from tidegauge.streams.monitor.windows.outcome_columns import (
     further_series,
 )
 from tidegauge.streams.monitor.windows.outcome_counts import OutcomeCounts, OutcomeCountsState
+from tidegauge.streams.monitor.windows.outcome_rows import DELAY, ClassPairs, class_pairs
 from tidegauge.streams.monitor.windows.sample import Sample
 from tidegauge.streams.monitor.windows.window import WindowPart
 
-DELAY: Final = "delay_ms"  # column: by how much a label came after its prediction
 DELAYS: Final = 256  # of a window are kept, at most
 
 
@@ -122,17 +122,29 @@ class OutcomeCohort(Cohort):
 
     def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows of a window."""
-        labels, scores = block.number("label"), block.number("score")
+        labels, scores, classes = block.number("label"), block.number("score"), class_pairs(block)
         part.rows += len(block)
-        part.moments.update(self._outcomes.table(labels, scores))
+        part.moments.update(self._outcomes.table(labels, scores, classes))
         if part.outcomes is not None:
-            part.outcomes.update(labels, scores, block.number(DELAY))
+            part.outcomes.update(labels, scores, block.number(DELAY), classes)
         if part.sample is not None:
             part.sample.add(block.number(DELAY)[:, np.newaxis])
         if self.watch is not None:
-            self.see(part, {Pairs: Pairs(labels, scores, self.task)})
+            self.see(part, {Pairs: self._pairs(block, classes)})
         elif not self.task:
-            self.tally.add(labels, scores)
+            numbers = ~np.isnan(labels) if classes is None else ~(np.isnan(labels) | classes.among)
+            count = 0 if classes is None else len(classes.right)
+            self.tally.add(labels[numbers], scores[numbers], count)
+
+    def _pairs(self, block: Block, classes: ClassPairs | None) -> Pairs:
+        """Return the pairs as the task has them; those of another kind have no numbers."""
+        labels, scores = block.number("label"), block.number("score")
+        if classes is None and self.task != "multiclass":
+            return Pairs(labels, scores, self.task)
+        among = np.zeros(len(labels), np.bool_) if classes is None else classes.among
+        own = among == (self.task == "multiclass")
+        labels, scores = np.where(own, labels, np.nan), np.where(own, scores, np.nan)
+        return Pairs(labels, scores, self.task, block.number("probability"))
 
     def delays(self, part: WindowPart) -> Floats:
         """Return by how much labels of a window came after their predictions, ms, ascending."""

@@ -3,17 +3,15 @@
 from types import MappingProxyType
 from typing import Final
 
-import numpy as np
-
 from tidegauge.schemas.outcomes import MAX_TALLY, LabelCounts, Outcomes
 from tidegauge.streams.monitor.control.control import SHARES, Control
-from tidegauge.streams.monitor.intake.block import NO_IDS, Block
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.verdict.cohort import Examples
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
-from tidegauge.streams.monitor.verdict.outcome_cohort import DELAY, OutcomeCohort
+from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
 from tidegauge.streams.monitor.verdict.reports import window_report
+from tidegauge.streams.monitor.windows.outcome_rows import outcome_rows
 
 SLOW: Final = 0.9  # of the labels have come after so long: rows of before have theirs
 
@@ -46,21 +44,7 @@ class OutcomeMonitor(Monitor):
 
     def fold_pairs(self, pairs: Outcomes) -> list[Output]:
         """Fold pairs of prediction and label; return what the windows they closed give rise to."""
-        ts_ms = np.array(pairs.ts_ms, np.int64)
-        delays = ts_ms - np.array(pairs.prediction_ts_ms, np.int64)
-        numbers = np.column_stack([pairs.labels, pairs.predictions, delays])
-        rows = len(numbers)
-        block = Block(
-            np.array(pairs.label_offsets, np.int64),
-            ts_ms,
-            NO_IDS,
-            numbers,
-            ("label", "score", DELAY),
-            np.empty((rows, 0), np.int32),
-            (),
-            (),
-        )
-        return self.fold(block)
+        return self.fold(outcome_rows(pairs, self.spec))
 
     def close(self, examples: Examples = MappingProxyType({})) -> list[Output]:
         """Close the open window; return the alerts and the report that it gives rise to.

@@ -12,7 +12,7 @@ import numpy as np
 
 from tidegauge.schemas.windows import Evaluation, ReliabilityBin, RestsOn
 from tidegauge.streams.monitor.intake.block import Floats
-from tidegauge.streams.monitor.windows.confusion import OF_MATRIX, Confusion, Told
+from tidegauge.streams.monitor.windows.confusion import OF_MATRIX, Cells, Confusion, Told
 from tidegauge.streams.monitor.windows.intervals import (
     Z,
     of_mean,
@@ -26,10 +26,16 @@ from tidegauge.streams.monitor.windows.outcome_counts import BINS, MEANS, Outcom
 
 DEFAULTS = {
     "classification": ("accuracy", "f1", "precision", "recall", "roc_auc", "log_loss"),
+    "multiclass": ("accuracy", "balanced_accuracy", "f1_macro", "log_loss"),
     "regression": ("mae", "rmse", "r2"),
 }
 OF_TASK = {
     "classification": (*OF_MATRIX, "roc_auc", "pr_auc", "log_loss", "brier", "ece"),
+    "multiclass": (
+        *(name for name in OF_MATRIX if name not in ("precision", "recall", "f1")),
+        "log_loss",
+        "ece",
+    ),
     "regression": ("mae", "rmse", "r2", "smape", "quantile_loss"),
 }
 BY_CHANCE = math.sqrt(2 / math.pi) / (2 * Z)  # of an interval's width: the mean size of a gap
@@ -48,7 +54,9 @@ def evaluate(task: str, chosen: Collection[str] | None, counts: OutcomeCounts) -
     ([0.208, 0.939], 3)
     """
     names = [n for n in OF_TASK[task] if n in (DEFAULTS[task] if chosen is None else chosen)]
-    matrix = Confusion({cell: rows for cell, rows in counts.cells().items() if rows})
+    cells: Cells = counts.classes if task == "multiclass" else counts.cells()
+    matrix = Confusion({cell: rows for cell, rows in cells.items() if rows})
+    placed = counts.numbers if task == "regression" else int(sum(cells.values()))
     told = {n: matrix.tell(n) if n in OF_MATRIX else METRICS[n](counts) for n in names}
     finite = {n: value for n, (value, _) in told.items() if value is not None}
     return Evaluation(
@@ -56,7 +64,7 @@ def evaluate(task: str, chosen: Collection[str] | None, counts: OutcomeCounts) -
         intervals={n: limits for n in finite if (limits := told[n][1]) is not None},
         rests_on=RestsOn(
             pairs=counts.pairs,
-            left_out=counts.pairs - counts.binary if task == "classification" else 0,
+            left_out=counts.pairs - placed,
             delay_ms=counts.delay_ms(0.5),
             slow_delay_ms=counts.delay_ms(SLOWEST),
         ),

@@ -6,18 +6,24 @@ import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.task import losses
+from tidegauge.streams.monitor.series.task import class_losses, losses
 from tidegauge.streams.monitor.series.view import Pairs
+from tidegauge.streams.monitor.windows.outcome_rows import ClassPairs
 
 KNOWN = ("loss", "error", "label", "score")  # of every report
 LOSS_COLUMNS = {"classification": "log_loss", "regression": "absolute_error"}  # by task
+LIKE = {"multiclass": "classification"}  # tasks that share the columns of another
 OUTCOME_COLUMNS = ("log_loss", "absolute_error", "error", "label", "score")
 
 
-def outcome_table(labels: Floats, scores: Floats) -> Floats:
+def outcome_table(labels: Floats, scores: Floats, classes: ClassPairs | None = None) -> Floats:
     """Return both losses, label - score, label and score, shape (rows, 5)."""
     both = [losses(labels, scores, task) for task in LOSS_COLUMNS]
-    return np.column_stack([*both, labels - scores, labels, scores])
+    table = np.column_stack([*both, labels - scores, labels, scores])
+    if classes is not None:
+        loss, wrong = class_losses(classes.right, classes.probabilities), 1 - classes.right
+        table[classes.among, :3] = np.column_stack([loss, np.full(len(loss), np.nan), wrong])
+    return table
 
 
 def further_series() -> list[str]:
@@ -43,9 +49,9 @@ class OutcomeColumns:
         self.further = list(further)
         self.width = len(OUTCOME_COLUMNS) + len(LOSS_COLUMNS) * len(further)
 
-    def table(self, labels: Floats, scores: Floats) -> Floats:
+    def table(self, labels: Floats, scores: Floats, classes: ClassPairs | None = None) -> Floats:
         """Return the quantities of pairs, shape (rows, width)."""
-        own = outcome_table(labels, scores)
+        own = outcome_table(labels, scores, classes)
         if not self.further:
             return own
         views = [Pairs(labels, scores, task) for task in LOSS_COLUMNS]
@@ -54,6 +60,7 @@ class OutcomeColumns:
 
     def places(self, task: str) -> dict[str, int]:
         """Return in which column each series is, for a task."""
+        task = LIKE.get(task, task)
         names = {name: LOSS_COLUMNS[task] if name == "loss" else name for name in KNOWN}
         own = {name: OUTCOME_COLUMNS.index(column) for name, column in names.items()}
         first = len(OUTCOME_COLUMNS) + [*LOSS_COLUMNS].index(task) * len(self.further)

@@ -4,6 +4,7 @@ Counts of several windows add up, so that metrics since deployment cost no more 
 """
 
 import math
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
@@ -14,7 +15,8 @@ from river import metrics
 
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.streams.monitor.intake.block import Floats, Ints
-from tidegauge.streams.monitor.series.task import is_binary, losses
+from tidegauge.streams.monitor.series.task import class_losses, is_binary, losses
+from tidegauge.streams.monitor.windows.outcome_rows import ClassPairs
 
 THRESHOLDS = 100  # of the ROC curve; River's default of 10 is coarse for small scores
 ROC_THRESHOLDS = metrics.ROCAUC(n_thresholds=THRESHOLDS).thresholds
@@ -23,6 +25,7 @@ MEANS = (
 )  # fmt: skip
 BINS: Final = 10  # of the reliability table
 OCTAVE: Final = 8  # delays that are told apart while they double: by 9%
+MAX_CELLS: Final = 10_000  # of the confusion matrix of classes
 DELAYS: Final = OCTAVE * 49  # up to the latest time there is
 
 
@@ -34,6 +37,7 @@ class OutcomeCountsState(msgspec.Struct):
     histogram: bytes
     reliability: bytes
     delays: bytes
+    cells: list[tuple[str, str, int]] = []  # label, prediction, rows
 
 
 class OutcomeCounts:
@@ -53,8 +57,8 @@ class OutcomeCounts:
     >>> counts.update(labels, scores, np.array([0.0, 2000.0, 1000.0, 1000.0]))
     >>> counts.cells()
     {(False, False): 1, (False, True): 0, (True, False): 1, (True, True): 1}
-    >>> counts.pairs, counts.binary, round(counts.delay_ms(0.5))
-    (4, 3, 981)
+    >>> counts.pairs, counts.numbers, round(counts.delay_ms(0.5))
+    (4, 4, 981)
     """
 
     def __init__(self, threshold: float = 0.5, quantile: float = 0.5) -> None:
@@ -65,21 +69,46 @@ class OutcomeCounts:
         self.histogram: Ints = np.zeros((len(self._edges) + 1, 2), np.int64)  # by score and label
         self.reliability: Floats = np.zeros((BINS, 3))  # rows, positives, sum of scores
         self.delays: Ints = np.zeros(DELAYS, np.int64)
+        self.classes: dict[tuple[str, str], int] = {}  # rows by label and prediction
 
-    def update(self, labels: Floats, scores: Floats, delays_ms: Floats) -> None:
+    def update(
+        self,
+        labels: Floats,
+        scores: Floats,
+        delays_ms: Floats,
+        classes: ClassPairs | None = None,
+    ) -> None:
         """Count pairs; a label comes so long after its prediction. NaN: it is not known."""
         self.pairs += len(labels)
-        binary = is_binary(labels, scores)
-        self.means.update(self._table(labels, scores, binary))
+        if classes is not None:
+            self._add(classes.cells())
+            labels = np.where(classes.among, np.nan, labels)
         known = ((labels == 0) | (labels == 1)) & ~np.isnan(scores)
         place = np.searchsorted(self._edges, scores[known], side="left")
         np.add.at(self.histogram, (place, labels[known].astype(np.int64)), 1)
-        label, score = labels[binary], scores[binary]
-        bins = np.clip((score * BINS).astype(np.int64), 0, BINS - 1)
-        rows = np.column_stack([np.ones(len(score)), label, score])
-        np.add.at(self.reliability, bins, rows)  # one by one: cuts never change a bit
+        binary = is_binary(labels, scores)
+        table = self._table(labels, scores, binary)
+        if classes is not None:
+            labels, scores, binary = labels.copy(), scores.copy(), binary.copy()
+            said = ~np.isnan(classes.probabilities)
+            labels[classes.among], scores[classes.among] = classes.right, classes.confidence
+            binary[classes.among] = said
+            loss = class_losses(classes.right, classes.probabilities)
+            table[classes.among, MEANS.index("log_loss")] = np.where(said, loss, np.nan)
+        self.means.update(table)
+        self._rely(labels[binary], scores[binary])
         known_ms = np.maximum(delays_ms[~np.isnan(delays_ms)], 0.5)  # less than one is one of 0
         np.add.at(self.delays, (OCTAVE * np.log2(2 * known_ms)).astype(np.int64), 1)
+
+    def _rely(self, labels: Floats, scores: Floats) -> None:
+        bins = np.clip((scores * BINS).astype(np.int64), 0, BINS - 1)
+        rows = np.column_stack([np.ones(len(scores)), labels, scores])
+        np.add.at(self.reliability, bins, rows)  # one by one: cuts never change a bit
+
+    def _add(self, cells: Iterable[tuple[tuple[str, str], int]]) -> None:
+        for cell, rows in cells:
+            if cell in self.classes or len(self.classes) < MAX_CELLS:
+                self.classes[cell] = self.classes.get(cell, 0) + rows
 
     def _table(self, labels: Floats, scores: Floats, binary: NDArray[np.bool_]) -> Floats:
         error = labels - scores
@@ -98,11 +127,12 @@ class OutcomeCounts:
         self.histogram += other.histogram
         self.reliability += other.reliability
         self.delays += other.delays
+        self._add(other.classes.items())
 
     @property
-    def binary(self) -> int:
-        """Pairs with a label of 0 or 1, and a score."""
-        return int(self.histogram.sum())
+    def numbers(self) -> int:
+        """Pairs whose prediction and label are numbers."""
+        return int(self.means.count[MEANS.index("mae")])
 
     def cells(self) -> dict[tuple[bool, bool], int]:
         """Return the confusion matrix of a binary classification."""
@@ -130,8 +160,14 @@ class OutcomeCounts:
 
     def state(self) -> OutcomeCountsState:
         """Return what a snapshot needs."""
-        arrays = self.histogram, self.reliability, self.delays
-        return OutcomeCountsState(self.pairs, self.means.snapshot(), *(a.tobytes() for a in arrays))
+        return OutcomeCountsState(
+            self.pairs,
+            self.means.snapshot(),
+            self.histogram.tobytes(),
+            self.reliability.tobytes(),
+            self.delays.tobytes(),
+            [(*cell, rows) for cell, rows in self.classes.items()],
+        )
 
     def load(self, state: OutcomeCountsState) -> None:
         """Take back what was counted with the same threshold and quantile."""
@@ -140,6 +176,7 @@ class OutcomeCounts:
         self.histogram = np.frombuffer(state.histogram, np.int64).reshape(-1, 2).copy()
         self.reliability = np.frombuffer(state.reliability).reshape(-1, 3).copy()
         self.delays = np.frombuffer(state.delays, np.int64).copy()
+        self.classes = {(label, prediction): rows for label, prediction, rows in state.cells}
 
 
 @lru_cache(maxsize=100)

@@ -552,7 +552,9 @@ def test_a_record_of_the_journal_is_measured_as_it_is_written() -> None:
     writer = JournalWriter()
     ids_ = [f"{n:03}" + "\x01" * 509 for n in range(900)]  # six bytes a character, in JSON
     none, half = np.zeros(len(ids_), np.int64), np.full(len(ids_), 0.5)
-    pairs = Pairs("", Texts.of(ids_), none, none, half, half, none, none)
+    nobody, unknown = np.full(len(ids_), None), np.full(len(ids_), np.nan)
+    numbers = none, none, half, half, none, none
+    pairs = Pairs("", Texts.of(ids_), *numbers, nobody, nobody, unknown)
     outputs = writer.pairs("m", [pairs])
     assert max(len(output.value or b"") for output in outputs) < 1_000_000
     assert [id_ for o in outputs for id_ in msgspec.json.decode(o.value or b"")["ids"]] == ids_

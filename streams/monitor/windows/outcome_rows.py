@@ -1,0 +1,126 @@
+"""Pairs of prediction and label as rows of a block: numbers, and classes where they are some."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.outcomes import Outcomes
+from tidegauge.streams.monitor.intake.block import NO_IDS, Block, Codes, Flags, Floats, encode
+from tidegauge.streams.monitor.intake.classes import OTHERS
+from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary, as_text
+
+DELAY = "delay_ms"  # column: by how much a label came after its prediction
+NUMBERS = ("label", "score", DELAY, "probability")
+CLASSES = ("label", "class")
+Texts = Sequence[str | None]
+
+
+def outcome_rows(pairs: Outcomes, spec: MonitorSpec) -> Block:
+    """Return pairs as rows.
+
+    Of a class the label is whether it is right, the score its probability (1 if none was said),
+    and the probability that of the label's class. What cannot be compared, a number with text, has
+    no label: it is among the rows, and in no figure.
+    """
+    rows, nobody = len(pairs.ids), [None] * len(pairs.ids)
+    labels, scores = np.array(pairs.labels), np.array(pairs.predictions)
+    delays_ms = np.array(pairs.ts_ms) - np.array(pairs.prediction_ts_ms)
+    probabilities = np.array(pairs.probabilities or nobody, np.float64)
+    true: Texts = pairs.label_classes or nobody
+    classes: Texts = pairs.classes or nobody
+    if spec.positive is not None and (pairs.classes or pairs.label_classes):
+        labels, scores = _binary(spec.positive, (labels, scores, probabilities), true, classes)
+        true, classes = nobody, nobody
+    elif spec.task == "multiclass" or pairs.classes or pairs.label_classes:
+        true, classes = _as_classes(labels, scores, true, classes, spec.task == "multiclass")
+        among = np.array([one is not None for one in classes], np.bool_)
+        right = np.array([own == one for own, one in zip(true, classes, strict=True)], np.float64)
+        numeric = np.array([one is None for one in pairs.classes or nobody], np.bool_)
+        comparable = np.array([one is None for one in pairs.label_classes or nobody], np.bool_)
+        labels = np.where(among, right, np.where(comparable, labels, np.nan))
+        scores = np.where(among & numeric, 1.0, scores)
+    dictionaries = Dictionary(), Dictionary()
+    return Block(
+        np.array(pairs.label_offsets, np.int64),
+        np.array(pairs.ts_ms, np.int64),
+        NO_IDS,
+        np.column_stack([labels, scores, delays_ms, probabilities]),
+        NUMBERS,
+        encode((true, classes), dictionaries, rows),
+        CLASSES,
+        dictionaries,
+    )
+
+
+def _as_classes(
+    labels: Floats, scores: Floats, true: Texts, classes: Texts, always: bool
+) -> tuple[Texts, Texts]:
+    """Return labels and predictions as text wherever the prediction is a class, or all are."""
+    of_labels, of_scores = as_text(labels.tolist()), as_text(scores.tolist())
+    both = zip(true, classes, of_labels, of_scores, strict=True)
+    found = [
+        (label or said, own or score) if always or own else (None, None)
+        for label, own, said, score in both
+    ]
+    return [label for label, _ in found], [own for _, own in found]
+
+
+def _binary(
+    positive: str, numbers: tuple[Floats, Floats, Floats], true: Texts, classes: Texts
+) -> tuple[Floats, Floats]:
+    """Return labels of 0 or 1, and as scores the probability of the positive class, of two."""
+    labels, scores, probabilities = numbers
+    is_text = np.array([one is not None for one in true], np.bool_)
+    is_true = np.array([one == positive for one in true], np.bool_)
+    by_class = np.array([one is not None for one in classes], np.bool_)
+    says_so = np.array([one == positive for one in classes], np.bool_)
+    of_label = np.where(is_true & ~np.isnan(probabilities), probabilities, 1 - scores)
+    said = np.where(says_so, scores, of_label)
+    return np.where(is_text, is_true, labels), np.where(by_class, said, scores)
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPairs:
+    """The rows of a block whose prediction and label are classes."""
+
+    among: Flags  # which rows
+    codes: Codes  # of their labels and predictions, shape (rows among them, 2)
+    dictionaries: tuple[Dictionary, ...]
+    right: Floats
+    confidence: Floats  # probability of the predicted class; NaN where none was said
+    probabilities: Floats  # of the label's class
+
+    def cells(self) -> list[tuple[tuple[str, str], int]]:
+        """Return how many rows have each label and prediction, in the order of their first rows.
+
+        Not those of which the class is not known, as the model has too many.
+        """
+        found, first, rows = np.unique(self.codes, axis=0, return_index=True, return_counts=True)
+        own = []
+        for at in np.argsort(first).tolist():
+            label, predicted = (
+                d.values[c] for d, c in zip(self.dictionaries, found[at].tolist(), strict=True)
+            )
+            if OTHERS not in (label, predicted):
+                own.append(((label, predicted), int(rows[at])))
+        return own
+
+
+def class_pairs(block: Block) -> ClassPairs | None:
+    """Return the pairs of classes among rows; None if there is none."""
+    if CLASSES != block.categorical:  # of an earlier version's snapshot
+        return None
+    among = (block.codes != MISSING).all(axis=1)
+    if not among.any():
+        return None
+    probabilities, scores = block.number("probability")[among], block.number("score")[among]
+    return ClassPairs(
+        among,
+        block.codes[among],
+        block.dictionaries,
+        block.number("label")[among],
+        np.where(np.isnan(probabilities), np.nan, scores),
+        probabilities,
+    )
