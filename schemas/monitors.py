@@ -95,9 +95,13 @@ class RetrainingSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
 
 
 class ReferenceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How many of the first windows are the reference where none is published."""
+    """How many of the first windows are the reference where none is published; when it changes.
+
+    A level that a series has kept for as long as ``adopt`` takes its place; None: never.
+    """
 
     windows: Annotated[int, msgspec.Meta(ge=3, le=100_000)] = 30
+    adopt: Duration | None = None
 
 
 class LabelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

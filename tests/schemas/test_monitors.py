@@ -14,7 +14,7 @@ monitors:
       amount: {type: numeric}
       note: {type: ignore}
     windows: {every: 1d, offset: 9h}
-    reference: {windows: 90}
+    reference: {windows: 90, adopt: 60d}
     false_alarms: {count: 1, windows: 90}
     effect: {features: 0.2, outcomes: 0.1}
     detectors:

@@ -148,7 +148,8 @@ class Cohort(ABC):
             return False
         spec, levels = self.spec, shared(self.budget, [one.series for one in series])
         windows = spec.false_alarms.windows
-        self.watch = Watch(series, levels, windows, spec.detectors, self.limits)
+        adopt = spec.reference.adopt
+        self.watch = Watch(series, levels, windows, spec.detectors, self.limits, adopt)
         self._rows, self.measures = RowDetectors(spec.detectors, found), found
         self._profiled = profiles
         return True

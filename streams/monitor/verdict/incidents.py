@@ -228,7 +228,7 @@ class Incidents:
             todo = "Nothing: the model is watched anew."
         elif over:
             title = wording.resolution(name, alarms, figures, bounds.last_ts_ms)
-            todo = wording.adoption(origin.model, alarms) or "Nothing: the incident is over."
+            todo = wording.adoption(alarms) or "Nothing: the incident is over."
         else:
             title = wording.title(name, alarms, figures, incident.since_ms, bounds.last_ts_ms)
             todo = wording.advice(alarms, bounds.last_ts_ms)

@@ -1,5 +1,6 @@
 """A new level that a series has kept: from then on it is compared with that."""
 
+from dataclasses import replace
 from math import sqrt
 
 import msgspec
@@ -35,7 +36,8 @@ class Level(msgspec.Struct, frozen=True):
     def watched(self, as_before: Watched) -> Watched:
         """Return the series compared with this level; its unit and its gate stay."""
         effect = as_before.gate / as_before.sd
-        return watch(as_before.series, as_before.column, self.profile, effect, as_before.feature)
+        found = watch(as_before.series, as_before.column, self.profile, effect, as_before.feature)
+        return replace(found, gate=as_before.gate)  # to the last bit
 
 
 def needed(watched: Watched) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, isnan
+from math import inf, isfinite, isnan
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from tidegauge.detectors.drift.mixture import WINDOW, MixtureEDetector
 from tidegauge.detectors.registry import DETECTORS
 from tidegauge.detectors.statistics.dependence import Dependence, standardise, table
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
-from tidegauge.schemas.monitors import DetectorSpec
+from tidegauge.schemas.monitors import DetectorSpec, Duration, milliseconds
 from tidegauge.schemas.windows import SeriesReport
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.watched import MOST_CALM, Watched
@@ -65,6 +65,7 @@ class WatchState(msgspec.Struct):
     latched: list[int]  # window of the change an ADWIN or Page-Hinkley alarm stands for; -1: none
     since: list[int] = []  # window in which a firing series moved; none: when it was told
     levels: dict[int, Level] = {}
+    adopted: dict[int, Level] = {}
 
 
 class Watch:
@@ -82,6 +83,8 @@ class Watch:
         Detectors that decide for the series they name, in place of the mixture e-detector.
     limits
         Beyond which a number is out of range, by column.
+    adopt
+        For how long a level must be kept to take the reference's place, in event time.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class Watch:
         horizon: int,
         detectors: Sequence[DetectorSpec] = (),
         limits: Limits = MappingProxyType({}),
+        adopt: Duration | None = None,
     ) -> None:
         self.series = list(series)
         self.names = names = [s.name for s in self.series]
@@ -118,6 +122,8 @@ class Watch:
         )
         width = len(self.series)
         self.levels: dict[int, Level] = {}  # with which series are compared, not the reference
+        self._adopted: dict[int, Level] = {}  # that are the reference now
+        self._adopt_ms = inf if adopt is None else milliseconds(adopt)
         self._against = list(self.series)  # with what each is compared
         self.history = History(self._against)
         self._status = np.full(width, QUIET)
@@ -172,6 +178,10 @@ class Watch:
                 self._status[index], self._told[index] = FIRING, bounds.index
                 self._since[index] = self.history.start_of(index, back).index
                 self._effects[index] = alarm.effect
+        for index, level in list(self.levels.items()):
+            is_kept = bounds.last_ts_ms - level.since_ms >= self._adopt_ms
+            if is_kept and self._status[index] != FIRING:
+                self._adopt(index)
         return verdicts
 
     def _is_worth(self, index: int, back: int) -> bool:
@@ -352,6 +362,10 @@ class Watch:
             self._mixture.refer(self._column[index], own.reference)
         self._forget(index)
 
+    def _adopt(self, index: int) -> None:
+        """Let the level with which a series is compared be the reference."""
+        self._adopted[index], self.series[index] = self.levels.pop(index), self._against[index]
+
     def _forget(self, index: int) -> None:
         self._status[index], self._latched[index] = QUIET, -1
         for columns, bank in self._chosen:
@@ -370,10 +384,14 @@ class Watch:
             self._latched,
             self._since,
             self.levels,
+            self._adopted,
         )
 
     def load(self, state: WatchState) -> None:
         """Take back the state of a watch of the same series."""
+        for index, level in state.adopted.items():
+            self._compare(index, level)
+            self._adopt(index)
         for index, level in state.levels.items():
             self._compare(index, level)
         self._mixture.restore(state.mixture)

@@ -77,11 +77,14 @@ def _usual(alarms: Sequence[SeriesAlarm]) -> str:
     return "the level before" if levels else "the reference"
 
 
-def adoption(model: str, alarms: Sequence[SeriesAlarm]) -> str:
+def adoption(alarms: Sequence[SeriesAlarm]) -> str:
     """Return the question whether new levels shall be the reference; empty where there are none."""
     if all(alarm.settled_ms is None for alarm in alarms):
         return ""
-    return "Shall that be the reference? Then publish one of rows from then on."
+    return (
+        "Shall that be the reference? Then publish one of rows from then on, or let the spec adopt "
+        "levels that last."
+    )
 
 
 def news(alarms: Sequence[SeriesAlarm], told_ms: int | None) -> Sequence[SeriesAlarm]:

@@ -137,17 +137,19 @@ def test_rows_that_cannot_be_read_are_no_new_normal() -> None:
 # --- one series, window by window -----------------------------------------------------------------
 
 
-def one(statistic: str = "error", windows: int = 40) -> Watch:
+def one(statistic: str = "error", windows: int = 40, adopt: str | None = None) -> Watch:
     rng = np.random.default_rng(3)
     values = rng.normal(0, 0.1, windows).tolist()
     profile = SeriesProfile(values=values, rows=[100.0], sd=1.0, shown=0.0, variance=1.0)
-    return Watch([watch(SERIES[statistic], "", profile, 0.1)], np.ones(1), 90)
+    return Watch([watch(SERIES[statistic], "", profile, 0.1)], np.ones(1), 90, adopt=adopt)
 
 
 def close(own: Watch, index: int, values: Floats) -> Verdicts:
     rows = np.full(len(values), 100.0)
     readings = np.array([values, rows, values - 1e-6, values + 1e-6, values])
-    return own.update(readings, Bounds(index=index, first_ts_ms=index, rows=100), {}, {})
+    return own.update(
+        readings, Bounds(index=index, first_ts_ms=index, last_ts_ms=index, rows=100), {}, {}
+    )
 
 
 def send(own: Watch, first: int, windows: int, level: float) -> list[Verdicts]:
@@ -188,6 +190,27 @@ def test_a_fall_that_is_not_told_ends_a_level_all_the_same() -> None:
     assert not any(verdicts.fired for verdicts in send(own, 60, 40, 0.0))
     assert not own.levels
     assert any(verdicts.fired for verdicts in send(own, 100, 10, 1.0))
+
+
+def test_a_level_that_lasts_takes_the_place_of_the_reference_if_the_spec_says_so() -> None:
+    own, again = one(adopt="60ms"), one(adopt="60ms")  # a window is a millisecond
+    send(own, 0, 60, 2.0)
+    assert own.report()["error"].level_ms == 0
+    send(own, 60, 1, 2.0)
+    assert own.report()["error"].level_ms is None
+    again.load(msgspec.msgpack.decode(msgspec.msgpack.encode(own.state()), type=WatchState))
+    told = [send(watch, 61, 30, 0.0) for watch in (own, again)]
+    assert told[0] == told[1]
+    (alarm,) = [alarm for verdicts in told[0] for alarm in verdicts.fired]
+    assert (alarm.level_ms, alarm.is_return) == (None, False)
+    assert alarm.value.reference == pytest.approx(2.0, abs=0.1)
+    assert own.state() == again.state()
+
+
+def test_without_that_a_level_stays_a_level() -> None:
+    own = one()
+    send(own, 0, 500, 2.0)
+    assert own.report()["error"].level_ms == 0
 
 
 def test_what_is_on_its_way_back_has_no_level() -> None:
