@@ -86,6 +86,7 @@ class Cohort(ABC):
         columns: Mapping[type[View], Sequence[str]],
     ) -> None:
         self.spec, self.effect, self.budget, self.columns = spec, effect, budget, columns
+        self._levels: Floats = np.empty(0)  # parts of the budget, one a measure
         self.watch: Watch | None = None  # None while the reference is learned
         self._rows: RowDetectors | None = None
         self.measures = Measures({})  # of the series that the reference knows
@@ -139,17 +140,21 @@ class Cohort(ABC):
         return self.watch.reference_windows if self.watch is not None else 0
 
     def compare(self, profiles: Mapping[str, SeriesProfile], levels: Floats | None = None) -> bool:
-        """Go from learning to watching by these; return whether anything can be decided so."""
+        """Go from learning to watching by these; return whether anything can be decided so.
+
+        ``levels`` are the parts of the budget that its measures have; None: all of the cohort's.
+        """
         found = Measures(self.columns, profiles)
         series = [
             watch(p.series, p.column, profiles[p.name], self.effect, self.feature) for p in found
         ]
         if not any(one.reference is not None for one in series):
             return False
-        spec, levels = self.spec, shared(self.budget, [one.series for one in series])
+        spec, own = self.spec, [one.series for one in series]
+        self._levels = shared(self.budget, own) if levels is None else levels
         windows = spec.false_alarms.windows
         adopt = spec.reference.adopt
-        self.watch = Watch(series, levels, windows, spec.detectors, self.limits, adopt)
+        self.watch = Watch(series, self._levels, windows, spec.detectors, self.limits, adopt)
         self._rows, self.measures = RowDetectors(spec.detectors, found), found
         self._profiled = profiles
         return True

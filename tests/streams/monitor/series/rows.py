@@ -37,8 +37,9 @@ from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputCohort
 from tidegauge.streams.monitor.verdict.monitor import Monitor
 from tidegauge.streams.monitor.verdict.nil_cohort import FIRST, SECOND, NilCohort
-from tidegauge.streams.monitor.verdict.outcome_cohort import DELAY, OutcomeCohort
+from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort
+from tidegauge.streams.monitor.windows.outcome_rows import DELAY
 
 HOUR_MS = 3_600_000  # a window
 LEARNED = 35  # windows of the reference: enough for any decision
