@@ -11,6 +11,7 @@ from tidegauge.streams.cli import (
     apply,
     broker,
     demo,
+    monitors,
     reference,
     replay,
     status,
@@ -90,6 +91,7 @@ app.command(epilog=replay.EPILOG)(replay.replay)
 app.command(epilog=alerts.EPILOG)(alerts.alerts)
 app.command(epilog=status.EPILOG)(status.status)
 app.add_typer(topics.app, name="topics")
+app.add_typer(monitors.app, name="monitors")
 app.add_typer(reference.app, name="reference")
 
 

@@ -3,7 +3,15 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -14,6 +22,7 @@ from kafka import TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import RetriableError
 
+from tidegauge.streams.monitor.effective import Effective, effective
 from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Record
@@ -112,16 +121,26 @@ def overview(settings: Settings, partitions: int) -> Overview:
 
 def known_models(settings: Settings, partitions: int) -> list[str]:
     """Return the names of the models of which rows were seen."""
+    statuses = _each(settings, partitions, model_statuses)
+    return sorted({status.model for status in statuses})
 
-    async def read() -> list[str]:
+
+def in_force(settings: Settings, partitions: int) -> list[Effective]:
+    """Return how every stream of every model version is watched."""
+    return _each(settings, partitions, effective)
+
+
+def _each(settings: Settings, partitions: int, say: Callable[[Partition], Iterable[T]]) -> list[T]:
+    """Return all that is said of each partition, as its last snapshot describes it."""
+
+    async def read() -> list[T]:
+        found: list[T] = []
         async with _logs(settings) as logs:
             own = PartitionSettings(settings.sources, partitions)
-            names: set[str] = set()
             for number in range(partitions):
                 async with asyncio.timeout(PARTITION_WITHIN_S):
-                    partition = await _partition(logs, own, number)
-                names |= {status.model for status in model_statuses(partition)}
-        return sorted(names)
+                    found += say(await _partition(logs, own, number))
+        return found
 
     return _run(settings.brokers, read())
 

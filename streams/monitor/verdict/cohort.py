@@ -53,6 +53,16 @@ def shared(budget: float, series: Sequence[Series]) -> Floats:
     return found
 
 
+class SeriesPart(msgspec.Struct, frozen=True, kw_only=True):
+    """What one series has of the budget, and what it must show to be told."""
+
+    false_alarms: float  # expected of it within the windows of the budget
+    threshold: float | None  # of its evidence; None: its reference says too little
+    worth: float | None  # independent windows that its reference amounts to
+    gate: float  # least shift that is told, in the unit of its figure
+    decider: str
+
+
 class Watching(msgspec.Struct):
     """What is remembered while a cohort is watched, for the snapshot."""
 
@@ -165,6 +175,23 @@ class Cohort(ABC):
         if watching is not None and not np.array_equal(levels, self._levels):
             self.compare(self._profiled, levels)
             self.load_watching(watching)
+
+    def parts(self) -> dict[str, SeriesPart]:
+        """Return what each series that is watched has of the budget, by name."""
+        if self.watch is None:
+            return {}
+        report = self.watch.report()
+        return {
+            one.name: SeriesPart(
+                false_alarms=level,
+                threshold=report[one.name].threshold,
+                worth=report[one.name].worth,
+                gate=one.gate,
+                decider=self.watch.decider(one.name),
+            )
+            for one, level in zip(self.watch.series, self._levels.tolist(), strict=True)
+            if one.series.is_watched
+        }
 
     def see(self, part: WindowPart, views: Views) -> None:
         """Let the figures of a window, and detectors on rows, take further rows."""

@@ -42,14 +42,14 @@ class InputMonitor(Monitor):
         self._columns: tuple[Sequence[str], Sequence[str]] = (), ()  # of the block before
         self.gathered_rows = Gathered()
         self._span_ms = (0, 0)  # earliest and latest time of rows without windows
-        self._budget = control.spec.false_alarms.count * SHARES[origin.source] * share
+        self.budget = control.spec.false_alarms.count * SHARES[origin.source] * share
         reference, spec = control.reference, control.spec
         super().__init__(origin, spec, spec.windows if reference is None else reference.windows, [])
         has_score = origin.source == "predictions" and not columns.has_classes
         names = (*columns.numeric, SCORE) if has_score else columns.numeric
         self._take_up(names, columns.categorical, reference)
         learned = reference.series if reference is not None and control.learned else {}
-        self.volume = VolumeCohort(spec, spec.effect.features, self._budget, learned)
+        self.volume = VolumeCohort(spec, spec.effect.features, self.budget, learned)
         self._join(self.volume)
 
     def _take_up(
@@ -60,7 +60,7 @@ class InputMonitor(Monitor):
     ) -> None:
         """Watch further columns from the next row on."""
         cohort = InputCohort(
-            self.spec, self.spec.effect.features, self._budget, numeric, categorical, reference
+            self.spec, self.spec.effect.features, self.budget, numeric, categorical, reference
         )
         self._join(cohort)
 
@@ -138,7 +138,7 @@ class InputMonitor(Monitor):
         watched = [cohort for cohort in self.cohorts if cohort.watch is not None]
         if len(watched) < 2:  # noqa: PLR2004 - one has all of it
             return
-        levels = shared(self._budget, [m.series for cohort in watched for m in cohort.measures])
+        levels = shared(self.budget, [m.series for cohort in watched for m in cohort.measures])
         for cohort in watched:
             own, levels = np.split(levels, [len(cohort.measures)])
             cohort.spend(own)

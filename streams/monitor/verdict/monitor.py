@@ -15,7 +15,7 @@ from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.registry import parse
 from tidegauge.streams.monitor.verdict.aa_check import reference_alert
 from tidegauge.streams.monitor.verdict.alerts import alert_output
-from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples
+from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, SeriesPart
 from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
@@ -98,6 +98,10 @@ class Monitor:
         for own in self._watches:
             found |= own.report()
         return found
+
+    def parts(self) -> dict[str, SeriesPart]:
+        """Return what each series that is watched has of the budget."""
+        return {name: part for cohort in self.cohorts for name, part in cohort.parts().items()}
 
     def not_watched(self) -> list[str]:
         """Return the series that the spec's detectors name and the model does not have."""

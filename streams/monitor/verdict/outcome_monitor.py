@@ -37,8 +37,8 @@ class OutcomeMonitor(Monitor):
 
     def __init__(self, origin: Origin, control: Control, share: float) -> None:
         self.control, spec = control, control.spec
-        budget = spec.false_alarms.count * SHARES["outcomes"] * share
-        self.outcomes = OutcomeCohort(spec, spec.effect.outcomes, budget, control.reference)
+        self.budget = spec.false_alarms.count * SHARES["outcomes"] * share
+        self.outcomes = OutcomeCohort(spec, spec.effect.outcomes, self.budget, control.reference)
         super().__init__(origin, spec, spec.windows, [self.outcomes])
         self.labels = LabelCounts()  # of the model, since the last window
 

@@ -204,6 +204,10 @@ class Watch:
             if not watched.series.is_watched
         }
 
+    def decider(self, name: str) -> str:
+        """Return which detector decides for a series."""
+        return self._detector.get(self.names.index(name), "mixture")
+
     def report(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth, series by series."""
         evidence: dict[int, tuple[float, float]] = {}
