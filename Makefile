@@ -35,10 +35,10 @@ bench: $(BENCH_READY) ## speed, latency and memory beside peers, in ten minutes;
 bench-quick: $(BENCH_READY) ## less of the same in two minutes; writes nothing, fails likewise
 	@$(BIN)/python -m load_tests --quick
 
-faults: $(READY) ## inject faults into a year of real flights: what is told of them; writes docs/detection.md
+faults: $(BENCH_READY) ## inject faults into a year of real flights: what is told of them; writes docs/detection.md
 	@$(BIN)/python -m load_tests.faults --page
 
-faults-quick: $(READY) ## less of the same; prints it
+faults-quick: $(BENCH_READY) ## less of the same; prints it
 	@$(BIN)/python -m load_tests.faults --quick
 
 # With 3.11: what it needs contains what 3.12 and 3.13 need, so one lock serves all three.
@@ -67,6 +67,6 @@ $(READY): requirements.txt requirements-demo.txt pyproject.toml
 	@touch $@
 
 $(BENCH_READY): $(READY) requirements-bench.txt
-	@echo "installing the benchmark's peers and plots; this happens once"
+	@echo "installing the benchmark's peers and plots, and a file of diamonds; this happens once"
 	@$(PIP) install --require-hashes --no-deps -r requirements-bench.txt
 	@touch $@

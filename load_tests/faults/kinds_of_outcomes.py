@@ -72,6 +72,11 @@ def by_another_rule(share: float) -> Spoil:
     return spoil
 
 
+def scaled_labels(factor: float) -> Spoil:
+    """Multiply labels."""
+    return lambda labels, *_: replace(labels, values=labels.values * factor)
+
+
 def later_for(carrier: str, share: float) -> Spoil:
     """Let a share of one carrier's punctual flights be late."""
 

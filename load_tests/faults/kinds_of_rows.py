@@ -32,15 +32,12 @@ def without(traffic: Traffic, gone: NDArray[np.bool_]) -> Traffic:
 
 
 def silent(windows: int) -> Change:
-    """Send nothing at all, neither rows nor labels, for the first windows of the span."""
+    """Send neither rows nor labels for the first windows, nor later the labels of these rows."""
 
     def change(traffic: Traffic, span: Span, _: Generator) -> Traffic:
         quiet = Span(span.first, min(span.first + windows, span.last))
-        return replace(
-            traffic,
-            rows=traffic.rows.take(~quiet.holds(traffic.rows.place)),
-            labels=traffic.labels.take(~quiet.holds(traffic.labels.place)),
-        )
+        heard = traffic.labels.take(~quiet.holds(traffic.labels.place))
+        return without(replace(traffic, labels=heard), quiet.holds(traffic.rows.place))
 
     return change
 
@@ -104,19 +101,23 @@ def _fault(name: str, change: Change, columns: tuple[str, ...] = (), **more: Any
     return Fault(name, change, "rows", columns, **more)
 
 
-FAULTS: Final = (
-    _fault("one carrier lost", lost(1.0, Where("carrier", "UA")), ("carrier",)),
-    _fault("one airport lost to 30%", lost(0.7, Where("origin", "LGA")), ("origin",)),
-    _fault("one carrier sent twice", repeated(1.0, Where("carrier", "UA")), ("carrier",)),
-    _fault("all rows sent twice", repeated(1.0)),
-    _fault("a third of the rows sent again a window later", repeated(1 / 3, later=1)),
-    _fault("half of the rows lost", lost(0.5)),
-    _fault("a fifth of the rows under the id of another", ids_of_others(0.2)),
-    _fault("clock an hour back", late_by(hours(1))),
-    _fault("clock a window back", late_by(a_window)),
-    _fault("clock a window back at one airport", late_by(a_window, Where("origin", "LGA")),
-           ("origin",)),
-    _fault("times in seconds at one airport", late_by(in_seconds, Where("origin", "LGA")),
-           ("origin",)),
-    _fault("silence of 8 windows", silent(8)),
-)  # fmt: skip
+def faults_of_rows(one: str, its: str, other: str, value: str) -> tuple[Fault, ...]:
+    """Return all of them, in the slices where ``one`` is ``its`` and ``other`` is ``value``."""
+    lost_one, lost_other = Where(one, its), Where(other, value)
+    return (
+        _fault(f"one {one} lost", lost(1.0, lost_one), (one,)),
+        _fault(f"one {other} lost to 30%", lost(0.7, lost_other), (other,)),
+        _fault(f"one {one} sent twice", repeated(1.0, lost_one), (one,)),
+        _fault("all rows sent twice", repeated(1.0)),
+        _fault("a third of the rows sent again a window later", repeated(1 / 3, later=1)),
+        _fault("half of the rows lost", lost(0.5)),
+        _fault("a fifth of the rows under the id of another", ids_of_others(0.2)),
+        _fault("clock an hour back", late_by(hours(1))),
+        _fault("clock a window back", late_by(a_window)),
+        _fault(f"clock a window back at one {other}", late_by(a_window, lost_other), (other,)),
+        _fault(f"times in seconds at one {other}", late_by(in_seconds, lost_other), (other,)),
+        _fault("silence of 8 windows", silent(8)),
+    )
+
+
+FAULTS: Final = faults_of_rows("carrier", "UA", "origin", "LGA")

@@ -211,7 +211,8 @@ def _fault(name: str, names: tuple[str, ...], change: Change, rescored: bool = T
 
 
 def _one(name: str, column: str, spoil: Spoil, where: Where | None = None) -> Fault:
-    return _fault(f"{column}: {name}", (column,), values(column, spoil, where))
+    whole = values(column, spoil, where)
+    return _fault(f"{column}: {name}", (column,), whole, rescored="as text" not in name)
 
 
 FAULTS: Final = (

@@ -14,6 +14,7 @@ from load_tests.faults.told import Finding
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "detection.md"
 SOON: Final = 3  # windows
+HELD_BACK: Final = "diamonds"
 LONGEST: Final = 110  # characters of a sentence in a table
 PARTS: Final = {
     "values": "Values of features",
@@ -61,11 +62,14 @@ def lines(results: Results) -> Iterator[str]:
     yield from (f"- {name}: {fact}" for name, fact in results.facts.items())
     yield "\n## In numbers\n"
     yield from _totals(results.findings)
+    ours = [found for found in results.findings if found.form != HELD_BACK]
     for part, title in PARTS.items():
         yield f"\n## {title}\n"
-        yield from _faults([found for found in results.findings if found.part == part])
+        yield from _faults([found for found in ours if found.part == part])
     yield "\n## Told by nothing\n"
-    yield from _untold(results.findings)
+    yield from _untold(ours)
+    yield "\n## A set that nothing was tuned on\n"
+    yield from _held_back([found for found in results.findings if found.form == HELD_BACK])
     yield "\n## Where nothing is wrong\n"
     yield from _nulls(results.nulls)
 
@@ -147,6 +151,17 @@ def _untold(findings: Sequence[Finding]) -> Iterator[str]:
     yield from (f"- {name}" for name in names)
     if not names:
         yield "Every fault is told in one run at least."
+
+
+def _held_back(findings: Sequence[Finding]) -> Iterator[str]:
+    if not findings:
+        yield "Left out: the package plotnine, which has the diamonds, was not installed."
+        return
+    yield (
+        "Diamonds (plotnine, MIT), dealt anew: windows of 300, a model that tells the price, which "
+        "comes half an hour later. Watched in the same way.\n"
+    )
+    yield from _faults(findings)
 
 
 def _nulls(nulls: Sequence[Null]) -> Iterator[str]:

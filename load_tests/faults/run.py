@@ -10,17 +10,15 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from load_tests.faults.data import FAULTY, REFERENCE, WINDOWS, Form, by_day, dependent, independent
+from load_tests.faults.data import FAULTY, REFERENCE, Form
 from load_tests.faults.fault import Fault
 from load_tests.faults.kinds_of_rows import lost
 from load_tests.faults.told import Finding, Listener, Said, compare
 from load_tests.faults.traffic import Span, Traffic, messages
-from tidegauge.streams.demo.flights import Flights
 
-NULL_FORMS: Final = {"independent": independent, "dependent": dependent, "by day": by_day}
-FORMS: Final = {name: NULL_FORMS[name] for name in ("independent", "dependent")}
 KEPT: Final = (1.0, 0.3, 0.1)  # of the rows, in null runs
 
+Make = Callable[..., Form]  # of a seed, and of how many windows
 NO_FAULT: Final = Fault("none", lambda traffic, *_: traffic, "rows")
 
 _forked: dict[str, tuple[Listener, Sequence[Callable[[], Traffic]]]] = {}
@@ -47,28 +45,25 @@ class Null(msgspec.Struct, frozen=True, kw_only=True):
     series: list[str]
 
 
-def findings(
-    faults: Sequence[Fault], flights: Flights, seeds: int, processes: int
-) -> Iterator[Finding]:
-    """Yield what is told of each fault, in each form, with each seed."""
-    for make in FORMS.values():
-        for seed in range(seeds):
-            form = make(flights, seed)
-            spoilt = [partial(spoil, fault, form, seed) for fault in (NO_FAULT, *faults)]
-            twin, *said = heard(form, spoilt, processes)
-            for fault, with_it in zip(faults, said, strict=True):
-                yield compare(fault, form, seed, with_it, twin)
+def findings(make: Make, faults: Sequence[Fault], seeds: int, processes: int) -> Iterator[Finding]:
+    """Yield what is told of each fault in one form, with each seed."""
+    for seed in range(seeds):
+        form = make(seed)
+        spoilt = [partial(spoil, fault, form, seed) for fault in (NO_FAULT, *faults)]
+        twin, *said = heard(form, spoilt, processes)
+        for fault, with_it in zip(faults, said, strict=True):
+            yield compare(fault, form, seed, with_it, twin)
 
 
-def nulls(flights: Flights, seeds: int, processes: int, windows: int = WINDOWS) -> Iterator[Null]:
+def nulls(make: Make, seeds: int, processes: int, windows: int) -> Iterator[Null]:
     """Yield what is told where rows or weeks are dealt anew, and only their number changes."""
-    for name, make in NULL_FORMS.items():
-        shares = KEPT if name != "independent" else KEPT[:1]
-        for seed in range(seeds):
-            form = make(flights, seed, windows)
-            thinned = [partial(thin, form, share, seed) for share in shares]
-            for share, said in zip(shares, heard(form, thinned, processes), strict=True):
-                yield null(form, share, seed, said)
+    for seed in range(seeds):
+        form = make(seed, windows)
+        by_rows = form.spec.windows is not None and form.spec.windows.rows is not None
+        shares = KEPT[:1] if by_rows else KEPT
+        thinned = [partial(thin, form, share, seed) for share in shares]
+        for share, said in zip(shares, heard(form, thinned, processes), strict=True):
+            yield null(form, share, seed, said)
 
 
 def heard(form: Form, traffics: Sequence[Callable[[], Traffic]], processes: int) -> Iterator[Said]:

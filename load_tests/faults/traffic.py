@@ -79,7 +79,7 @@ class Labels:
     ids: Column
     ts_ms: Ints
     place: Floats
-    values: Ints
+    values: Column
 
     def take(self, labels: Mask | NDArray[np.intp]) -> Self:
         """Return the labels of a mask, or of numbers in their order."""
