@@ -1,6 +1,10 @@
-"""The page of the docs: written anew from the results of a run."""
+"""The page of the docs: written anew from the results of a run.
+
+python -m load_tests.faults.page RESULTS.json
+"""
 
 import re
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -190,3 +194,7 @@ def _nulls(nulls: Sequence[Null]) -> Iterator[str]:
 def write(results: Results, page: Path = PAGE) -> None:
     """Write the page."""
     page.write_text("\n".join(lines(results)) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Results))
