@@ -53,10 +53,7 @@ class Arrivals:
         """Return them with the codes of a model's classes."""
         if not self.classes:
             return self
-        scores = renamed(classes, self.classes, self.scores)
-        if scores.ndim > 1 and np.isnan(scores[:, 1:]).all():  # another version's had some
-            scores = heads(scores)
-        return replace(self, scores=scores, classes=())
+        return replace(self, scores=renamed(classes, self.classes, self.scores), classes=())
 
     def by_version(self) -> Iterator[tuple[str, "Arrivals"]]:
         """Yield the predictions of each version; mostly there is one."""
@@ -66,6 +63,8 @@ class Arrivals:
             return
         for version in sorted(self.versions):
             own = self.where(self.version == self.versions.index(version))
+            if own.scores.ndim > 1 and np.isnan(own.scores[:, 1:]).all():  # another one's had some
+                own = replace(own, scores=heads(own.scores))
             if len(own):
                 yield version, own
 

@@ -87,10 +87,12 @@ class Segment(HashIndex):
 
     def put(self, hashes: Hashes, offsets: Ints, ts_ms: Ints, scores: Floats) -> Flags:
         """Hold predictions whose hashes are not held yet; return which."""
+        width = max(self.width, width_of(scores))
+        if width > self.width:
+            self._pack()  # what is gone gets no wider
+            self._scores = fitted(self._scores, width)
         fresh = self.add(hashes, offsets)
         new = slice(self._tail - int(np.count_nonzero(fresh)), self._tail)
-        width = max(width_of(self._scores), width_of(scores))
-        self._scores = fitted(self._scores, width)
         self._ts_ms[new], self._scores[new] = ts_ms[fresh], fitted(scores, width)[fresh]
         return fresh
 
@@ -142,6 +144,7 @@ class HeldPredictions:
 
     def __init__(self) -> None:
         self._segments = deque([Segment()])
+        self._width = 1
 
     def __len__(self) -> int:
         """Return how many are held."""
@@ -154,6 +157,7 @@ class HeldPredictions:
 
     def put(self, hashes: Hashes, offsets: Ints, ts_ms: Ints, scores: Floats) -> Flags:
         """Hold predictions whose hashes are not held yet, the first of equal ones; return which."""
+        self.widen(width_of(scores))
         order, own = self._by_segment(hashes)
         hashes, offsets, ts_ms, scores = (c[order] for c in (hashes, offsets, ts_ms, scores))
         fresh, told = np.empty(len(hashes), np.bool_), np.empty(len(hashes), np.bool_)
@@ -221,8 +225,12 @@ class HeldPredictions:
 
     @property
     def width(self) -> int:
-        """How many columns scores have."""
-        return max(segment.width for segment in self._segments)
+        """How many columns scores have, or will have when more are held."""
+        return self._width
+
+    def widen(self, width: int) -> None:
+        """Let scores have so many columns, if they have fewer: those held now will get them."""
+        self._width = max(self._width, width)
 
     def remove(self, places: Ints) -> None:
         """Hold predictions no longer, each of which is held."""

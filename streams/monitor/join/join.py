@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from tidegauge.schemas.outcomes import LabelReport
+from tidegauge.streams.monitor.intake.classes import width_of
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Key
@@ -83,6 +84,7 @@ class Join:
         predictions of each version.
         """
         store, pairs = self.stores[model], list[Pairs]()
+        arrived = self._room_for(model, store, arrived)
         before, log = store.size, store.predictions_log
         store.hold_to(horizon_ms)
         begin, step_ms = 0, kept_ms(horizon_ms) // STEPS
@@ -106,6 +108,7 @@ class Join:
         gone on.
         """
         store = self.stores[model]
+        arrived = self._room_for(model, store, arrived)
         before, log = store.size, store.predictions_log
         store.hold_to(horizon_ms)
         log.begin(int(arrived.offsets[0]))
@@ -119,8 +122,7 @@ class Join:
     ) -> list[Pairs]:
         """Take predictions by version; return the pairs they make with labels that are known."""
         store, found, pairs = self.stores[model], list[tuple[Ints, Partners]](), list[Pairs]()
-        for version, came in arrived:
-            own = came.known_by(store.classes)
+        for version, own in arrived:
             ids, met = self._take_version(store, version, own, in_label_order)
             if met is None:
                 continue
@@ -130,6 +132,20 @@ class Join:
                 pairs.append(fresh.pairs(version, ids, store.classes))
         store.tally.beyond_ms = last_beyond_ms(found) or store.tally.beyond_ms
         return pairs
+
+    def _room_for(self, model: str, store: Store, arrived: Arrivals) -> Arrivals:
+        """Return predictions in a model's classes, when there is room for what they make wider.
+
+        More classes make all predictions of their version larger that wait: the oldest go first.
+        """
+        arrived = arrived.known_by(store.classes)
+        if arrived.scores.ndim > 1:
+            before = store.size
+            for version, own in arrived.by_version():
+                store.predictions.setdefault(version, HeldPredictions()).widen(width_of(own.scores))
+            self._bound(store.size - before)
+            self.stores[model] = store  # it may be empty now, and is about to be filled
+        return arrived
 
     def _take_version(
         self, store: Store, version: str, arrived: Arrivals, in_label_order: bool
@@ -310,9 +326,9 @@ class Join:
     def rebuild_predictions(self, model: str, arrived: Arrivals) -> None:
         """Take predictions again that were here at the snapshot."""
         store = self.stores[model]
+        arrived = self._room_for(model, store, arrived)
         before = store.size
-        for version, came in arrived.by_version():
-            own = came.known_by(store.classes)
+        for version, own in arrived.by_version():
             settled, chosen = (
                 self.settled[model, version],
                 own.offsets >= store.predictions_log.forgotten,

@@ -392,6 +392,19 @@ def test_a_file_with_bad_rows_is_refused_with_counts_reasons_and_what_to_do(tmp_
     assert end == "nothing was sent: mend the file, or leave these out with --skip-bad"
 
 
+def test_columns_of_text_are_classes(tmp_path: Path) -> None:
+    text = "id,p,y\n" + "".join(f"r{n},{('cat', 'dog')[n % 2]},cat\n" for n in range(300))
+    traffic = read_file(tmp_path, text, id="id", prediction="p", label="y")
+    log = OfflineLog()
+    for message in traffic.messages(100):
+        log.append(message.topic, b"m", message.value)
+    assert [o for o in log.outputs if o.topic == "rejected"] == []
+    journal = [orjson.loads(o.value or b"") for o in log.outputs if o.topic == "outcomes"]
+    pairs = [entry for entry in journal if entry["kind"] == "outcomes"]
+    assert [c for entry in pairs for c in entry["classes"]][:2] == ["cat", "dog"]
+    assert [c for entry in pairs for c in entry["labels"]][:2] == [1.0, 0.0]
+
+
 def test_bad_rows_and_labels_are_left_out_on_demand_and_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,20 +6,27 @@ from collections.abc import Sequence
 from typing import Any, get_args
 
 import numpy as np
+import orjson
 import pytest
 from numpy.typing import NDArray
 from sklearn import metrics as sklearn
 
 from tests.streams.monitor.crashes import PLACES, Broker, CrashError, Place, Worker, script
-from tests.streams.monitor.driver import Driver, assert_equal, by_monitor, comparable
+from tests.streams.monitor.driver import Driver, assert_equal, by_monitor, comparable, published
 from tests.streams.monitor.logs import NOON_MS, Logs, frame, row
+from tidegauge.arrow_frames import dumps
+from tidegauge.frames import clean, encode
 from tidegauge.schemas.events import MAX_CLASSES
 from tidegauge.schemas.monitors import Metric, MonitorSpec, ReferenceSpec, WindowSpec
-from tidegauge.streams.monitor.intake.classes import OTHERS, Classes
+from tidegauge.streams.monitor.intake.classes import OTHERS, Classes, Said
+from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.join.arrivals import Arrivals
+from tidegauge.streams.monitor.join.join import Join
 from tidegauge.streams.monitor.lookup import Lookup
-from tidegauge.streams.monitor.offline import OfflineLog, learn_reference
+from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog, learn_reference
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.windows.metrics import OF_TASK
+from tidegauge.transport import headers
 
 NAMES = ("cat", "dog", "emu")
 SPEC = MonitorSpec(
@@ -317,3 +324,39 @@ def test_a_crash_changes_no_pair_and_no_window(seed: int) -> None:
         for broker in (torn, calm)
     ]
     assert windows[0] == windows[1] and len(windows[0]) > 20
+
+
+def test_what_waits_stays_within_its_bytes_when_classes_become_many() -> None:
+    join, bound = Join(max_bytes=1_000_000), 1_000_000
+    for step, classes in enumerate([2] * 30 + [200] * 20 + [3] * 10):
+        said = {f"c{n}": 1 / classes for n in range(classes)}
+        predictions = Said.of([said] * 200)
+        ids = Texts.of([f"{step}-{n}" for n in range(200)])
+        rows = np.arange(200) + 200 * step
+        came = Arrivals(
+            ("",), np.zeros(200, np.int64), ids, rows, rows, predictions.table, predictions.names
+        )
+        assert join.add_predictions("m", came, 86_400_000) == []
+        store = join.stores["m"]
+        assert store.size <= bound
+        assert sum(held.nbytes for held in store.predictions.values()) < 2.5 * bound
+    assert len(store) == pytest.approx(bound / (100 + 10 * 200), rel=0.05)
+    assert join.counts.forgotten == 12_000 - len(store)
+
+
+@pytest.mark.parametrize("format", ["json", "arrow"])
+@pytest.mark.parametrize("value", ["cat", {"cat": 0.75, "dog": 0.25}])
+def test_what_the_client_sends_is_what_a_worker_reads(format: str, value: Any) -> None:
+    rows = [clean(("predictions", f"r{n}", n, {"x": 1.5}, value)) for n in range(150)]
+    labels = [clean(("labels", f"r{n}", n, {}, "dog")) for n in range(150)]
+    write = dumps if format == "arrow" else orjson.dumps
+    driver = Driver({"m": SPEC})
+    sources: tuple[tuple[Source, Any], ...] = (("predictions", rows), ("labels", labels))
+    for source, own in sources:
+        ((payload, count),) = encode("m", "", source, own, write)
+        assert count == 150
+        driver.fold(source, [LoggedRecord(0, NOON_MS, b"m", payload, headers(payload))])
+    driver.feed_back()
+    told = published(driver.outputs, "windows")[-1]
+    assert (told["source"], told["metrics"]["accuracy"]) == ("outcomes", 0.0)
+    assert not [output for output in driver.outputs if output.topic == "rejected"]
