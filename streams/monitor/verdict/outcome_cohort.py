@@ -214,7 +214,7 @@ class OutcomeCohort(Cohort):
 
     def go_on(self, old: "OutcomeCohort") -> None:
         """Count on from an earlier spec, if pairs are counted as they were."""
-        if old.spec.threshold == self.spec.threshold and old.spec.quantile == self.spec.quantile:
+        if same(self.spec, old.spec, "task", "positive", "threshold", "quantile"):
             self.deployed = old.deployed
 
     def second_opinion(self, part: WindowPart) -> dict[str, float]:
@@ -265,6 +265,11 @@ class OutcomeCohort(Cohort):
         if learned:
             self.learned = learned
             self.compare(learned)
+
+
+def same(spec: MonitorSpec, other: MonitorSpec, *names: str) -> bool:
+    """Return whether two specs say the same of what is named."""
+    return all(getattr(spec, name) == getattr(other, name) for name in names)
 
 
 def _windows(reference: Reference, table: OutcomeColumns, task: str) -> list[OutcomeWindow]:

@@ -9,7 +9,7 @@ from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.verdict.cohort import Examples
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
-from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
+from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort, same
 from tidegauge.streams.monitor.verdict.reports import window_report
 from tidegauge.streams.monitor.windows.outcome_rows import outcome_rows
 
@@ -83,7 +83,7 @@ class OutcomeMonitor(Monitor):
         published = self.control.reference is not None and self.control.reference.outcomes
         fits = self.spec.windows in (None, old.windows)
         self.outcomes.go_on(old.outcomes)
-        if published or not fits or self.spec.task != old.spec.task:
+        if published or not fits or not same(self.spec, old.spec, "task", "positive"):
             return
         self.windows = old.windows
         if old.outcomes.learned and self.outcomes.watch is None:

@@ -67,7 +67,7 @@ def sent(
     spec: MonitorSpec = SPEC,
     frames: bool = False,
 ) -> OfflineLog:
-    """Return the log of predictions, and of labels 500 rows later, half of them before."""
+    """Return the log of predictions, and of labels 500 s later; of each second hundred before."""
     log = OfflineLog(Lookup([spec]))
     rows = [prediction(at, value) for at, value in enumerate(predictions)]
     told = [label(f"r{at}", 1000 * (at + 500), value) for at, value in enumerate(labels)]
@@ -77,7 +77,7 @@ def sent(
             ("predictions", rows[part]),
             ("labels", told[part]),
         )
-        for source, values in by_source:
+        for source, values in by_source if start % 200 else reversed(by_source):
             for value in [frame(values)] if frames else values:
                 log.append(source, b"m", value, timestamp=1 << 41)
     return log
@@ -140,6 +140,14 @@ def test_metrics_of_classes_equal_scikit_learn(frames: bool, with_probabilities:
     last = slice(950, None)
     check(found[-1], of_sklearn(own.true[last], own.classes[last]), 50)
     assert deployed["rests_on"]["delay_ms"] == pytest.approx(500_000, rel=0.05)
+
+
+def test_a_class_that_was_not_named_has_no_probability() -> None:
+    log = sent([{"cat": 0.9}, {"dog": 1.0}] * 100, ["cat", "emu"] * 100)
+    told = reports(log)[-1]
+    expected = -(np.log(0.9) + np.log(1e-15)) / 2
+    assert told["metrics"]["log_loss"] == pytest.approx(expected)
+    assert told["metrics"]["accuracy"] == 0.5
 
 
 def test_the_calibration_of_classes_is_that_of_the_predicted_one() -> None:

@@ -76,3 +76,7 @@ def test_metrics_since_deployment_outlive_a_change_of_the_spec() -> None:
     outcomes.watch(("m", ""), control("m", msgspec.structs.replace(SPEC, threshold=0.3), None))
     told = stream.send(1).reports("outcomes")[-1]["since_deployment"]
     assert told["rests_on"]["pairs"] == ROWS  # counts of another threshold say nothing of this one
+    spec = msgspec.structs.replace(SPEC, threshold=0.3, task="multiclass")
+    outcomes.watch(("m", ""), control("m", spec, None))
+    told = stream.send(1).reports("outcomes")[-1]["since_deployment"]
+    assert (told["rests_on"]["pairs"], told["metrics"]["accuracy"]) == (ROWS, 0)
