@@ -160,8 +160,9 @@ class Cohort(ABC):
         ]
         if not any(one.reference is not None for one in series):
             return False
-        spec, own = self.spec, [one.series for one in series]
-        self._levels = shared(self.budget, own) if levels is None else levels
+        if levels is None:
+            levels = shared(self.budget, [one.series for one in series])
+        self._levels, spec = levels, self.spec
         windows = spec.false_alarms.windows
         adopt = spec.reference.adopt
         self.watch = Watch(series, self._levels, windows, spec.detectors, self.limits, adopt)

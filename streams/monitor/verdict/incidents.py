@@ -123,7 +123,9 @@ class Incidents:
             incident = self._join(verdicts.fired, bounds)
             status: Literal["firing", "ongoing"] = "ongoing" if incident.revision else "firing"
             incident.first_offset = seen.start(incident.since_ms).first_offset
-            outputs.append(self._tell(incident, status, bounds, seen))
+            plain = wording.plain(list(incident.alarms.values()))
+            if status == "firing" or any(alarm in plain for alarm in verdicts.fired):
+                outputs.append(self._tell(incident, status, bounds, seen))
         for incident in self.open:
             grown = [alarm for alarm in verdicts.worse if alarm.series in incident.alarms]
             for alarm in grown:

@@ -37,7 +37,9 @@ def title(
     is_new = told_ms is None or any(alarm.told_ms == told_ms for alarm in told)
     still = "" if is_new or told_ms is None else f", and still on {moment(told_ms)},"
     head = f"{name}: since {moment(began_ms)}{still} "
-    phrases = [SERIES[alarm.statistic].phrase(alarm, context) + _compared(alarm) for alarm in told]
+    phrases = [
+        SERIES[alarm.statistic].phrase(alarm, context) + _compared(alarm) for alarm in plain(told)
+    ]
     return head + listed(phrases, TITLE - len(head + tail), "; ") + tail
 
 
@@ -47,6 +49,12 @@ def _compared(alarm: SeriesAlarm) -> str:
         return ""
     how = "back towards the reference from" if alarm.is_return else "compared with"
     return f", {how} the level since {moment(alarm.level_ms)}"
+
+
+def plain(alarms: Sequence[SeriesAlarm]) -> Sequence[SeriesAlarm]:
+    """Return alarms without those of bins that say less than another one of the same feature."""
+    told = {alarm.feature for alarm in alarms if not SERIES[alarm.statistic].has_bins}
+    return [a for a in alarms if a.feature not in told or not SERIES[a.statistic].has_bins]
 
 
 def advice(alarms: Sequence[SeriesAlarm], told_ms: int) -> str:

@@ -30,6 +30,8 @@ from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series import base, registry
 from tidegauge.streams.monitor.series.base import Series, Share
+from tidegauge.streams.monitor.series.bins import BINS
+from tidegauge.streams.monitor.series.hist import Hist
 from tidegauge.streams.monitor.series.view import Windows
 from tidegauge.streams.monitor.series.watched import rows_of
 from tidegauge.streams.monitor.verdict import wording
@@ -103,12 +105,17 @@ def its_quantity_is_a_table_and_leaves_its_input_alone(series: Series) -> None:
 
 
 def its_counts_are_those_of_its_rows(series: Series) -> None:
-    if not isinstance(series, Share):
+    if not isinstance(series, Share | Hist):
         return
     for kind in kinds(series):
         some = block(kind, (ROWS, USUAL), (ROWS, FAULTY), (3, EMPTY))
         for rows in (some, some.cut(0, 0)):
             view = kind.view(rows)
+            if isinstance(series, Hist):
+                bins = series.quantity(view)
+                expected = [(bins == at).sum(axis=0).tolist() for at in range(BINS)]
+                assert series.count(view).T.tolist() == expected, "count: not what quantity says"
+                continue
             expected = [one(view).sum(axis=0).tolist() for one in (series.hits, series.among)]
             found = [counts.tolist() for counts in series.count(kind.view(rows))]
             assert found == expected, "count: it does not say what hits and among do"

