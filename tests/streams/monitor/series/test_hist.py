@@ -212,7 +212,7 @@ def test_what_another_series_of_the_feature_says_more_plainly_is_not_told_again(
     def up(rows: Rows, rng: np.random.Generator) -> None:
         rows.amount = rows.amount + 4
 
-    stream = traffic(1).send(REFERENCE + 20).send(40, up)
+    stream = traffic(1).send(REFERENCE + 20).send(30, up)
     firing, *others = stream.alerts()
     assert [alert["status"] for alert in others] == []
     (own,) = stream.log.partition.rows["predictions"].monitors.values()
