@@ -25,8 +25,9 @@ def test_a_fault_is_told_dated_and_over_and_its_twin_is_silent() -> None:
     assert (found.after, found.since, found.on_it) == (1, 0, True)
     assert "temp" in found.title and found.advice
     assert found.resolved is not None and 0 < found.resolved <= 20
-    nothing = compare(NO_FAULT, made, 0, twin, twin)
-    assert (nothing.after, nothing.series, nothing.asked) == (None, [], None)
+    for both in (twin, with_it):  # what is told without the fault, too, is not told of it
+        nothing = compare(NO_FAULT, made, 0, both, both)
+        assert (nothing.after, nothing.series, nothing.asked) == (None, [], None)
     assert null(made, 0.5, 0, thinned).series == []
 
 
@@ -38,7 +39,7 @@ def finding(**said: object) -> Finding:
 RESULTS = Results(
     {"Tidegauge": "0.1.0"},
     [
-        finding(after=1, title="flights@1: since 4 Mar 2013 17:35 UTC temp moved up, from 1 to 10",
+        finding(after=3, title="flights@1: since 4 Mar 2013 17:35 UTC temp moved up, from 1 to 10",
                 advice="Look at a | b.", since=0, on_it=True, asked=(0, 3), resolved=14),
         finding(seed=1, after=7, title="later", advice="other", since=3, on_it=False),
         finding(form="dependent"),
@@ -58,7 +59,7 @@ def test_the_page_is_written_from_stored_results(tmp_path: object) -> None:
     stored = msgspec.json.decode(msgspec.json.encode(RESULTS), type=Results)
     text = "\n".join(lines(stored))
     assert (
-        "| temp: x 10 | 1, 7 | not, not | temp moved up, from 1 to 10 | Look at a \\| b. "
+        "| temp: x 10 | 3, 7 | not, not | temp moved up, from 1 to 10 | Look at a \\| b. "
         "| windows 0 to 3 |" in text
     )
     assert "| silence | not | not |  |  |  |" in text
