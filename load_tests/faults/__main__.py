@@ -4,6 +4,7 @@ import argparse
 import importlib.metadata
 import os
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -59,6 +60,7 @@ def main() -> None:
         if faults:
             found += findings(make, faults, size.seeds, processes)
         quiet += nulls(make, size.null_seeds, processes, size.null_windows)
+        print(f"{len(found) + len(quiet)} runs are done", file=sys.stderr)
     facts = {
         "Tidegauge": importlib.metadata.version("tidegauge"),
         "Machine": f"{platform.machine()}, {processes} cores, Python {platform.python_version()}",
