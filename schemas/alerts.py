@@ -73,6 +73,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     told_ms: Millis
     resolved_ms: Millis | None = None
     labelled_ms: Millis | None = None  # nine in ten predictions before have labels; of outcomes
+    cause: str = ""  # that it looks like: unit, stuck, lost, ...: see docs/messages.md
     series: list[SeriesAlarm]  # largest effect first, 50 at most
     more_series: Count = 0  # that moved as well and are not listed
     context: dict[str, Figure] = {}  # figures that help, such as the mean label and the mean score

@@ -262,6 +262,7 @@ def _open(monitor: Monitor) -> list[OpenIncident]:
                 by_size(list(incident.alarms.values())),
                 monitor.context(incident.since_ms),
                 incident.since_ms,
+                cause=incident.cause,
             ),
         )
         for incident in monitor.incidents.open

@@ -52,6 +52,7 @@ ALERT_JSON = {
     "told_ms": 1366329600000,
     "resolved_ms": None,
     "labelled_ms": None,
+    "cause": "",
     "series": [
         {
             "series": "loss",

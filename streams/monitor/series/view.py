@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from functools import cached_property
+from math import nan
 from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
@@ -135,13 +136,14 @@ class Vocabulary:
     """
 
     def __init__(self, values: Iterable[str] | None, bins: Sequence[str] = ("",)) -> None:
-        self.values = None if values is None else frozenset(values)
+        self.values = None if values is None else {value: at for at, value in enumerate(values)}
         self._bins, self._rest = {name: at for at, name in enumerate(bins)}, len(bins) - 1
         self._forget()
 
     def _forget(self) -> None:
         self._dictionary: Dictionary | None = None
         self._new, self._binned = np.empty(0, np.bool_), np.empty(0, np.int64)  # by code
+        self._places = np.full(1, np.nan)  # by code, too; the last is that of a missing value
 
     def new(self, dictionary: Dictionary) -> Flags:
         """Return which codes stand for a category that the reference does not have."""
@@ -153,6 +155,14 @@ class Vocabulary:
         self._read(dictionary)
         return self._binned
 
+    def places(self, dictionary: Dictionary) -> Floats:
+        """Return the place of each code among the reference's categories; -1 of one that is new.
+
+        Behind them is the place of a missing value, NaN; so is that of all, where none are known.
+        """
+        self._read(dictionary)
+        return self._places
+
     def _read(self, dictionary: Dictionary) -> None:
         if dictionary is not self._dictionary:
             self._forget()
@@ -160,9 +170,11 @@ class Vocabulary:
         if len(self._new) < len(dictionary.values):
             added, known = dictionary.values[len(self._new) :], self.values
             flags = [known is not None and value not in known for value in added]
+            places = [nan if known is None else known.get(value, -1) for value in added]
             self._new = np.concatenate([self._new, np.array(flags, np.bool_)])
             bins = [self._bins.get(value, self._rest) for value in added]
             self._binned = np.concatenate([self._binned, np.array(bins, np.int64)])
+            self._places = np.concatenate([self._places[:-1], np.array(places, np.float64), [nan]])
 
 
 class Categories(View):
@@ -223,6 +235,12 @@ class Categories(View):
         """Yield the bin of each code of each column."""
         pairs = zip(self.vocabularies, self.dictionaries, strict=True)
         return (vocabulary.binned(dictionary) for vocabulary, dictionary in pairs)
+
+    @property
+    def places(self) -> Iterator[Floats]:
+        """Yield for each column where its values stand among the reference's categories."""
+        columns = zip(self.vocabularies, self.dictionaries, self.codes.T, strict=True)
+        return (vocabulary.places(own)[codes] for vocabulary, own, codes in columns)
 
     def named(self, column: int, hits: Flags) -> Iterable[str]:
         """Return the values of a column in some of its rows, in their order."""

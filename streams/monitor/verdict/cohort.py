@@ -1,12 +1,13 @@
 """Columns that share a reference: learned window by window, then watched by it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
 import numpy as np
 
+from tidegauge.schemas.alerts import SeriesAlarm
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.schemas.windows import ColumnReport
@@ -15,6 +16,7 @@ from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.view import View
 from tidegauge.streams.monitor.series.watched import watch
 from tidegauge.streams.monitor.verdict.aa_check import Inside
+from tidegauge.streams.monitor.verdict.causes.base import Evidence
 from tidegauge.streams.monitor.verdict.likeness import Limits
 from tidegauge.streams.monitor.verdict.row_detectors import RowDetectors
 from tidegauge.streams.monitor.verdict.watch import Verdicts, Watch, WatchState
@@ -199,6 +201,14 @@ class Cohort(ABC):
         if part.figures is not None and self._rows is not None:
             part.figures.add(views)
             self._rows.update(views)
+
+    def evidence(self, part: WindowPart, alarms: Sequence[SeriesAlarm]) -> Evidence:
+        """Return what a window that closes says of the causes of alarms."""
+        return Evidence(alarms, self.columns_of(part))
+
+    def moves_score(self, features: Collection[str]) -> bool:
+        """Return whether the score has moved, and features have so that it must."""
+        return False
 
     def judge(self, part: WindowPart, bounds: Bounds, examples: Examples) -> Verdicts:
         """Judge a window that closed; ``examples`` are for alerts of series without a column."""

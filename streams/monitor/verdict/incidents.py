@@ -1,6 +1,6 @@
 """Incidents: what moves together is one, with a stable id, from its start to its end."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -17,11 +17,13 @@ from tidegauge.schemas.alerts import (
 )
 from tidegauge.schemas.cloudevents import stable_id
 from tidegauge.schemas.monitors import RetrainingSpec, milliseconds
+from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict import wording
 from tidegauge.streams.monitor.verdict.alerts import alert_output, by_size
+from tidegauge.streams.monitor.verdict.causes.base import Cause
 from tidegauge.streams.monitor.verdict.watch import Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.words import cut
@@ -45,14 +47,22 @@ class Incident(msgspec.Struct):
     first_offset: int = 0
     due: int | None = None  # window from which on it is told again, if it lasts; None: never
     lasts: int = LASTS  # and how many windows later once more
+    cause: Cause | None = None  # as last seen
+
+    @property
+    def going_on(self) -> list[SeriesAlarm]:
+        """The alarms that are not over, the largest first; all once it is."""
+        alarms = by_size(list(self.alarms.values()))
+        return [alarm for alarm in alarms if alarm.resolved_ms is None] or alarms
 
     @property
     def kind(self) -> Kind:
-        """What it is about now: quality while that of any series is bad, else what moved most."""
-        alarms = by_size(list(self.alarms.values()))
-        still = [alarm for alarm in alarms if alarm.resolved_ms is None] or alarms
-        kinds = [SERIES[alarm.statistic].kind for alarm in still]
-        return "quality" if "quality" in kinds else kinds[0]
+        """What it is about now: quality while that of any series is bad, else what moved most.
+
+        What has a cause that is to be mended is about quality, too.
+        """
+        kinds = [SERIES[alarm.statistic].kind for alarm in self.going_on]
+        return "quality" if self.cause is not None or "quality" in kinds else kinds[0]
 
     @property
     def severity(self) -> Severity:
@@ -98,12 +108,19 @@ class Seen(Protocol):
     def lasts(self, alarm: SeriesAlarm) -> bool:
         """Return whether a series that fired is still as far off as an alert needs."""
 
+    def moves_score(self, features: Collection[str]) -> bool:
+        """Return whether the score has moved, and features have so that it must."""
+
+    def cause(self, alarms: Sequence[SeriesAlarm]) -> Cause | None:
+        """Return what the window that closes looks like, None if like nothing in particular."""
+
 
 class Incidents:
     """Turns alarms of series into incidents, and incidents into alerts.
 
     A series that fires within 7 windows of an incident's latest alarm joins it, and so does one of
-    the same feature, or of outcomes, for as long as the incident is open. (Any series for as long:
+    the same feature, or of outcomes, for as long as the incident is open, and so does a score that
+    follows from a feature, by what the reference knows of how it does. (Any series for as long:
     then a shift of season that lasts for months would swallow every fault.)
 
     Parameters
@@ -120,7 +137,7 @@ class Incidents:
         """Return the alerts that one closed window gives rise to."""
         outputs = []
         if verdicts.fired:
-            incident = self._join(verdicts.fired, bounds)
+            incident = self._join(verdicts.fired, bounds, seen)
             status: Literal["firing", "ongoing"] = "ongoing" if incident.revision else "firing"
             incident.first_offset = seen.start(incident.since_ms).first_offset
             plain = wording.plain(list(incident.alarms.values()))
@@ -154,17 +171,16 @@ class Incidents:
         """Return whether it is time to tell again what asks for retraining, as it lasts."""
         if incident.due is None or bounds.index < incident.due or not self._is_wanted(incident):
             return False
-        alarms = [alarm for alarm in incident.alarms.values() if alarm.resolved_ms is None]
-        if not any(map(seen.lasts, alarms)):
+        if not any(map(seen.lasts, incident.going_on)):
             return False
         incident.due = bounds.index + incident.lasts
         incident.lasts *= 2
         return True
 
-    def _join(self, fired: list[SeriesAlarm], bounds: Bounds) -> Incident:
+    def _join(self, fired: list[SeriesAlarm], bounds: Bounds, seen: Seen) -> Incident:
         alarms = {alarm.series: alarm for alarm in by_size(fired)}
         for incident in self.open:
-            if bounds.index - incident.latest <= JOIN or self._same(incident, fired):
+            if bounds.index - incident.latest <= JOIN or self._same(incident, fired, seen):
                 incident.alarms |= alarms
                 incident.latest = bounds.index
                 incident.since_ms = min(incident.since_ms, *(a.since_ms for a in fired))
@@ -184,10 +200,13 @@ class Incidents:
         self.open.append(incident)
         return incident
 
-    def _same(self, incident: Incident, fired: list[SeriesAlarm]) -> bool:
+    def _same(self, incident: Incident, fired: list[SeriesAlarm], seen: Seen) -> bool:
         """Return whether an open incident is about the same thing as what fired."""
-        features = {alarm.feature for alarm in incident.alarms.values()}
-        return self.origin.source == "outcomes" or any(a.feature in features for a in fired)
+        own = {alarm.feature for alarm in incident.alarms.values()}
+        new = {alarm.feature for alarm in fired}
+        if self.origin.source == "outcomes" or own & new:
+            return True
+        return (SCORE in new and seen.moves_score(own)) or (SCORE in own and seen.moves_score(new))
 
     def _resolve(self, incident: Incident, names: list[str], at_ms: int) -> None:
         for name in names:
@@ -225,6 +244,9 @@ class Incidents:
         origin, alarms = self.origin, by_size(list(incident.alarms.values()))
         name = origin.name
         over, figures = status == "resolved", seen.context(incident.since_ms)
+        if not over:
+            known = None if incident.cause is None or incident.cause.passes else incident.cause
+            incident.cause = seen.cause(incident.going_on) or known
         if ending == "superseded":
             title = f"{name}: closed, as a new spec or reference holds from here"
             todo = "Nothing: the model is watched anew."
@@ -232,8 +254,9 @@ class Incidents:
             title = wording.resolution(name, alarms, figures, bounds.last_ts_ms)
             todo = wording.adoption(alarms) or "Nothing: the incident is over."
         else:
-            title = wording.title(name, alarms, figures, incident.since_ms, bounds.last_ts_ms)
-            todo = wording.advice(alarms, bounds.last_ts_ms)
+            cause, told_ms = incident.cause, bounds.last_ts_ms
+            title = wording.title(name, alarms, figures, incident.since_ms, told_ms, cause)
+            todo = wording.advice(alarms, told_ms, cause)
         alert = Alert(
             incident=incident.id,
             revision=incident.revision,
@@ -249,6 +272,7 @@ class Incidents:
             told_ms=bounds.last_ts_ms,
             resolved_ms=bounds.last_ts_ms if over else None,
             labelled_ms=bounds.labelled_ms,
+            cause=incident.cause.name if incident.cause is not None else "",
             series=alarms[:LISTED],
             more_series=max(len(alarms) - LISTED, 0),
             context=dict(figures),

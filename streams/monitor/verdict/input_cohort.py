@@ -1,12 +1,13 @@
 """Features and scores of a model version: what is learned of them, and what is watched."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from math import isnan
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import numpy as np
 
+from tidegauge.schemas.alerts import SeriesAlarm
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import (
     CategoryProfile,
@@ -30,14 +31,19 @@ from tidegauge.streams.monitor.series.view import (
     Vocabulary,
 )
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
+from tidegauge.streams.monitor.verdict.causes.base import Evidence
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Watching
 from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
 from tidegauge.streams.monitor.verdict.likeness import Limits
 from tidegauge.streams.monitor.verdict.relating import following
+from tidegauge.streams.monitor.verdict.watch import LATELY
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures
-from tidegauge.streams.monitor.windows.sample import Sample
+from tidegauge.streams.monitor.windows.sample import SAMPLE, Sample
 from tidegauge.streams.monitor.windows.window import WindowPart
+
+EXPLAINED: Final = 0.2  # of the score's shift, by features that it follows
+LIVE_ROWS: Final = 128  # of a window are kept, from which causes are told
 
 
 class CohortProfile(msgspec.Struct, frozen=True):
@@ -109,7 +115,7 @@ class InputCohort(Cohort):
 
     def _follow(self, profile: CohortProfile | Reference) -> None:
         """Watch by what a reference says."""
-        self.learner = None
+        self.learner, self._profile = None, profile
         self._profiles = Profiles([profile.numeric.get(name) for name in self.numeric])
         self._vocabularies = [_vocabulary(profile, name) for name in self.categorical]
         self._following = following(profile.relations, self.numeric, self.categorical)
@@ -128,7 +134,7 @@ class InputCohort(Cohort):
         return WindowPart(
             len(self.numeric),
             len(self.categorical),
-            sample=Sample(rows=[]) if learner is not None else None,
+            sample=Sample(rows=[], most=LIVE_ROWS if learner is None else SAMPLE),
             figures=Figures(learner.direct) if learner is not None else self.figures(),
         )
 
@@ -150,6 +156,8 @@ class InputCohort(Cohort):
             self.learner.add(part, block, numbers, codes)
         else:
             self.see(part, views)
+            if part.sample is not None:
+                part.sample.add(np.column_stack([numbers, *texts.places]))
         self._before = numbers[-1].copy()
 
     def _own(self, block: Block) -> tuple[Any, Any, Any]:
@@ -190,6 +198,41 @@ class InputCohort(Cohort):
             max(window.last_ts_ms for window in windows),
             *self.learner.profiles(),
         )
+
+    def evidence(self, part: WindowPart, alarms: Sequence[SeriesAlarm]) -> Evidence:
+        """Return what a window that closes says of the causes of alarms."""
+        if self.learner is not None or part.sample is None:
+            return super().evidence(part, alarms)
+        names = [*self.numeric, *self.categorical]
+        rows = part.sample.table(len(names))
+        columns = dict(zip(names, rows.T, strict=True))
+        profile = self._profile
+        return Evidence(
+            alarms,
+            self.columns_of(part),
+            {name: columns[name] for name in self.numeric},
+            {name: columns[name] for name in self.categorical if name in profile.categorical},
+            {name: own for name, own in profile.numeric.items() if name in columns},
+            profile.categorical,
+        )
+
+    def moves_score(self, features: Collection[str]) -> bool:
+        """Return whether the score has moved, and features have so that it must.
+
+        That is by its relation to them in the reference: of what all its features do to it they do
+        most, and that is a fifth of its shift or more. Ranks end where the reference does, so they
+        explain too little of a model that goes on.
+        """
+        rank, watch = SERIES["rank"], self.watch
+        if watch is None or SCORE not in self._profile.relations:
+            return False
+        shifts = dict(zip(watch.names, watch.history.shifts(LATELY).tolist(), strict=True))
+        off, gate = shifts[rank.name(SCORE)], watch.series[watch.names.index(rank.name(SCORE))].gate
+        weights = self._profile.relations[SCORE].numbers
+        parts = {name: own * shifts[rank.name(name)] / off for name, own in weights.items() if off}
+        by = sum(part for name, part in parts.items() if name in features)
+        most = sum(part for part in parts.values() if part > 0) / 2
+        return bool(abs(off) >= gate and by >= max(EXPLAINED, most))
 
     def means(self, part: WindowPart) -> Floats:
         """Return the mean of each number in a window."""

@@ -1,6 +1,6 @@
 """Watches rows window by window: cuts them, judges what closes, tells incidents and reports."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -15,6 +15,8 @@ from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.registry import parse
 from tidegauge.streams.monitor.verdict.aa_check import reference_alert
 from tidegauge.streams.monitor.verdict.alerts import alert_output
+from tidegauge.streams.monitor.verdict.causes.base import Cause
+from tidegauge.streams.monitor.verdict.causes.registry import find
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, SeriesPart
 from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
@@ -196,6 +198,15 @@ class Monitor:
                 off = min(sign * own.history.shifts(count)[at] for count in (LATELY, 2))
                 return bool(off >= own.series[at].gate)
         return False
+
+    def moves_score(self, features: Collection[str]) -> bool:
+        """Return whether the score has moved, and features have so that it must."""
+        return any(cohort.moves_score(features) for cohort in self.cohorts)
+
+    def cause(self, alarms: Sequence[SeriesAlarm]) -> Cause | None:
+        """Return what the window that closes looks like, None if like nothing in particular."""
+        parts = zip(self.cohorts, self.window.parts, strict=True)
+        return next((c for own, part in parts if (c := find(own.evidence(part, alarms)))), None)
 
     def start(self, since_ms: int) -> Start:
         """Return the window that began then, of the cohort that remembers it best."""

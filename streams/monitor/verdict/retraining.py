@@ -131,20 +131,21 @@ def without(spans: Sequence[Span], gone: Span) -> list[Span]:
 def _pipe_fault(alert: Alert) -> PipeFault | None:
     """Return what an alert says of the quality of a model's rows; None if nothing.
 
-    Rows that cannot be read and labels that find no prediction are in no pair: nobody trains on
-    them.
+    That is of their values: few rows, rows that cannot be read and labels without a prediction
+    spoil no others. Drift is bad quality where it has a cause that is to be mended.
     """
     bad = [
         alarm
         for alarm in alert.series
         if (series := SERIES.get(alarm.statistic)) is not None
-        and series.kind == "quality"
-        and all(view.of_model for view in series.reads)
+        and (series.kind == "quality" or (alert.cause and series.kind == "drift"))
+        and series.has_column
         and alarm.detector != OF_A_REFERENCE
     ]
     if not bad:
         return None
-    over = [alarm.resolved_ms for alarm in bad]
+    # What has become a new normal is fit to train on, from its beginning.
+    over = [own.resolved_ms if own.settled_ms is None else own.settled_ms for own in bad]
     ends = [at for at in over if at is not None]
     return PipeFault(
         alert.incident,

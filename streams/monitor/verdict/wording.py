@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from tidegauge.schemas.alerts import Alert, Figure, SeriesAlarm
 from tidegauge.schemas.references import version_name
 from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.verdict.causes.base import Cause
 from tidegauge.streams.monitor.words import LONGEST, TITLE, cut, listed, moment
 
 VERSION = 20  # characters of a version in a name
@@ -24,11 +25,12 @@ def title(
     context: Mapping[str, Figure],
     since_ms: int,
     told_ms: int | None = None,
+    cause: Cause | None = None,
 ) -> str:
     """Return the sentence of an incident that began at ``since_ms``.
 
     Of one that goes on it says what is new, that is what was told at ``told_ms``; else that it
-    lasts.
+    lasts. A ``cause`` stands for what it explains.
     """
     told = news(alarms, told_ms)
     began_ms, others = _since(told), len(alarms) - len(told)
@@ -37,10 +39,13 @@ def title(
     is_new = told_ms is None or any(alarm.told_ms == told_ms for alarm in told)
     still = "" if is_new or told_ms is None else f", and still on {moment(told_ms)},"
     head = f"{name}: since {moment(began_ms)}{still} "
+    explained = [] if cause is None else cause.series
+    named = [] if cause is None else [cause.phrase]
+    left = [alarm for alarm in told if alarm.series not in explained]
     phrases = [
-        SERIES[alarm.statistic].phrase(alarm, context) + _compared(alarm) for alarm in plain(told)
+        SERIES[alarm.statistic].phrase(alarm, context) + _compared(alarm) for alarm in plain(left)
     ]
-    return head + listed(phrases, TITLE - len(head + tail), "; ") + tail
+    return head + listed(named + phrases, TITLE - len(head + tail), "; ") + tail
 
 
 def _compared(alarm: SeriesAlarm) -> str:
@@ -57,8 +62,10 @@ def plain(alarms: Sequence[SeriesAlarm]) -> Sequence[SeriesAlarm]:
     return [a for a in alarms if a.feature not in told or not SERIES[a.statistic].has_bins]
 
 
-def advice(alarms: Sequence[SeriesAlarm], told_ms: int) -> str:
-    """Return what to do about what is new in an incident, as a sentence."""
+def advice(alarms: Sequence[SeriesAlarm], told_ms: int, cause: Cause | None = None) -> str:
+    """Return what to do about an incident's cause, or what is new in it, as a sentence."""
+    if cause is not None:
+        return cause.advice
     told = news(alarms, told_ms)
     return SERIES[told[0].statistic].advice(replace(told[0], since_ms=_since(told)))
 
@@ -117,9 +124,10 @@ def sentence(alert: Alert) -> str:
 def log_line(alert: Alert) -> str:
     """Return an alert as one line of a log, which holds no values of rows, ids or keys."""
     told, series = alert.title, [_without_rows(alarm) for alarm in alert.series]
-    if alert.status != "resolved" and series != alert.series:
+    if alert.status != "resolved" and (alert.cause or series != alert.series):
         name = model_name(alert.model, alert.version)
         told = title(name, series, alert.context, alert.since_ms, alert.told_ms)
+        told += f" ({alert.cause})" if alert.cause else ""
     return f"{alert.severity} {alert.status}: {told}"
 
 

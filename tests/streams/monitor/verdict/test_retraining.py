@@ -83,6 +83,14 @@ def test_a_loss_that_lasts_asks_for_rows_from_after_the_pipe_was_mended() -> Non
     assert asked(Retraining(), *begun, over, alert("loss", 20, 40, "ongoing")) == []
 
 
+def test_a_new_normal_is_fit_to_train_on_from_its_beginning() -> None:
+    over = alert("range(x)", 20, 60, "resolved")
+    settled = [msgspec.structs.replace(own, settled_ms=3000) for own in over.series]
+    over = msgspec.structs.replace(over, series=settled)
+    lasts = alert("loss", 20, 62, "ongoing")
+    assert asked(Retraining(), alert("range(x)", 20, 22), over, lasts) == [(30, 62, [])]
+
+
 def test_rows_of_a_pipe_that_was_broken_meanwhile_are_left_out() -> None:
     faults = [
         alert("range(x)", 40, 42), alert("range(x)", 40, 50, "resolved"),
@@ -101,6 +109,7 @@ def test_what_is_broken_for_another_version_or_only_cannot_be_read_stops_no_trai
         alert("range(x)", 20, 22, model="other"),
         alert("unpaired", 20, 22),
         alert("rejected", 20, 22),
+        alert("volume", 20, 22),
     ):
         assert asked(Retraining(), other, alert("loss", 20, 24)) == [(20, 24, [])]
 
