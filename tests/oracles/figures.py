@@ -27,7 +27,7 @@ def stand(
     carried = rows  # rows of one window count for 1 if all are alike, for each if none are
     if series["is_share"]:
         carried = shift * rows / (1 + (rows - 1) * series["alike"]) if rows else 0
-    far = abs(firm - series["level"]) > 3 * max(3, series["extreme"]) * sd
+    far = abs(firm - series["level"]) > series["far"] * sd
     return firm, far and shift >= 2 * series["gate"] and rows >= 5 and carried >= 5
 
 

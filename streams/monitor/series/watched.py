@@ -7,11 +7,13 @@ import numpy as np
 
 from tidegauge.detectors.statistics.dependence import Dependence, fit
 from tidegauge.detectors.statistics.shares import LEAST_SD
+from tidegauge.detectors.statistics.tails import LEAST, beyond
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.streams.monitor.intake.block import Flags, Floats
 from tidegauge.streams.monitor.series.base import Series
 
 MIN_WINDOWS = 3
+AT_ONCE = 1 / 27_000  # a tenth of what one of 30 series may spend in a window by default
 LEAST_CALM, MOST_CALM = 7, 14  # windows back within half the gate: it is over
 
 PROMISED_WINDOWS = 30  # a shorter reference carries no promise: only blatant faults are told
@@ -31,6 +33,7 @@ class Watched:
     mean: float  # of the reference's windows, each with the weight that later ones get, too
     shown: float  # mean of what people are shown
     reference: Dependence | None  # None: too few windows to say anything
+    far: float  # sds from the reference's mean at which one window is told; inf: never
     calm: int  # windows whose mean must lie within half the gate until it is over
 
     @property
@@ -83,8 +86,18 @@ def watch(
         mean,
         profile.shown,
         reference,
+        _far(series, reference, values[known], rows[known]),
         min(max(_longest(near), LEAST_CALM), MOST_CALM),
     )
+
+
+def _far(series: Series, reference: Dependence | None, values: Floats, rows: Floats) -> float:
+    """Return at how many sds one window is told; a share has no tails beyond what rows allow."""
+    if reference is None or not series.is_blatant:
+        return np.inf
+    if series.is_share:
+        return LEAST * max(reference.extreme, LEAST)
+    return beyond(np.abs(values - reference.mean) / reference.sd(rows), AT_ONCE)
 
 
 def _longest(near: Flags) -> int:

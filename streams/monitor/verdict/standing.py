@@ -8,10 +8,9 @@ from numba import types
 from tidegauge.detectors._jit import FLAGS, TABLE, VECTOR, kernel
 
 LEAST_ROWS: Final = 5  # that carry a shift, and that a window has which is told at once
-BLATANT: Final = 3.0  # times the reference's largest deviation, and that many sds at least
 WORTH: Final = 2.0  # gates a blatant shift must have
-# Of a series: level and extreme are its reference's, alike are rows of one window (``likeness``).
-MEAN, GATE, IS_SHARE, LEVEL, EXTREME, ALIKE = range(6)
+# Of a series: the level is its reference's, alike are rows of one window (``likeness``).
+MEAN, GATE, IS_SHARE, LEVEL, FAR, ALIKE = range(6)
 ROWS, LOW, HIGH = range(1, 4)  # of a reading
 VALUES: Final = types.Array(types.float64, 1, "C")
 COUNTS: Final = types.Array(types.int64, 1, "C", readonly=True)
@@ -33,13 +32,11 @@ def stand(firm: Any, blatant: Any, readings: Any, sd: Any, known: Any) -> None:
         value = mean if mean > low or mean != mean else low  # noqa: PLR0124 - NaN stays NaN
         value = value if value < high or value != value else high  # noqa: PLR0124
         firm[series] = value
-        extreme = known[EXTREME, series]
-        far = BLATANT * (extreme if extreme > BLATANT else BLATANT)
         shift = abs(value - mean)
         alike = 1.0 + (rows - 1.0) * known[ALIKE, series]
         carried = shift * rows / alike if known[IS_SHARE, series] else rows
         blatant[series] = (
-            abs(value - known[LEVEL, series]) / sd[series] > far
+            abs(value - known[LEVEL, series]) / sd[series] > known[FAR, series]
             and shift >= WORTH * known[GATE, series]
             and rows >= LEAST_ROWS
             and carried >= LEAST_ROWS

@@ -409,10 +409,8 @@ class Watch:
 
 def _known(series: Watched) -> list[float]:
     """Return what is to be known of a series of whether it is told at once."""
-    reference, is_blatant = series.reference, series.series.is_blatant
-    level, extreme = (np.nan, np.nan) if reference is None else (reference.mean, reference.extreme)
-    extreme = extreme if is_blatant else np.inf
-    return [series.mean, series.gate, series.series.is_share, level, extreme, 0.0]
+    level = np.nan if series.reference is None else series.reference.mean
+    return [series.mean, series.gate, series.series.is_share, level, series.far, 0.0]
 
 
 def _worth(reference: Dependence | None) -> float | None:

@@ -56,14 +56,14 @@ figures = st.integers(-80, 80).map(lambda steps: steps / 4)
     figures,
     figures,
     st.integers(0, 12),
-    st.sampled_from([0.0, 0.5, 4.0]),
+    st.sampled_from([0.0, 9.0, 12.0]),
     st.booleans(),
     st.sampled_from([0.0, 0.25, 1.0]),
 )
 def test_a_value_is_told_at_once_if_it_is_far_off_by_several_rows(
-    low: float, width: float, rows: int, extreme: float, is_share: bool, alike: float
+    low: float, width: float, rows: int, far: float, is_share: bool, alike: float
 ) -> None:
-    series = {"mean": 0.5, "gate": 0.1, "is_share": is_share, "level": 0.25, "extreme": extreme}
+    series = {"mean": 0.5, "gate": 0.1, "is_share": is_share, "level": 0.25, "far": far}
     series["alike"] = alike
     readings = np.array([[0.0], [float(rows)], [low], [low + abs(width)], [0.0]])
     known, (firm, blatant) = np.array([list(series.values())], np.float64).T.copy(), _room()
