@@ -5,6 +5,13 @@ from datetime import UTC, datetime
 from math import floor, isfinite, log10
 
 DAY_MS = 86_400_000
+UNITS_MS = {
+    "years": 365.25 * DAY_MS,
+    "days": DAY_MS,
+    "hours": DAY_MS / 24,
+    "minutes": DAY_MS / 1440,
+    "seconds": 1000,
+}
 TINY, HUGE = -5, 9  # powers of ten between which a number is written out
 ANY = 400  # no number is so large that this power of ten has to be told
 UNKNOWN = "unknown"
@@ -115,14 +122,26 @@ def duration(ms: int) -> str:
     >>> duration(55 * 366 * DAY_MS), duration(120_000), duration(1)
     ('55 years', '2 minutes', '1 ms')
     """
-    units = {
-        "years": 365.25 * DAY_MS,
-        "days": DAY_MS,
-        "hours": DAY_MS / 24,
-        "minutes": DAY_MS / 1440,
-    }
-    told = next((unit for unit, length in units.items() if ms >= 2 * length), None)
-    return f"{ms / units[told]:.0f} {told}" if told else f"{ms:,} ms"
+    unit = _unit(ms, "minutes")
+    return f"{ms / UNITS_MS[unit]:.0f} {unit}" if unit else f"{ms:,} ms"
+
+
+def durations(before_ms: float, now_ms: float) -> tuple[str, str]:
+    """Return two lengths of time in one unit, with digits enough to tell one from the other.
+
+    >>> durations(86_400_000, 259_200_000), durations(0, 1500)
+    (('24 hours', '72 hours'), ('0 seconds', '1.5 seconds'))
+    """
+    unit = _unit(min(before_ms, now_ms), "seconds") or "seconds"
+    told = numbers(before_ms / UNITS_MS[unit], now_ms / UNITS_MS[unit])
+    before, now = (f"{_without_noughts(text)} {unit}" for text in told)
+    return before, now
+
+
+def _unit(ms: float, least: str) -> str:
+    """Return the largest unit, down to the least, of which a time has two; empty if none."""
+    units = list(UNITS_MS)[: list(UNITS_MS).index(least) + 1]
+    return next((unit for unit in units if ms >= 2 * UNITS_MS[unit]), "")
 
 
 def cut(text: str, most: int = LONGEST) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.context import Label, Score
+from tidegauge.streams.monitor.series.delay import Delay
 from tidegauge.streams.monitor.series.duplicate import Duplicate
 from tidegauge.streams.monitor.series.error import Error
 from tidegauge.streams.monitor.series.hist import Hist
@@ -41,6 +42,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Unpaired(),
             Duplicate(),
             Volume(),
+            Delay(),
         )
     }
 )

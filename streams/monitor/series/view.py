@@ -289,17 +289,24 @@ class Pairs(View):
     """Labels beside the scores of their predictions, shape (rows,) each.
 
     Of several classes the label is whether the predicted one is right, and the score how probable
-    that was said to be; ``probabilities`` are those of the labels' classes.
+    that was said to be; ``probabilities`` are those of the labels' classes. ``delays_ms`` say by
+    how much each label came after its prediction; without them nobody knows.
 
     >>> Pairs(np.array([1.0, 0.0]), np.array([0.5, 0.75]), "regression").losses.tolist()
     [0.5, 0.75]
     """
 
     def __init__(
-        self, labels: Floats, scores: Floats, task: str, probabilities: Floats | None = None
+        self,
+        labels: Floats,
+        scores: Floats,
+        task: str,
+        delays_ms: Floats | None = None,
+        probabilities: Floats | None = None,
     ) -> None:
         super().__init__(("",), len(labels))
         self.labels, self.scores, self.task = labels, scores, task
+        self.delays_ms = np.full(len(labels), np.nan) if delays_ms is None else delays_ms
         self._probabilities = probabilities
 
     @cached_property

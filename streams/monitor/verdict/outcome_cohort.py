@@ -1,6 +1,6 @@
 """Pairs of label and score of a model version: what is learned of them, and what is watched."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -81,7 +81,8 @@ class OutcomeCohort(Cohort):
         self, spec: MonitorSpec, effect: float, budget: float, reference: Reference | None
     ) -> None:
         super().__init__(spec, effect, budget, {Pairs: ("",)})
-        outcomes = dict(reference.outcomes) if reference is not None else {}
+        published = reference.outcomes if reference is not None else {}
+        outcomes = {n: p for n, p in published.items() if n not in SERIES or not SERIES[n].is_live}
         if outcomes and not outcomes.keys() >= {*KNOWN}:
             raise ValueError(f"outcomes: expected {', '.join(KNOWN)}, got {', '.join(outcomes)}")
         self._outcomes = OutcomeColumns(further_series())
@@ -90,7 +91,8 @@ class OutcomeCohort(Cohort):
         self.learned: dict[str, SeriesProfile] = {}  # once it is complete
         self.windows: list[OutcomeWindow] = []
         if reference is not None and self.task:
-            self.windows = _windows(reference, self._outcomes, self.task)
+            begun = Start(0, reference.first_ts_ms, 0)
+            self.windows = _windows(outcomes, begun, self._outcomes, self.task)
         self.deployed = self._counts()
         self._adwin = ADWIN(1, clock=1)
         self._adwin_alarms = 0
@@ -122,13 +124,14 @@ class OutcomeCohort(Cohort):
 
     def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows of a window."""
-        labels, scores, classes = block.number("label"), block.number("score"), class_pairs(block)
+        labels, scores, delays = (block.number(name) for name in ("label", "score", DELAY))
+        classes = class_pairs(block)
         part.rows += len(block)
-        part.moments.update(self._outcomes.table(labels, scores, classes))
+        part.moments.update(self._outcomes.table(labels, scores, delays, classes))
         if part.outcomes is not None:
-            part.outcomes.update(labels, scores, block.number(DELAY), classes)
+            part.outcomes.update(labels, scores, delays, classes)
         if part.sample is not None:
-            part.sample.add(block.number(DELAY)[:, np.newaxis])
+            part.sample.add(delays[:, np.newaxis])
         if self.watch is not None:
             self.see(part, {Pairs: self._pairs(block, classes)})
         elif not self.task:
@@ -138,13 +141,13 @@ class OutcomeCohort(Cohort):
 
     def _pairs(self, block: Block, classes: ClassPairs | None) -> Pairs:
         """Return the pairs as the task has them; those of another kind have no numbers."""
-        labels, scores = block.number("label"), block.number("score")
+        labels, scores, delays = (block.number(name) for name in ("label", "score", DELAY))
         if classes is None and self.task != "multiclass":
-            return Pairs(labels, scores, self.task)
+            return Pairs(labels, scores, self.task, delays)
         among = np.zeros(len(labels), np.bool_) if classes is None else classes.among
         own = among == (self.task == "multiclass")
         labels, scores = np.where(own, labels, np.nan), np.where(own, scores, np.nan)
-        return Pairs(labels, scores, self.task, block.number("probability"))
+        return Pairs(labels, scores, self.task, delays, block.number("probability"))
 
     def delays(self, part: WindowPart) -> Floats:
         """Return by how much labels of a window came after their predictions, ms, ascending."""
@@ -272,9 +275,10 @@ def same(spec: MonitorSpec, other: MonitorSpec, *names: str) -> bool:
     return all(getattr(spec, name) == getattr(other, name) for name in names)
 
 
-def _windows(reference: Reference, table: OutcomeColumns, task: str) -> list[OutcomeWindow]:
+def _windows(
+    outcomes: Mapping[str, SeriesProfile], start: Start, table: OutcomeColumns, task: str
+) -> list[OutcomeWindow]:
     """Return the windows of published outcomes that have pairs, to go on from."""
-    outcomes, start = reference.outcomes, Start(0, reference.first_ts_ms, 0)
     columns = {at: outcomes[name] for name, at in table.places(task).items() if name in outcomes}
     found, width = [], table.width
     for window in range(min((len(own.values) for own in columns.values()), default=0)):

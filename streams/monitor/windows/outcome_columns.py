@@ -49,12 +49,18 @@ class OutcomeColumns:
         self.further = list(further)
         self.width = len(OUTCOME_COLUMNS) + len(LOSS_COLUMNS) * len(further)
 
-    def table(self, labels: Floats, scores: Floats, classes: ClassPairs | None = None) -> Floats:
+    def table(
+        self,
+        labels: Floats,
+        scores: Floats,
+        delays_ms: Floats,
+        classes: ClassPairs | None = None,
+    ) -> Floats:
         """Return the quantities of pairs, shape (rows, width)."""
         own = outcome_table(labels, scores, classes)
         if not self.further:
             return own
-        views = [Pairs(labels, scores, task) for task in LOSS_COLUMNS]
+        views = [Pairs(labels, scores, task, delays_ms) for task in LOSS_COLUMNS]
         further = [SERIES[name].quantity(view) for view in views for name in self.further]
         return np.concatenate([own, *further], axis=1)
 

@@ -123,7 +123,10 @@ def its_counts_are_those_of_its_rows(series: Series) -> None:
 
 def arrays(view: object) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
     """Return the arrays that a view was made of, as numbers."""
-    names = ("values", "codes", "labels", "scores", "refused", "unpaired", "duplicate", "counts")
+    names = (
+        "values", "codes", "labels", "scores", "delays_ms", "refused", "unpaired", "duplicate",
+        "counts",
+    )  # fmt: skip
     return [np.asarray(vars(view)[n], np.float64) for n in names if n in vars(view)]
 
 

@@ -114,7 +114,8 @@ def _see_categories(block: Block) -> View:
 
 
 def _see_pairs(block: Block) -> View:
-    return Pairs(block.number("label"), block.number("score"), "classification")
+    labels, scores, delays = (block.number(name) for name in ("label", "score", DELAY))
+    return Pairs(labels, scores, "classification", delays)
 
 
 def _see_records(block: Block) -> View:
