@@ -79,6 +79,28 @@ class LabelReport(msgspec.Struct, frozen=True, kw_only=True, tag="labels", tag_f
     key: str = ""  # the latest that was not the model, cut
     label_ts_ms: Millis = 0  # of the latest label beyond the horizon
     prediction_ts_ms: Millis = 0  # and of its prediction
+    first_ts_ms: Millis = 0  # earliest event time of the labels since the report before
+
+
+class PredictionReport(
+    msgspec.Struct, frozen=True, kw_only=True, tag="predictions", tag_field="kind"
+):
+    """How many predictions of a model version there are up to an offset, since the first one.
+
+    Written after every 500 predictions or more, at the end of a record. One that does not reach
+    beyond the last one taken is a second report of the same predictions.
+    """
+
+    epoch: Count
+    sequence: Count
+    model: Name
+    version: Version
+    last_offset: Count  # of ``predictions``
+    predictions: Tally
+    resent: Tally  # among them: the id came before, and the first one counts
+    first_ts_ms: Millis  # earliest event time since the report before
+    last_ts_ms: Millis
+    labels_read: bool  # whether all labels were read that the log had by then
 
 
 class Fence(msgspec.Struct, frozen=True, kw_only=True, tag="fence", tag_field="kind"):
@@ -138,4 +160,4 @@ class Poison(msgspec.Struct, frozen=True, kw_only=True, tag="poison", tag_field=
     error: Annotated[str, msgspec.Meta(max_length=500)]
 
 
-JournalEntry = Outcomes | LabelReport | Fence | ControlChange | Gap | Poison
+JournalEntry = Outcomes | LabelReport | PredictionReport | Fence | ControlChange | Gap | Poison

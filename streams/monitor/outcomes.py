@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 
-from tidegauge.schemas.outcomes import LabelReport, Outcomes
+from tidegauge.schemas.outcomes import LabelReport, Outcomes, PredictionReport
 from tidegauge.streams.monitor.control.control import Control, control
 from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.join.join import MAX_STORES
-from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.records import Output, Source
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.label_watch import LabelWatch
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
+from tidegauge.streams.monitor.verdict.prediction_watch import PredictionWatch
 
 
 class OutcomeMonitors:
@@ -17,8 +18,8 @@ class OutcomeMonitors:
 
     Parameters
     ----------
-    topic
-        Of the labels, whose offsets do not depend on who owned what.
+    topics
+        Whose offsets do not depend on who owned what.
     partition, partitions
         Which of how many.
     spread
@@ -26,12 +27,18 @@ class OutcomeMonitors:
     """
 
     def __init__(
-        self, topic: str, partition: int, partitions: int, spread: Mapping[Key, bool]
+        self,
+        topics: Mapping[Source, str],
+        partition: int,
+        partitions: int,
+        spread: Mapping[Key, bool],
     ) -> None:
-        self.topic, self.partition, self.partitions = topic, partition, partitions
+        self._predictions = topics["predictions"]
+        self.topic, self.partition, self.partitions = topics["labels"], partition, partitions
         self.controls: dict[Key, Control] = {}
         self.monitors: dict[Key, OutcomeMonitor] = {}
         self.label_watches: dict[str, LabelWatch] = {}  # by model
+        self.prediction_watches: dict[Key, PredictionWatch] = {}
         self.moved: set[Key] = set()  # what has changed of since the last snapshot
         self._spread = spread
 
@@ -39,10 +46,15 @@ class OutcomeMonitors:
         """Fold pairs of one model version."""
         key = pairs.model, pairs.version
         self.moved.add(key)
+        self.prediction_watch(key).take_pairs(pairs)
         return self.monitor(key).fold_pairs(pairs)
 
-    def fold_report(self, report: LabelReport) -> list[Output]:
-        """Fold what became of a model's labels."""
+    def fold_report(self, report: LabelReport | PredictionReport) -> list[Output]:
+        """Fold what became of a model's labels, or how many predictions a version has."""
+        if isinstance(report, PredictionReport):
+            key = report.model, report.version
+            self.moved.add(key)
+            return self.prediction_watch(key).take(report)
         model = report.model
         watch = self.label_watch(model)
         added = watch.take(report)
@@ -53,7 +65,18 @@ class OutcomeMonitors:
             if key[0] == model:
                 monitor.count(added)
                 self.moved.add(key)
-        return watch.judge(report)
+        outputs = watch.judge(report)
+        for key in sorted(key for key in self.prediction_watches if key[0] == model):
+            self.moved.add(key)
+            outputs += self.prediction_watches[key].take_labels(report)
+        return outputs
+
+    def prediction_watch(self, key: Key) -> PredictionWatch:
+        """Return what watches a model version's predictions."""
+        if key not in self.prediction_watches:
+            watch = PredictionWatch(*key, self._predictions, self.partition)
+            self.prediction_watches[key] = watch
+        return self.prediction_watches[key]
 
     def watch(self, key: Key, new: Control) -> list[Output]:
         """Watch a model version by a new control; what was open under the old one is closed."""

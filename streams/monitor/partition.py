@@ -6,7 +6,15 @@ from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from tidegauge.schemas.alerts import Alert
-from tidegauge.schemas.outcomes import ControlChange, Fence, Gap, JournalEntry, LabelReport, Poison
+from tidegauge.schemas.outcomes import (
+    ControlChange,
+    Fence,
+    Gap,
+    JournalEntry,
+    LabelReport,
+    Poison,
+    PredictionReport,
+)
 from tidegauge.streams.monitor import snapshot as snapshots
 from tidegauge.streams.monitor.control.control import Choice, control
 from tidegauge.streams.monitor.intake.columns import RowSource
@@ -185,7 +193,14 @@ class Partition(PartitionState):
             joins = source == "predictions" and key[0] in stores
             told = joins and (len(stores[key[0]].labels) or len(rows.specs[key[0]]) > 1)
             calm = not told and (key not in read or read[key].tells_nothing)
-            rows.reader.allow(key, rows.monitors[key].patience if calm else NONE)
+            patience = rows.monitors[key].patience if calm else NONE
+            if source == "predictions":  # of so many a report is written
+                patience = patience._replace(rows=min(patience.rows, self.join.untold(key)))
+            rows.reader.allow(key, patience)
+
+    def labels_are_read(self, are: bool) -> None:
+        """Take note whether all labels were read that their log had a few seconds ago."""
+        self.join.labels_read = are
 
     def settle(self) -> None:
         """Fold all rows that wait for more of their versions; nothing is told of them.
@@ -273,7 +288,7 @@ class Partition(PartitionState):
         if isinstance(entry, Poison):
             topic = self.settings.topics[entry.source]
             return [poison_alert(entry, topic, self.number, timestamp)] if entry.alone else []
-        if isinstance(entry, LabelReport):
+        if isinstance(entry, LabelReport | PredictionReport):
             return self.outcomes.fold_report(entry)
         if isinstance(entry, ControlChange):
             key = entry.model, entry.version

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tidegauge.schemas.outcomes import Fence, Gap, LabelReport, Outcomes, Poison
+from tidegauge.schemas.outcomes import Fence, Gap, LabelReport, Outcomes, Poison, PredictionReport
 from tidegauge.streams.monitor.intake.rejections import FAULTS
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
@@ -39,7 +39,7 @@ class Restore:
                 entry = read_entry(record.value)
             except FAULTS:
                 continue  # the fold of this source rejects it
-            if not self._at.accepts(entry) or isinstance(entry, Fence | Gap):
+            if not self._at.accepts(entry) or isinstance(entry, Fence | Gap | PredictionReport):
                 continue
             if isinstance(entry, Poison):
                 state.poisons.take(entry)

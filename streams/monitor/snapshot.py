@@ -19,6 +19,7 @@ from tidegauge.streams.monitor.rows import VersionRows
 from tidegauge.streams.monitor.state import PartitionState
 from tidegauge.streams.monitor.verdict.label_watch import LabelWatchState
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeState
+from tidegauge.streams.monitor.verdict.prediction_watch import PredictionWatchState
 from tidegauge.streams.monitor.verdict.readability import ReadState
 from tidegauge.streams.monitor.verdict.retraining import PipeFault
 
@@ -62,6 +63,7 @@ class VersionState(msgspec.Struct, tag="version"):
     # Of all versions of the model, with that of no name:
     join: StoreState | None = None
     labels: LabelWatchState | None = None
+    predictions: PredictionWatchState | None = None
 
 
 class RetrainingState(msgspec.Struct, tag="retraining"):
@@ -117,6 +119,7 @@ def _keys(state: PartitionState) -> set[Key]:
     """Return the keys of all parts."""
     versions, outcomes = state.versions, state.outcomes
     own = {*versions.digests, *versions.spread, *outcomes.controls, *outcomes.monitors}
+    own |= {*outcomes.prediction_watches}
     own |= {(model, "") for model in (*state.join.stores, *outcomes.label_watches)}
     asked = state.retraining
     own |= {RETRAINING} if asked.quiet_until_ms or asked.faults else set()
@@ -139,6 +142,7 @@ def _part(state: PartitionState, key: Key) -> Part:
     rows = {source: monitors.state(key, place) for source, monitors in state.rows.items()}
     control, performance = outcomes.controls.get(key), outcomes.monitors.get(key)
     labels = outcomes.label_watches.get(key[0])
+    predictions = outcomes.prediction_watches.get(key)
     outcome_place = None if control is None else place(control)
     return VersionState(
         key,
@@ -151,6 +155,7 @@ def _part(state: PartitionState, key: Key) -> Part:
         {source: own.state(key) for source, own in state.readability.items()},
         None if key[1] else state.join.state(key[0]),
         None if key[1] or labels is None else labels.state(),
+        None if predictions is None else predictions.state(),
     )
 
 
@@ -189,3 +194,5 @@ def _load_version(state: PartitionState, part: VersionState) -> None:
         state.join.load(key[0], part.join)
     if part.labels is not None:
         outcomes.label_watch(key[0]).load(part.labels)
+    if part.predictions is not None:
+        outcomes.prediction_watch(key).load(part.predictions)

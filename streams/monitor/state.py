@@ -52,7 +52,7 @@ class PartitionState:
         self.labels = LabelReader(settings.join_key)
         self.writer = JournalWriter()
         self.position = Position()  # of ``outcomes`` in the journal
-        self.outcomes = OutcomeMonitors(topics["labels"], number, partitions, self.versions.spread)
+        self.outcomes = OutcomeMonitors(topics, number, partitions, self.versions.spread)
         self.readability: dict[Source, Readability] = {
             source: Readability(source, topics[source], number) for source in INPUTS
         }

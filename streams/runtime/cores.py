@@ -54,6 +54,9 @@ class Core(Protocol):
     def known(self) -> Mapping[tuple[str, str], str]:
         """Return the digest of spec and reference of each model version met so far."""
 
+    def labels_are_read(self, are: bool) -> None:
+        """Take note whether all labels were read that their log had a few seconds ago."""
+
     def awaits_predictions(self, records: Sequence[Record]) -> bool:
         """Tell whether labels name predictions that are not there."""
 

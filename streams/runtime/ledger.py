@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Protocol
 
 from tidegauge.schemas.alerts import Alert
@@ -28,6 +29,7 @@ CALM_S = 1.0  # without a row: then the committed offsets should be true, if it 
 CALM_BYTES_PER_S = 5_000  # of snapshots then
 INPUT_PER_SNAPSHOT = 10  # bytes of input for each byte of snapshot
 PREDICTIONS_WITHIN_S = 5.0  # labels wait for predictions in the log before them while those move
+LABELS_ASKED_S = 5.0  # between questions where their log ends
 POLL_S = 0.1
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,8 @@ class Slot:
     touched: bool = False  # anything to snapshot
     folded_at: float = 0.0
     control_seen: int = -1
+    labels_end: int = 0  # of their log, when it was asked for
+    labels_asked_at: float = -inf
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -194,6 +198,8 @@ class Ledger:
         if slot.control_seen != self._control.tables.revision:
             await self._adopt_changes(slot)
         await self._tell_gap(slot, source, fetch)
+        if source == "predictions":
+            await self._ask_for_labels(slot)
         rest = fetch.records
         while rest and fetch.flow is self.flow:  # asked after every await
             folded = slot.core.fold(source, rest)
@@ -220,6 +226,13 @@ class Ledger:
             log.error(LOST, f"{source} partition {slot.number}", position, first - 1)
             gap = slot.core.gap(source, position, first - 1)
             await self._outbox.deliver(slot.number, gap)
+
+    async def _ask_for_labels(self, slot: Slot) -> None:
+        """Let the core know, every few seconds, whether labels are missing or merely unread."""
+        if self._now() - slot.labels_asked_at >= LABELS_ASKED_S:
+            slot.labels_asked_at = self._now()
+            slot.labels_end = await self._offsets().end_offset("labels", slot.number)
+        slot.core.labels_are_read(slot.position("labels") >= slot.labels_end)
 
     async def _adopt_changes(self, slot: Slot) -> None:
         """Journal what has changed for the model versions the partition knows."""

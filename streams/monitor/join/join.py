@@ -12,7 +12,8 @@ from operator import itemgetter
 import msgspec
 import numpy as np
 
-from tidegauge.schemas.outcomes import LabelReport
+from tidegauge.schemas.outcomes import LabelReport, PredictionReport
+from tidegauge.streams.monitor.intake.block import Flags
 from tidegauge.streams.monitor.intake.classes import width_of
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.intake.texts import Texts
@@ -24,6 +25,7 @@ from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
 from tidegauge.streams.monitor.join.label_tally import REPORTED, Batch
 from tidegauge.streams.monitor.join.meeting import Meeting, Partners, last_beyond_ms
 from tidegauge.streams.monitor.join.pairs import Pairs
+from tidegauge.streams.monitor.join.prediction_tally import PredictionTally
 from tidegauge.streams.monitor.join.siphash import KEY_BYTES, Hashes, hashes
 from tidegauge.streams.monitor.join.store import Store, StoreState, kept_ms
 from tidegauge.streams.monitor.join.watermark import STEPS
@@ -33,6 +35,7 @@ MAX_STORES = 2000  # models of which anything is held
 SPARE = 64  # part of them that is forgotten at once
 MAX_RESTORE_POINTS = 64
 
+Found = Pairs | PredictionReport
 Ready = tuple[int, int, Batch]  # labels from and to, and the batch they are reported in
 
 
@@ -76,14 +79,15 @@ class Join:
         self.reported: dict[tuple[str, int], LabelReport] = {}  # by last offset
         self._held = 0
         self.moved: set[Key] = set()  # what was forgotten of since the last snapshot
+        self.labels_read = True  # whether all labels were read that the log has; else unknown
 
-    def add_predictions(self, model: str, arrived: Arrivals, horizon_ms: int) -> list[Pairs]:
+    def add_predictions(self, model: str, arrived: Arrivals, horizon_ms: int) -> list[Found]:
         """Take predictions in the order of the log, whatever their versions.
 
         Return the pairs they make with labels that came before them, in the order of the
-        predictions of each version.
+        predictions of each version, and reports of how many they are.
         """
-        store, pairs = self.stores[model], list[Pairs]()
+        store, pairs = self.stores[model], list[Found]()
         arrived = self._room_for(model, store, arrived)
         before, log = store.size, store.predictions_log
         store.hold_to(horizon_ms)
@@ -101,7 +105,7 @@ class Join:
 
     def add_released(
         self, model: str, version: str, arrived: Arrivals, horizon_ms: int
-    ) -> list[Pairs]:
+    ) -> list[Found]:
         """Take predictions that were held until their types were known.
 
         Return pairs in the order of the labels, as if these had come later. The log has long
@@ -119,11 +123,14 @@ class Join:
 
     def _take(
         self, model: str, arrived: Iterable[tuple[str, Arrivals]], in_label_order: bool = False
-    ) -> list[Pairs]:
+    ) -> list[Found]:
         """Take predictions by version; return the pairs they make with labels that are known."""
-        store, found, pairs = self.stores[model], list[tuple[Ints, Partners]](), list[Pairs]()
+        store, found, pairs = self.stores[model], list[tuple[Ints, Partners]](), list[Found]()
+        reports: list[Found] = []
         for version, own in arrived:
-            ids, met = self._take_version(store, version, own, in_label_order)
+            ids, met, again = self._take_version(store, version, own, in_label_order)
+            tally = store.sent.setdefault(version, PredictionTally())
+            reports += tally.take(model, version, own.offsets, own.ts_ms, again, self.labels_read)
             if met is None:
                 continue
             found.append((met.label_offsets if in_label_order else met.offsets, met))
@@ -131,7 +138,7 @@ class Join:
             if len(fresh.at):
                 pairs.append(fresh.pairs(version, ids, store.classes))
         store.tally.beyond_ms = last_beyond_ms(found) or store.tally.beyond_ms
-        return pairs
+        return pairs + reports
 
     def _room_for(self, model: str, store: Store, arrived: Arrivals) -> Arrivals:
         """Return predictions in a model's classes, when there is room for what they make wider.
@@ -149,10 +156,11 @@ class Join:
 
     def _take_version(
         self, store: Store, version: str, arrived: Arrivals, in_label_order: bool
-    ) -> tuple[Texts, Partners | None]:
+    ) -> tuple[Texts, Partners | None, Flags]:
         """Hold predictions that were not delivered before, the first delivery stands.
 
-        Return the ids of those whose labels are known, and how they met.
+        Return the ids of those whose labels are known, how they met, and which of all were
+        delivered before.
         """
         own = hashes(arrived.ids, self._key)
         held = store.predictions.setdefault(version, HeldPredictions())
@@ -165,11 +173,12 @@ class Join:
         self.counts.duplicate_predictions += len(arrived) - int(np.count_nonzero(fresh))
         at = known[fresh[known]]
         if not len(at):
-            return arrived.ids, None
+            return arrived.ids, None, ~fresh
         if in_label_order:
             at = at[np.argsort(places[at])]  # these rise with their log
         came = arrived.where(at)
-        return came.ids, self._meet_known(store, version, came, own[at], places[at])
+        met = self._meet_known(store, version, came, own[at], places[at])
+        return came.ids, met, ~fresh
 
     def _meet_known(
         self, store: Store, version: str, came: Arrivals, own: Hashes, places: Ints
@@ -251,6 +260,12 @@ class Join:
         store.tally.counts = msgspec.structs.replace(told.counts)
         return []
 
+    def untold(self, key: Key) -> int:
+        """Return how many predictions of a model version may come without a report of them."""
+        store = self.stores.get(key[0])
+        tally = store.sent.get(key[1]) if store is not None else None
+        return tally.missing - 1 if tally is not None else 0
+
     def unknown(self, came: LabelArrivals) -> bool:
         """Return whether a label names a prediction that is not here."""
         store = self.stores.get(came.model)
@@ -312,12 +327,14 @@ class Join:
             return None
         store = self.stores[model]
         store.shrink()
-        return StoreState(store.predictions_log, store.labels_log, store.tally, store.horizons)
+        return StoreState(
+            store.predictions_log, store.labels_log, store.tally, store.horizons, store.sent
+        )
 
     def load(self, model: str, state: StoreState) -> None:
         """Take back what a snapshot says of a model; its rows are read again."""
         logs = state.predictions, state.labels
-        self.stores[model] = Store({}, HeldLabels(), *logs, state.tally, state.horizons)
+        self.stores[model] = Store({}, HeldLabels(), *logs, state.tally, state.horizons, state.sent)
 
     def recall(self, key: Key, id_: str, settled: bool) -> None:
         """Take a pair that the journal holds; it is ``settled`` if both sides are read again."""

@@ -137,4 +137,5 @@ class LabelTally(msgspec.Struct):
             key=self.key,
             label_ts_ms=self.beyond_ms[0],
             prediction_ts_ms=self.beyond_ms[1],
+            first_ts_ms=within_calendar(batch.low_ms),
         )

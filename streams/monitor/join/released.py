@@ -6,19 +6,18 @@ from operator import itemgetter
 import numpy as np
 
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Key
-from tidegauge.streams.monitor.join.join import Join
-from tidegauge.streams.monitor.join.pairs import Pairs
+from tidegauge.streams.monitor.join.join import Found, Join
 
 
 def join_predictions(
     join: Join, model: str, arrived: Arrivals, released: Mapping[Key, int], horizon_ms: int
-) -> list[Pairs]:
-    """Join the predictions of one model; return the pairs they make.
+) -> list[Found]:
+    """Join the predictions of one model; return the pairs they make, and reports.
 
     ``released`` says up to which offset a version's were held. Their labels may have come
     meanwhile; they pair in their own order, as they would have.
     """
-    found: list[Pairs] = []
+    found: list[Found] = []
     ends = {version: end for (name, version), end in released.items() if name == model}
     rest, held = arrived, dict[str, Arrivals]()
     if ends:

@@ -11,6 +11,7 @@ from tidegauge.streams.monitor.join.held import NOTHING, HashIndex
 from tidegauge.streams.monitor.join.held_labels import HeldLabels
 from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
 from tidegauge.streams.monitor.join.label_tally import LabelTally
+from tidegauge.streams.monitor.join.prediction_tally import PredictionTally
 from tidegauge.streams.monitor.join.watermark import Watermark
 
 ROW_BYTES = 100  # of a prediction or a label that is held, at most
@@ -35,6 +36,7 @@ class StoreState(msgspec.Struct):
     labels: Watermark
     tally: LabelTally
     horizons: list[Horizon] = []
+    sent: dict[str, PredictionTally] = {}  # by version
 
 
 @dataclass(slots=True)
@@ -47,6 +49,7 @@ class Store:
     labels_log: Watermark = field(default_factory=Watermark)
     tally: LabelTally = field(default_factory=LabelTally)
     horizons: list[Horizon] = field(default_factory=list)  # the last one holds
+    sent: dict[str, PredictionTally] = field(default_factory=dict)  # by version
     classes: Classes = field(default_factory=Classes)  # of predictions and labels that are text
 
     def __len__(self) -> int:

@@ -14,6 +14,7 @@ from tidegauge.schemas.outcomes import (
     LabelReport,
     Outcomes,
     Poison,
+    PredictionReport,
 )
 from tidegauge.streams.monitor.control.control import Choice
 from tidegauge.streams.monitor.intake.rejections import present
@@ -89,8 +90,10 @@ class JournalWriter(msgspec.Struct):
         )
         return _output(entry)
 
-    def pairs(self, model: str, found: Iterable[Pairs | LabelReport]) -> list[Output]:
-        """Return the entries for pairs of one model and reports of its labels, in their order."""
+    def pairs(
+        self, model: str, found: Iterable[Pairs | LabelReport | PredictionReport]
+    ) -> list[Output]:
+        """Return the entries for pairs of one model and reports of its rows, in their order."""
         outputs, pairs = list[Output](), dict[str, list[Pairs]]()
         for one in found:
             if isinstance(one, Pairs):
@@ -105,7 +108,7 @@ class JournalWriter(msgspec.Struct):
             for piece in Pairs.joined(own).records():
                 yield self._outcomes(model, piece)
 
-    def _report(self, report: LabelReport) -> Output:
+    def _report(self, report: LabelReport | PredictionReport) -> Output:
         entry = msgspec.structs.replace(report, epoch=self.epoch, sequence=self._next())
         return _output(entry, report.model)
 

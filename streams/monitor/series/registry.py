@@ -16,8 +16,10 @@ from tidegauge.streams.monitor.series.range import Range
 from tidegauge.streams.monitor.series.rank import Rank
 from tidegauge.streams.monitor.series.rejected import Rejected
 from tidegauge.streams.monitor.series.repeat import Repeat
+from tidegauge.streams.monitor.series.resent import Resent
 from tidegauge.streams.monitor.series.residual import Residual
 from tidegauge.streams.monitor.series.spread import Spread
+from tidegauge.streams.monitor.series.unlabelled import Unlabelled
 from tidegauge.streams.monitor.series.unpaired import Unpaired
 from tidegauge.streams.monitor.series.unseen import Unseen
 from tidegauge.streams.monitor.series.volume import Volume
@@ -43,6 +45,8 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Duplicate(),
             Volume(),
             Delay(),
+            Unlabelled(),
+            Resent(),
         )
     }
 )

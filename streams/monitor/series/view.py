@@ -337,6 +337,26 @@ class Labels(View):
         self.unpaired, self.duplicate = unpaired, duplicate
 
 
+class Sent(View):
+    """Predictions as they come, and which of them have an id that came before."""
+
+    of_model = False
+
+    def __init__(self, resent: Flags) -> None:
+        super().__init__(("",), len(resent))
+        self.resent = resent
+
+
+class Due(View):
+    """Predictions that are as old as those with labels mostly are, and which have none."""
+
+    of_model = False
+
+    def __init__(self, unlabelled: Flags) -> None:
+        super().__init__(("",), len(unlabelled))
+        self.unlabelled = unlabelled
+
+
 class Windows(View):
     """Closed windows of event time, a row each: how many rows came, and for how long.
 

@@ -18,6 +18,7 @@ from tidegauge.streams.monitor.verdict.alerts import alert_output
 from tidegauge.streams.monitor.verdict.causes.base import Cause
 from tidegauge.streams.monitor.verdict.causes.registry import find
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, SeriesPart
+from tidegauge.streams.monitor.verdict.counted_cohort import CountedState
 from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
@@ -36,7 +37,7 @@ class MonitorState(msgspec.Struct):
     windows: WindowSpec | None
     window: WindowState
     waiting: Waiting
-    cohorts: list[InputsState | OutcomesState | NilState | VolumeState]
+    cohorts: list[InputsState | OutcomesState | NilState | VolumeState | CountedState]
     incidents: list[Incident]
 
 

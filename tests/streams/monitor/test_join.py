@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.oracles import join as oracle
 from tests.oracles.join import Event, Found
 from tests.streams.monitor.logs import NOON_MS
-from tidegauge.schemas.outcomes import LabelReport
+from tidegauge.schemas.outcomes import LabelReport, PredictionReport
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.record_batch import RecordBatch
 from tidegauge.streams.monitor.intake.texts import Texts
@@ -91,7 +91,7 @@ def batches(events: list[Event], cuts: frozenset[int]) -> Iterator[tuple[bool, l
         yield is_label, [event for _, event in own]
 
 
-def found_of(told: Iterable[Pairs | LabelReport]) -> list[Found]:
+def found_of(told: Iterable[Pairs | LabelReport | PredictionReport]) -> list[Found]:
     return [
         Found(pairs.version, *own)
         for pairs in told

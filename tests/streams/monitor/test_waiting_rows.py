@@ -251,10 +251,10 @@ def interleaved(start: int, stop: int, models: int = 4) -> list[LoggedRecord]:
 
 def test_a_label_of_a_row_that_waits_does_not_await_it() -> None:
     driver = Driver(specs())
-    for start in range(0, 2000, 40):
+    for start in range(0, 1800, 40):
         driver.fold("predictions", interleaved(start, start + 40))
     assert len(driver.partition.rows["predictions"].reader.waiting)
-    for n, awaited in [*((n, False) for n in range(1960, 2000)), (2000, True)]:
+    for n, awaited in [*((n, False) for n in range(1760, 1800)), (1800, True)]:
         about = [LoggedRecord(n, NOON_MS, b"m", label(f"m{n % 4}", f"r{n}", NOON_MS + n, 1.0))]
         assert driver.partition.awaits_predictions(batch_of(about)) == awaited
 

@@ -202,6 +202,9 @@ class CountingCore:
     def read_ahead(self, source: Source, records: Sequence[Record]) -> Sequence[Record]:
         return records
 
+    def labels_are_read(self, are: bool) -> None:
+        pass
+
     def awaits_predictions(self, records: Sequence[Record]) -> bool:
         return True
 

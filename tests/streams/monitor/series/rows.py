@@ -21,6 +21,7 @@ from tidegauge.streams.monitor.intake.block import NO_IDS, Block
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
 from tidegauge.streams.monitor.series.view import (
     Categories,
+    Due,
     Following,
     Labels,
     Numbers,
@@ -28,11 +29,13 @@ from tidegauge.streams.monitor.series.view import (
     Profiles,
     Records,
     Related,
+    Sent,
     View,
     Vocabulary,
     Windows,
 )
 from tidegauge.streams.monitor.verdict.cohort import Cohort
+from tidegauge.streams.monitor.verdict.counted_cohort import CountedCohort
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputCohort
 from tidegauge.streams.monitor.verdict.monitor import Monitor
@@ -126,6 +129,14 @@ def _see_labels(block: Block) -> View:
     return Labels(block.codes[:, 0] == FIRST, block.codes[:, 0] == SECOND)
 
 
+def _see_sent(block: Block) -> View:
+    return Sent(block.codes[:, 0] >= 0)
+
+
+def _see_due(block: Block) -> View:
+    return Due(block.codes[:, 0] >= 0)
+
+
 def _see_windows(block: Block) -> View:
     counts = np.unique(block.ts_ms, return_counts=True)[1]
     return Windows(counts, np.ones(len(counts), np.int64))
@@ -164,6 +175,8 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
         Pairs: Kind(_pairs, _see_pairs, lambda spec: OutcomeCohort(spec, 0.1, 1.0, None), ""),
         Records: Kind(_wrongs, _see_records, lambda _: NilCohort("m", "topic", Records), ""),
         Labels: Kind(_wrongs, _see_labels, lambda _: NilCohort("m", "topic", Labels), ""),
+        Sent: Kind(_wrongs, _see_sent, lambda _: CountedCohort("m", Sent), ""),
+        Due: Kind(_wrongs, _see_due, lambda _: CountedCohort("m", Due), ""),
         Windows: Kind(_numbers, _see_windows, lambda spec: VolumeCohort(spec, 0.2, 1.0, {}), "", 9),
     }
 )

@@ -14,7 +14,8 @@ from tidegauge.streams.monitor.intake.block import NO_IDS, Block, Floats
 from tidegauge.streams.monitor.series.delay import Delay
 from tidegauge.streams.monitor.series.view import Pairs
 from tidegauge.streams.monitor.verdict.monitor import Monitor
-from tidegauge.streams.monitor.verdict.outcome_cohort import DELAY, OutcomeCohort
+from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
+from tidegauge.streams.monitor.windows.outcome_rows import DELAY
 
 LATER = 90  # windows
 ROWS = 50
