@@ -26,7 +26,7 @@ from tidegauge.streams.monitor.words import cut, moment, numbers, percents
 
 LEAST_SHARE = 0.01  # of a bin: rarer ones are one with another
 REST = ""  # the name of all other values
-NAME = 30  # characters of a category in a sentence
+NAME = 24  # characters of a category in a sentence
 
 
 class Hist(Series):
@@ -88,7 +88,7 @@ class Hist(Series):
         """Return what it did, as part of a sentence."""
         name = cut(alarm.feature)
         if alarm.examples:
-            return f"{name} is distributed otherwise: {alarm.examples[0]}"
+            return f"{name} is distributed otherwise: {cut(alarm.examples[0])}"
         before, now = numbers(alarm.value.reference, alarm.value.current)
         return f"{name} is distributed otherwise, by a divergence of {now} (reference {before})"
 

@@ -140,15 +140,14 @@ class Incidents:
             incident = self._join(verdicts.fired, bounds, seen)
             status: Literal["firing", "ongoing"] = "ongoing" if incident.revision else "firing"
             incident.first_offset = seen.start(incident.since_ms).first_offset
-            plain = wording.plain(list(incident.alarms.values()))
-            if status == "firing" or any(alarm in plain for alarm in verdicts.fired):
+            if status == "firing" or _says_more(incident, verdicts.fired):
                 outputs.append(self._tell(incident, status, bounds, seen))
         for incident in self.open:
             grown = [alarm for alarm in verdicts.worse if alarm.series in incident.alarms]
             for alarm in grown:
                 named = incident.alarms[alarm.series].examples
                 incident.alarms[alarm.series] = replace(alarm, examples=named)
-            if grown or self._lasts(incident, bounds, seen):
+            if _says_more(incident, grown) or self._lasts(incident, bounds, seen):
                 outputs.append(self._tell(incident, "ongoing", bounds, seen))
         for incident in list(self.open):
             self._settle(incident, verdicts, bounds.last_ts_ms)
@@ -308,3 +307,9 @@ class Incidents:
         wanted, kind = self.origin.retraining.on, incident.kind
         large = kind == "drift" and incident.severity == "critical"
         return kind in wanted or (large and "critical_drift" in wanted)
+
+
+def _says_more(incident: Incident, alarms: Sequence[SeriesAlarm]) -> bool:
+    """Return whether some of its alarms say more than others of it."""
+    plain = {alarm.series for alarm in wording.plain(list(incident.alarms.values()))}
+    return any(alarm.series in plain for alarm in alarms)

@@ -180,7 +180,7 @@ def incidents(stream: Traffic) -> list[set[str]]:
 
 def test_series_that_move_within_seven_windows_are_one_incident() -> None:
     stream = traffic(8).send(BEGINS).send(4, new_country).send(10, new_country, no_age)
-    assert incidents(stream) == [{"unseen(country)", "missing(age)"}]
+    assert incidents(stream) == [{"unseen(country)", "hist(country)", "missing(age)"}]
     told = [(alert["status"], alert["revision"]) for alert in stream.alerts()[:2]]
     assert told == [("firing", 1), ("ongoing", 2)]
 
@@ -192,7 +192,7 @@ def test_series_that_move_much_later_are_another_incident() -> None:
 
 def test_another_series_of_the_same_feature_joins_however_late() -> None:
     stream = traffic(8).send(BEGINS).send(15, new_country).send(10, new_country, no_country)
-    assert incidents(stream) == [{"unseen(country)", "missing(country)"}]
+    assert incidents(stream) == [{"unseen(country)", "hist(country)", "missing(country)"}]
 
 
 def test_a_shift_that_doubles_is_told_again() -> None:

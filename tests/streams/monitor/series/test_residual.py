@@ -32,7 +32,7 @@ def test_values_of_other_rows_are_told_of_the_number_and_of_what_goes_with_it() 
     first, *_ = stream.alerts()
     assert first["kind"] == "drift"
     assert (
-        "amount lies 36% of all ranks from what the other features say of it (reference "
+        "amount lies 38% of all ranks from what the other features say of it (reference "
         in first["title"]
     )
     assert "a join, a cache" in first["advice"]
