@@ -68,6 +68,9 @@ ALERT_JSON = {
             "evidence": 12.5,
             "threshold": 8.75,
             "resolved_ms": None,
+            "level_ms": None,
+            "is_return": False,
+            "settled_ms": None,
             "task": "",
             "examples": ["XX"],
         }
@@ -153,6 +156,7 @@ WINDOW_JSON = {
             "threshold": 8.75,
             "worth": 29.5,
             "state": "pending",
+            "level_ms": None,
         }
     },
     "not_watched": [],
