@@ -22,10 +22,10 @@ TELLING: Final = FAULTY.first, FAULTY.last + 0.5  # places; a window of a day en
 
 @dataclass
 class Said:
-    """Alerts of a run, each with the place of the frame that brought it, and requests."""
+    """Alerts and requests of a run, each with the place of the frame that brought it."""
 
     alerts: list[tuple[float, Alert]] = field(default_factory=list)
-    requests: list[RetrainingRequest] = field(default_factory=list)
+    requests: list[tuple[float, RetrainingRequest]] = field(default_factory=list)
 
     def take(self, place: float, output: Output) -> None:
         """Keep an alert or a request."""
@@ -33,7 +33,7 @@ class Said:
             self.alerts.append((place, msgspec.json.decode(output.value or b"", type=Alert)))
         elif output.topic == "retraining":
             asked = msgspec.json.decode(output.value or b"", type=RetrainingRequest)
-            self.requests.append(asked)
+            self.requests.append((place, asked))
 
     def news(
         self, after: float, until: float = math.inf
@@ -142,8 +142,8 @@ def _on_it(fault: Fault, alert: Alert, alarm: SeriesAlarm) -> bool | None:
 
 
 def _asked(form: Form, with_it: Said, incidents: set[str]) -> tuple[int, int] | None:
-    for request in with_it.requests:
-        if request.incident in incidents:
+    for place, request in with_it.requests:
+        if place > FAULTY.first and request.incident in incidents:
             return _window(form, request.train_from_ms), _window(form, request.train_to_ms)
     return None
 

@@ -3,13 +3,15 @@
 import msgspec
 import pytest
 
-from load_tests.faults import page
+from load_tests.faults import page, told
+from load_tests.faults.data import FAULTY
 from load_tests.faults.fault import Fault, values
 from load_tests.faults.kinds_of_values import scaled
 from load_tests.faults.page import Results, lines
 from load_tests.faults.run import NO_FAULT, Null, heard, null, spoil, thin
-from load_tests.faults.told import Finding, compare
+from load_tests.faults.told import Finding, Said, compare
 from tests.load_tests.made import form
+from tidegauge.schemas.retraining import RetrainingRequest
 
 TIMES_TEN = Fault("temp: x 10", values("temp", scaled(10)), "values", ("temp",), rescored=True)
 
@@ -29,6 +31,19 @@ def test_a_fault_is_told_dated_and_over_and_its_twin_is_silent() -> None:
         nothing = compare(NO_FAULT, made, 0, both, both)
         assert (nothing.after, nothing.series, nothing.asked) == (None, [], None)
     assert null(made, 0.5, 0, thinned).series == []
+
+
+def test_a_request_from_before_the_fault_is_not_of_it() -> None:
+    request = RetrainingRequest(
+        model="m", version="1", incident="i", alert="a", reason="r",
+        requested_ms=0, train_from_ms=0, train_to_ms=0, quiet_until_ms=0,
+    )  # fmt: skip
+    made = form(rows=2)
+    asked = [
+        told._asked(made, Said(requests=[(FAULTY.first + later, request)]), {"i"})  # noqa: SLF001 - what a finding rests on
+        for later in (-0.5, 0.5)
+    ]
+    assert asked == [None, (-FAULTY.first, -FAULTY.first)]
 
 
 def finding(**said: object) -> Finding:
