@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from math import inf, isfinite, isnan
 from types import MappingProxyType
 from typing import NamedTuple
@@ -413,6 +414,7 @@ def _known(series: Watched) -> list[float]:
     return [series.mean, series.gate, series.series.is_share, level, series.far, 0.0]
 
 
+@lru_cache(maxsize=4096)  # asked of every series in every window
 def _worth(reference: Dependence | None) -> float | None:
     """Return to how many independent windows a reference amounts."""
     return None if reference is None else round(float(reference.effective_windows), 1)
