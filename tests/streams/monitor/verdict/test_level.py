@@ -111,7 +111,7 @@ def test_the_way_back_to_the_reference_is_told_and_then_over() -> None:
     assert "amount back within tolerance of the reference" in over["title"]
     assert levels(stream)[-1] is None
     stream.send(20, amounts_up)
-    assert statuses(stream)[-1] == "firing"
+    assert ends(stream)[-1]["status"] == "firing"
     assert stream.alerts()[-1]["series"][0]["level_ms"] is None
 
 
