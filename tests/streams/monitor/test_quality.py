@@ -101,10 +101,10 @@ def test_records_of_nobody_are_told_by_topic() -> None:
 
 def test_labels_that_cannot_be_read_are_told_for_their_model() -> None:
     values = [label("m", f"r{n}", NOON_MS, 1) for n in range(200)]
-    spoilt = [value.replace(b'"label": 1', b'"label": "yes"') for value in values]
+    spoilt = [value.replace(b'"label": 1', b'"label": [1]') for value in values]
     told = alerts(fold(values + spoilt, "labels"))[0]
     assert (told["model"], told["evidence"]["topic"]) == ("m", "labels")
-    assert "Expected `bool | float`, got `str` - at `$.label`" in told["title"]
+    assert "Expected `bool | float | str`, got `array` - at `$.label`" in told["title"]
 
 
 def test_clean_rows_leave_nothing_to_remember() -> None:
