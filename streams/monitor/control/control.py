@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -14,8 +15,34 @@ SHARES: Mapping[str, float] = {"outcomes": 1 / 2, "predictions": 3 / 8, "feature
 
 
 def control_digest(spec: MonitorSpec | None, reference: Reference | None) -> str:
-    """Return what tells one pair of spec and reference from another."""
-    return hashlib.sha256(msgspec.json.encode([spec, reference])).hexdigest()[:16]
+    """Return what tells one pair of spec and reference from another.
+
+    Fields at their defaults do not count, so that a version that knows a further field takes
+    nothing for changed.
+    """
+    said = msgspec.json.encode([_said(spec), _said(reference)])
+    return hashlib.sha256(said).hexdigest()[:16]
+
+
+def _said(value: Any) -> Any:
+    """Return a value without the fields of structs that are at their defaults."""
+    if isinstance(value, msgspec.Struct):
+        fields = msgspec.structs.fields(value)
+        held = {field.encode_name: (field, getattr(value, field.name)) for field in fields}
+        return {
+            name: _said(own) for name, (field, own) in held.items() if not _is_usual(field, own)
+        }
+    if isinstance(value, Mapping):
+        return {key: _said(own) for key, own in value.items()}
+    if isinstance(value, list | tuple) and not isinstance(next(iter(value), 0.0), float | None):
+        return [*map(_said, value)]
+    return value  # numbers, of which a reference has thousands, have no fields
+
+
+def _is_usual(field: msgspec.structs.FieldInfo, value: Any) -> bool:
+    if field.default_factory is not msgspec.NODEFAULT:
+        return bool(value == field.default_factory())
+    return field.default is not msgspec.NODEFAULT and bool(value == field.default)
 
 
 class Choice(msgspec.Struct, frozen=True):
