@@ -20,9 +20,12 @@ class Repeat(Share):
     statistic = "repeat"
     kind = "quality"
     reads = (Numbers,)
-    about = "values equal those of the row before more often, or less: stuck, or rows sent twice"
+    about = (
+        "values equal those of the row before more often: stuck, or sent twice (less is not told)"
+    )
     needs_profile = False
     is_direct = is_further = True
+    rises_only = True  # where traffic falls, fewer neighbours share what comes by the hour
     least_sd = 0.1  # with the gate of 0.2: two points of share
 
     def hits(self, view: View) -> Flags:
@@ -56,8 +59,6 @@ class Repeat(Share):
     def advice(self, alarm: SeriesAlarm) -> str:
         """Return what to do about it, as a sentence."""
         name, since = cut(alarm.feature), moment(alarm.since_ms)
-        if alarm.direction == "down":
-            return f"Look for what has changed the order of rows, or the values of {name}, {since}."
         return (
             f"Check whether the source of {name} still gives new values, and whether rows are sent "
             f"twice, since {since}; do not train on such rows."
