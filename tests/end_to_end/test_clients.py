@@ -27,14 +27,15 @@ from tidegauge.schemas.windows import WindowReport
 pytestmark = pytest.mark.timeout(600)
 
 CLIENTS = ("kafka-python", "aiokafka", "confluent-kafka", "tidegauge")
-WINDOW, REFERENCE, CALM, SHIFTED = 20, 5, 40, 60
+WINDOW, REFERENCE, CALM, SHIFTED = 20, 40, 40, 200
 ROWS = WINDOW * REFERENCE + CALM + SHIFTED  # of each client
 Event = tuple[bytes | None, bytes | None, tuple[tuple[str, bytes | None], ...]]
 
 
 def readings(model: str) -> list[float]:
     rng = random.Random(model)
-    return [rng.random() + (5.0 if n >= ROWS - SHIFTED else 0.0) for n in range(ROWS)]
+    usual = [rng.random() for _ in range(ROWS)]
+    return [x if n < ROWS - SHIFTED else 0.75 + x / 4 for n, x in enumerate(usual)]  # within range
 
 
 def values(model: str) -> list[bytes]:

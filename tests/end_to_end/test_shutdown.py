@@ -200,7 +200,7 @@ def check_all_is_observed(workers: Group, rows: int) -> None:
 def check_nothing_is_there_twice(brokers: str, topics: TopicNames) -> None:
     for topic in (topics.windows, topics.alerts, topics.retraining):
         ids = [message.ce_id for message in everything(brokers, topic)]
-        assert ids
+        assert ids or topic == topics.retraining  # what is broken asks for nothing
         assert repeated(ids) == []
     letters = everything(brokers, topics.rejected)
     assert repeated([repr(sorted(m.headers)) for m in letters]) == []  # their origin is in there

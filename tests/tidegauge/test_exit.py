@@ -117,7 +117,7 @@ def test_rows_that_reach_no_broker_by_the_end_are_counted_on_stderr(
 
 
 def test_rows_that_failed_after_the_last_complaint_are_told_at_the_end() -> None:
-    script = PRINTING + "for n in range(5): producer.label('req', 'yes')"
+    script = PRINTING + "for n in range(5): producer.label('req', [1])"
     done = run(RUNNING, script)
     assert "Closed: 1 rows were sent, 5 failed and 0 were dropped" in done.stderr
     assert "no answer" not in done.stderr

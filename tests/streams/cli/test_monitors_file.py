@@ -3,10 +3,18 @@ from typing import get_args
 
 import pytest
 
-from tidegauge.schemas.monitors import DetectorSpec, Metric, MonitorSpec, RetrainingSpec
+from tidegauge.schemas.monitors import (
+    DetectorSpec,
+    FeatureSpec,
+    Metric,
+    MonitorSpec,
+    RetrainingSpec,
+)
 from tidegauge.streams.cli.monitors_file import read_monitors
+from tidegauge.streams.monitor.control.detectors import possible
 from tidegauge.streams.runtime.errors import ConfigurationError
 
+IGNORED = {"x": FeatureSpec(type="ignore")}
 ONE = "monitors:\n  - model: fraud\n    "
 
 
@@ -95,14 +103,14 @@ def test_a_name_stays_text_where_yaml_1_1_sees_something_else(name: str, tmp_pat
         ),
         (
             "detectors: [{kind: adwin, series: [unheard_of(x)]}]",
-            ".detectors[0].series[0]: expected one of rank(x), range(x), missing(x), unseen(x), "
-            "loss, error; got 'unheard_of(x)'",
+            f".detectors[0].series[0]: expected one of {', '.join(possible('', {}))}; got "
+            "'unheard_of(x)'",
         ),
         (
             "features: {x: {type: ignore}}\n"
             "    detectors: [{kind: adwin, series: [loss, rank(x)]}]",
-            ".detectors[0].series[1]: expected one of loss, error, as x is declared ignore; got "
-            "'rank(x)'",
+            f".detectors[0].series[1]: expected one of {', '.join(possible('x', IGNORED))}, as x "
+            "is declared ignore; got 'rank(x)'",
         ),
         (
             "detectors: [{kind: adwin, series: [loss], parameters: {clock: 2000000}}]",

@@ -91,7 +91,7 @@ JUNK: tuple[bytes | None, ...] = (
     b'{"model": "fraud"}',
     b'{"model": "fraud", "id": "x", "ts_ms": -1, "prediction": 0.5, "label": 1}',
     b'{"model": "fraud", "id": "x", "ts_ms": 1e99, "prediction": 0.5, "label": 1}',
-    b'{"model": "fraud", "id": "x", "ts_ms": 5, "prediction": "a", "label": "b"}',
+    b'{"model": "fraud", "id": "x", "ts_ms": 5, "prediction": [1], "label": [1]}',
     b'{"model": "fraud", "ids": [], "ts_ms": [], "predictions": [], "labels": []}',
     b'{"model": "fraud", "ids": ["x"], "ts_ms": [], "predictions": [1], "labels": [1]}',
     b'{"model": "fraud", "id": "x", "ts_ms": 9999999999999, "prediction": 0.5, "label": 1}',

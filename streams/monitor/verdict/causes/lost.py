@@ -25,7 +25,9 @@ def lost(seen: Evidence) -> Cause | None:
         counts = np.bincount(known[known >= 0].astype(np.int64), minlength=len(shares))
         now = np.delete(counts, [*shares].index(value)) / len(known)
         noise = np.sqrt(left * (1 - left) / len(known)).sum() / 2
-        if np.abs(now - left).sum() / 2 > OTHERS + noise:
+        apart = np.abs(now - left).sum() / 2
+        moved = left * (1 - share) + share * np.eye(len(left))  # all of them to one of the others
+        if apart > min(OTHERS + noise, np.abs(now - moved).sum(axis=1).min(initial=np.inf) / 2):
             continue
         since = min(alarm.since_ms for alarm in seen.alarms)
         what = f"{cut(name)} = {cut(value)}"

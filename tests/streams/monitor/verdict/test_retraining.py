@@ -179,7 +179,7 @@ def test_the_worst_loss_asks_once_it_has_lasted() -> None:
 
 def test_what_was_blatant_and_is_over_never_asks() -> None:
     stream = sent((1, never_right), (60, None))
-    assert [alert["kind"] for alert in stream.alerts()][:1] == ["drift"]
+    assert [alert["kind"] for alert in stream.alerts()][:1] == ["performance"]
     assert stream.retraining() == []
 
 
