@@ -27,7 +27,8 @@ def lost(seen: Evidence) -> Cause | None:
         noise = np.sqrt(left * (1 - left) / len(known)).sum() / 2
         apart = np.abs(now - left).sum() / 2
         moved = left * (1 - share) + share * np.eye(len(left))  # all of them to one of the others
-        if apart > min(OTHERS + noise, np.abs(now - moved).sum(axis=1).min(initial=np.inf) / 2):
+        from_moved = np.abs(now - moved).sum(axis=1).min(initial=np.inf) / 2
+        if apart > OTHERS + noise or from_moved <= max(apart, 2 * noise):
             continue
         since = min(alarm.since_ms for alarm in seen.alarms)
         what = f"{cut(name)} = {cut(value)}"
