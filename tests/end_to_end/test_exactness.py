@@ -341,7 +341,8 @@ def comparable(snapshot: Snapshot) -> tuple[bytes, list[bytes]]:
     root.join.pairs = 0  # a restore may miss some that came while a version's types were unknown
     for part in parts:
         if isinstance(part, RetrainingState):
-            part.quiet_until_ms = dict(sorted(part.quiet_until_ms.items()))
+            for name in RetrainingState.__struct_fields__:  # in whatever order models were told of
+                setattr(part, name, dict(sorted(getattr(part, name).items())))
             continue
         part.controls, part.outcome_control = [], None
         # How many waited when they were counted, depends on who read what first.
