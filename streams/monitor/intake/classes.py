@@ -129,7 +129,7 @@ class Classes(Names):
             while len(self) < MAX_CLASSES and (name := next(rest, None)) is not None:
                 self[name] = len(self)
             return np.array([self.get(name, self[OTHERS]) for name in own], np.int64)
-        return np.array([self.setdefault(name, len(self)) for name in own], np.int64)
+        return super().enter(own)
 
     def named(self, values: Floats) -> Any:
         """Return the class of each value, None of a number, as objects."""

@@ -128,18 +128,21 @@ class Cohort(ABC):
     def learning(self) -> Sequence[Begun]:
         """The windows of the reference that is being learned, which ``learn`` adds to."""
 
-    @abstractmethod
     def means(self, part: WindowPart) -> Floats:
-        """Return the means of a window that people are shown for its series, a column each."""
+        """Return the means of a window that people are shown for its series, a column each.
 
-    @abstractmethod
+        None, where they are shown the series themselves.
+        """
+        return np.empty(0)
+
     def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
-        """Return the figures of each column in a window."""
+        """Return the figures of each column in a window, for its report."""
+        return {}
 
     @property
-    @abstractmethod
     def gathered(self) -> int:
         """How many windows the reference has so far."""
+        return len(self.learning) if self.watch is None else self.reference_windows
 
     @property
     def limits(self) -> Limits:

@@ -7,8 +7,7 @@ import numpy as np
 
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
-from tidegauge.schemas.windows import ColumnReport
-from tidegauge.streams.monitor.intake.block import Block, Flags, Floats
+from tidegauge.streams.monitor.intake.block import Block, Flags
 from tidegauge.streams.monitor.series.base import series_profile
 from tidegauge.streams.monitor.series.view import Due, Sent, View
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
@@ -56,11 +55,6 @@ class CountedCohort(Cohort):
         self.windows: list[CountedWindow] = []
         self.learned: dict[str, SeriesProfile] = {}  # once it is complete
 
-    @property
-    def gathered(self) -> int:
-        """How many windows the reference has so far."""
-        return len(self.windows) if self.watch is None else self.reference_windows
-
     def begin(self) -> WindowPart:
         """Return what a new window accumulates."""
         return WindowPart(0, figures=Figures(self._all))
@@ -101,14 +95,6 @@ class CountedCohort(Cohort):
         """Watch by what was learned, if it was."""
         if learned and self.compare(learned):
             self.learned = learned
-
-    def means(self, part: WindowPart) -> Floats:
-        """Return nothing: people are shown the shares themselves."""
-        return np.empty(0)
-
-    def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
-        """Return nothing: no report is made of it."""
-        return {}
 
     def state(self) -> CountedState:
         """Return what a snapshot needs."""

@@ -108,11 +108,6 @@ class InputCohort(Cohort):
         """Its numbers without the score, which is the model's own."""
         return [name for name in self.numeric if name != SCORE]
 
-    @property
-    def gathered(self) -> int:
-        """How many windows the reference has so far."""
-        return len(self.learner.windows) if self.learner else self.reference_windows
-
     def _follow(self, profile: CohortProfile | Reference) -> None:
         """Watch by what a reference says."""
         self.learner, self._profile = None, profile

@@ -8,8 +8,7 @@ import numpy as np
 from tidegauge.detectors.statistics.shares import row_variance
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
-from tidegauge.schemas.windows import ColumnReport
-from tidegauge.streams.monitor.intake.block import Block, Codes, Floats
+from tidegauge.streams.monitor.intake.block import Block, Codes
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Labels, Records, View
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
@@ -114,14 +113,6 @@ class NilCohort(Cohort):
         variance = row_variance(0, sum(rows))
         profile = SeriesProfile(values=nought, rows=rows, sd=0.1, shown=0.0, variance=variance)
         self.compare({name: profile for name in SERIES})
-
-    def means(self, part: WindowPart) -> Floats:
-        """Return nothing: people are shown the shares themselves."""
-        return np.empty(0)
-
-    def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
-        """Return nothing: no report is made of it."""
-        return {}
 
     def state(self) -> NilState:
         """Return what a snapshot needs."""

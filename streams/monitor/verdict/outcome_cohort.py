@@ -101,11 +101,6 @@ class OutcomeCohort(Cohort):
             self.compare(outcomes)
 
     @property
-    def gathered(self) -> int:
-        """How many windows the reference has so far."""
-        return len(self.windows) if self.watch is None else self.reference_windows
-
-    @property
     def seems(self) -> str:
         """The task, or what the pairs so far make of it."""
         return self.task or self.tally.task
@@ -195,10 +190,6 @@ class OutcomeCohort(Cohort):
             name: series_profile(SERIES[name], rows[:, at], means[:, at], variances[:, at])
             for name, at in columns.items()
         }
-
-    def means(self, part: WindowPart) -> Floats:
-        """Return nothing: people are shown the series themselves."""
-        return np.empty(0)
 
     def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
         """Return the figures of loss, error, label and score in a window."""

@@ -8,8 +8,7 @@ from msgspec.structs import replace
 
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
-from tidegauge.schemas.windows import ColumnReport
-from tidegauge.streams.monitor.intake.block import Block, Floats
+from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.series.base import series_profile
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Windows
@@ -67,12 +66,7 @@ class VolumeCohort(Cohort):
         super().__init__(spec, effect, budget, {Windows: ("",)})
         self.windows: list[VolumeWindow] = []
         self.learned: dict[str, SeriesProfile] = {}  # once it is complete
-        self._follow({name: learned[name] for name in (VOLUME,) if name in learned})
-
-    @property
-    def gathered(self) -> int:
-        """How many windows the reference has so far."""
-        return len(self.windows) if self.watch is None else self.reference_windows
+        self._follow({VOLUME: learned[VOLUME]} if VOLUME in learned else {})
 
     def begin(self) -> WindowPart:
         """Return what a new window accumulates: nothing but its rows."""
@@ -122,14 +116,6 @@ class VolumeCohort(Cohort):
             reading[ROWS] = max(part.rows, np.exp(self.watch.series[0].mean))
             reading[SHOWN] = came.counts / came.lengths
         return self.watch.update(reading, bounds, {}, examples)
-
-    def means(self, part: WindowPart) -> Floats:
-        """Return nothing: people are shown the series themselves."""
-        return np.empty(0)
-
-    def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
-        """Return nothing: the report says how many rows there are."""
-        return {}
 
     def state(self) -> VolumeState:
         """Return what a snapshot needs."""

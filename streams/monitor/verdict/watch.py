@@ -338,15 +338,12 @@ class Watch:
             or not (series.sd and series.series.has_spec)
         ):
             return None
-        start, (values, rows) = (
-            self.history.start_of(index, count),
-            self.history.last_of(index, count),
-        )
+        start = self.history.start_of(index, count)
+        values, rows = self.history.last_of(index, count)
         if len(values) < count or start.index < self._since[index]:
             return None
-        return steady_level(
-            series, values, rows, self.history.shown(index, count), start.first_ts_ms
-        )
+        shown = self.history.shown(index, count)
+        return steady_level(series, values, rows, shown, start.first_ts_ms)
 
     def _settled(self, index: int, level: Level) -> Settled:
         series, shift = self.series[index], self._against[index].mean - self.series[index].mean

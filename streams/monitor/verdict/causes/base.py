@@ -13,7 +13,7 @@ from tidegauge.schemas.references import CategoryProfile, NumericProfile
 from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Flags, Floats
 from tidegauge.streams.monitor.series.view import Profiles, bounds
-from tidegauge.streams.monitor.words import cut
+from tidegauge.streams.monitor.words import cut, moment
 
 LEAST: Final = 20  # rows of a sample that a cause is read from
 FEW: Final = 8  # rows that a part of it must have
@@ -70,6 +70,10 @@ class Evidence:
     def series(self, *features: str) -> list[str]:
         """Return the series of the incident that are about some features."""
         return [alarm.series for alarm in self.alarms if alarm.feature in features]
+
+    def since(self, *features: str) -> str:
+        """Return since when some features have moved, as people read it."""
+        return moment(min(alarm.since_ms for alarm in self.alarms if alarm.feature in features))
 
     def slice_of(self, hit: Flags, among: Flags) -> str:
         """Return the category, as "country = DE", whose rows among some are hit, and no others."""

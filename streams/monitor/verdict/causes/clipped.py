@@ -12,7 +12,7 @@ from tidegauge.streams.monitor.verdict.causes.base import (
     apart,
     like,
 )
-from tidegauge.streams.monitor.words import cut, moment, number, percent
+from tidegauge.streams.monitor.words import cut, number, percent
 
 LEAST_SHARE: Final = 0.05  # that is cut
 OFF: Final = 0.5  # by such a part of it, at most, the share beyond may differ in the reference
@@ -32,13 +32,12 @@ def clipped(seen: Evidence) -> Cause | None:
             if not is_cut or share * len(values) < FEW or share == 1.0:
                 continue
             if apart(values, cut_off) <= ALIKE * profile.sd:
-                since = min(alarm.since_ms for alarm in seen.alarms if alarm.feature == name)
                 return Cause(
                     "clipped",
                     f"{cut(name)} looks cut off at {number(end)}: its {word} value, in "
                     f"{percent(share)} of rows, where {percent(part)} of the reference lie beyond",
-                    f"Look for what limits {cut(name)} to {number(end)} since {moment(since)}. Do "
-                    "not train on such rows.",
+                    f"Look for what limits {cut(name)} to {number(end)} since {seen.since(name)}. "
+                    "Do not train on such rows.",
                     seen.series(name),
                 )
     return None

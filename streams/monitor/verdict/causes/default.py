@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from tidegauge.streams.monitor.verdict.causes.base import FEW, Cause, Evidence, share_at
-from tidegauge.streams.monitor.words import cut, moment, number, percents
+from tidegauge.streams.monitor.words import cut, number, percents
 
 ADDED: Final = 0.1  # share that one value must have gained
 ALONE: Final = 4.0  # times as much as any other: values of an hour that rows share gain alike
@@ -29,12 +29,11 @@ def default(seen: Evidence) -> Cause | None:
         mean = ", the mean of the reference" if np.isclose(value, profile.mean, rtol=1e-3) else ""
         where = seen.slice_of(column == value, ~np.isnan(column))
         rows = f"with {where}" if where else f"in {now} of rows"
-        since = min(alarm.since_ms for alarm in seen.alarms if alarm.feature == name)
         return Cause(
             "default",
             f"{cut(name)} is exactly {number(value)}{mean}, {rows} (at most {was} in the "
             "reference), as if a default filled in",
-            f"Look for what fills {cut(name)} with {number(value)} since {moment(since)}: send "
+            f"Look for what fills {cut(name)} with {number(value)} since {seen.since(name)}: send "
             "null where a value is missing. Do not train on such rows.",
             seen.series(name),
         )

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from tidegauge.streams.monitor.verdict.causes.base import ALIKE, Cause, Evidence, apart, like
-from tidegauge.streams.monitor.words import cut, moment, number, percent
+from tidegauge.streams.monitor.words import cut, number, percent
 
 STEPS: Final = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01)  # coarsest first
 FINE: Final = 0.5  # of the reference's values, at most, lie on the coarser steps
@@ -24,12 +24,12 @@ def rounded(seen: Evidence) -> Cause | None:
             continue
         ways = [step * way(usual / step) for way in (np.round, np.floor, np.ceil)]
         if min(apart(values, one) for one in ways) <= ALIKE * max(profile.sd, step):
-            since = min(alarm.since_ms for alarm in seen.alarms if alarm.feature == name)
             return Cause(
                 "rounded",
                 f"{cut(name)} comes rounded: all of it are multiples of {number(step)}, where "
                 f"{percent(before)} of the reference are",
-                f"Look for what rounds {cut(name)} since {moment(since)}, or cuts its digits off.",
+                f"Look for what rounds {cut(name)} since {seen.since(name)}, or cuts its digits "
+                "off.",
                 seen.series(name),
             )
     return None

@@ -5,7 +5,7 @@ from typing import Final
 import numpy as np
 
 from tidegauge.streams.monitor.verdict.causes.base import ALIKE, Cause, Evidence, distance
-from tidegauge.streams.monitor.words import cut, moment
+from tidegauge.streams.monitor.words import cut
 
 HOURS: Final = 24
 CLEAR: Final = 0.03  # by which hours that are no neighbours are farther
@@ -29,12 +29,11 @@ def shifted(seen: Evidence) -> Cause | None:
         near = min(ALIKE, found[0] / BETTER, others - CLEAR)
         if abs(best) > 1 and found[best] <= near:
             by = f"some {abs(best)} hours {'late' if best > 0 else 'early'}"
-            since = min(alarm.since_ms for alarm in seen.alarms if alarm.feature == name)
             return Cause(
                 "time shift",
                 f"{cut(name)} looks {by}: moved back, its hours are those of the reference",
-                f"Look at the time zone of {cut(name)} since {moment(since)}. Do not train on such "
-                "rows.",
+                f"Look at the time zone of {cut(name)} since {seen.since(name)}. Do not train on "
+                "such rows.",
                 seen.series(name),
             )
     return None

@@ -9,7 +9,7 @@ from tidegauge.streams.monitor.verdict.causes.base import (
     Evidence,
     distance,
 )
-from tidegauge.streams.monitor.words import cut, moment
+from tidegauge.streams.monitor.words import cut
 
 
 def swapped(seen: Evidence) -> Cause | None:
@@ -19,13 +19,12 @@ def swapped(seen: Evidence) -> Cause | None:
         far = min(distance(seen.values(a), seen.profiles[a]) for a, _ in pairs)
         near = max(distance(seen.values(a), seen.profiles[b]) for a, b in pairs)
         if far >= UNLIKE and near <= ALIKE:
-            since = min(a.since_ms for a in seen.alarms if a.feature in (one, other))
             return Cause(
                 "swapped",
                 f"{cut(one)} and {cut(other)} look swapped: each has the values that the reference "
                 "has of the other",
-                f"Look at what fills {cut(one)} and {cut(other)} since {moment(since)}. Do not "
-                "train on such rows.",
+                f"Look at what fills {cut(one)} and {cut(other)} since {seen.since(one, other)}. "
+                "Do not train on such rows.",
                 seen.series(one, other),
             )
     return None

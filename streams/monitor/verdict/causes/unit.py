@@ -15,7 +15,7 @@ from tidegauge.streams.monitor.verdict.causes.base import (
     distance,
     out_of_range,
 )
-from tidegauge.streams.monitor.words import cut, moment, number, percent
+from tidegauge.streams.monitor.words import cut, number, percent
 
 WITHIN: Final = 0.3  # distance that is near enough of values that are many times too large
 CLEAR: Final = 0.1  # by which the second best unit is farther
@@ -80,11 +80,10 @@ def unit(seen: Evidence) -> Cause | None:
                 f"({number(float(np.median(found.undone(column[part]))))} at the median, "
                 f"{number(float(np.median(profile.points)))} there)"
             )
-            since = min(alarm.since_ms for alarm in seen.alarms if alarm.feature == name)
             return Cause(
                 "unit",
                 f"{of} looks like {found.names}: {fits}",
-                f"Mend the unit of {cut(name)} where it is made: since {moment(since)} it looks "
+                f"Mend the unit of {cut(name)} where it is made: since {seen.since(name)} it looks "
                 f"like {found.names}. Do not train on such rows.",
                 seen.series(name),
             )
