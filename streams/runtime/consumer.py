@@ -89,6 +89,11 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
             async with asyncio.timeout(DISCONNECT_WITHIN_S):
                 await super().on_thread_stop()
 
+    def _stopped_set(self) -> None:
+        # After a crash the thread ends by itself, and has closed its loop or is about to.
+        with contextlib.suppress(RuntimeError):
+            super()._stopped_set()
+
     def _end_worker(self, error: BaseException) -> None:
         asyncio.run_coroutine_threadsafe(self.app.crash(error), self.parent_loop)
 

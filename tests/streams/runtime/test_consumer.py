@@ -65,6 +65,7 @@ class Thread(ConsumerThread):
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.positions = {PREDICTIONS: 0, LABELS: 0}
         self.last_fetched, self._ahead = {}, None
+        self._stopped: Any = asyncio.Event()
         ledger: Any = SimpleNamespace(flow=object(), read_ahead=lambda source, partition, own: own)
         sources = {"p": "predictions", "l": "labels"}
         self.consumer: Any = SimpleNamespace(ledger=ledger, sources=sources)
@@ -91,6 +92,9 @@ class Thread(ConsumerThread):
         for _ in range(3):
             await asyncio.sleep(0)  # what is asked for next is fetched meanwhile
         return {tp: batches[0][0].offset for tp, batches in found.items()}
+
+    def told_to_stop(self) -> None:
+        self._stopped_set()
 
 
 async def test_the_next_records_are_fetched_while_those_before_are_folded(
@@ -120,3 +124,13 @@ async def test_a_partition_that_is_paused_meanwhile_makes_not_all_of_them_come(
     await thread._fetch_records(thread.kafka, active)  # noqa: SLF001 - as Faust does
     active.clear()  # as Faust does, in place; to aiokafka none means all
     assert await thread.first_offsets(active) == {PREDICTIONS: 10}
+
+
+async def test_a_thread_that_has_ended_by_itself_is_told_to_stop_without_ado(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after a crash: its loop is closed."""
+    thread = Thread(monkeypatch)
+    thread.thread_loop = asyncio.new_event_loop()
+    thread.thread_loop.close()
+    thread.told_to_stop()
