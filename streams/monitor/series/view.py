@@ -236,10 +236,9 @@ class Categories(View):
         pairs = zip(self.vocabularies, self.dictionaries, strict=True)
         return (vocabulary.binned(dictionary) for vocabulary, dictionary in pairs)
 
-    @property
-    def places(self) -> Iterator[Floats]:
-        """Yield for each column where its values stand among the reference's categories."""
-        columns = zip(self.vocabularies, self.dictionaries, self.codes.T, strict=True)
+    def places(self, rows: slice) -> Iterator[Floats]:
+        """Yield for each column where values of some rows stand among the reference's."""
+        columns = zip(self.vocabularies, self.dictionaries, self.codes[rows].T, strict=True)
         return (vocabulary.places(own)[codes] for vocabulary, own, codes in columns)
 
     def named(self, column: int, hits: Flags) -> Iterable[str]:

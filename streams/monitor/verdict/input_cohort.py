@@ -152,7 +152,9 @@ class InputCohort(Cohort):
         else:
             self.see(part, views)
             if part.sample is not None:
-                part.sample.add(np.column_stack([numbers, *texts.places]))
+                part.sample.add(
+                    len(block), lambda at: np.column_stack([numbers[at], *texts.places(at)])
+                )
         self._before = numbers[-1].copy()
 
     def _own(self, block: Block) -> tuple[Any, Any, Any]:

@@ -117,9 +117,13 @@ class Learner:
         assert part.sample is not None
         for column, name in enumerate(self.categorical):
             self._count(column, block.counts(name))
-        texts = zip(self.categorical, codes.T, strict=True)
-        places = [self._places(block, name, own) for name, own in texts]
-        part.sample.add(np.column_stack([numbers, *places]))
+        texts = [*zip(self.categorical, codes.T, strict=True)]
+
+        def chosen(at: slice) -> Floats:
+            places = [self._places(block, name, own[at]) for name, own in texts]
+            return np.column_stack([numbers[at], *places])
+
+        part.sample.add(len(block), chosen)
 
     def _places(self, block: Block, name: str, codes: Codes) -> Floats:
         """Return for each row the place of its category among those that are counted, or NaN."""

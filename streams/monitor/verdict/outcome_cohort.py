@@ -126,7 +126,7 @@ class OutcomeCohort(Cohort):
         if part.outcomes is not None:
             part.outcomes.update(labels, scores, delays, classes)
         if part.sample is not None:
-            part.sample.add(delays[:, np.newaxis])
+            part.sample.add(len(delays), lambda at: delays[at, np.newaxis])
         if self.watch is not None:
             self.see(part, {Pairs: self._pairs(block, classes)})
         elif not self.task:

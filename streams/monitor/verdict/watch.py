@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
-from math import inf, isfinite, isnan
+from math import inf, isfinite, nan
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -118,6 +117,7 @@ class Watch:
         self._likeness = Likeness(self.series, limits)
         self._known = np.array([_known(s) for s in self.series]).reshape(-1, 6).T.copy()
         self._watched = [s.series.is_watched for s in self.series]
+        self._worth = [_worth(s.reference) for s in self.series]
         self._mixture = MixtureEDetector(
             known, np.minimum(false_alarms, most)[judged], float(horizon)
         )
@@ -211,24 +211,21 @@ class Watch:
 
     def report(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth, series by series."""
-        evidence: dict[int, tuple[float, float]] = {}
-        both = zip(self._mixture.log_e.tolist(), self._mixture.threshold.tolist(), strict=True)
-        evidence |= zip(self._column, both, strict=True)
-        found = {}
-        for index, value in enumerate(self.history.last):
-            if not self._watched[index]:
-                continue
-            log_e, threshold = evidence.get(index, (None, None))
-            level = self.levels.get(index)
-            found[self.names[index]] = SeriesReport(
-                value=None if isnan(value) else value,
-                evidence=None if log_e is None or not isfinite(log_e) else log_e,
-                threshold=threshold,
-                worth=_worth(self._against[index].reference),
-                state=STATES[self._status[index]],
-                level_ms=None if level is None else level.since_ms,
+        log_e = dict(zip(self._column, self._mixture.log_e.tolist(), strict=True))
+        threshold = dict(zip(self._column, self._mixture.threshold.tolist(), strict=True))
+        columns = zip(self.names, self.history.last, self._status.tolist(), strict=True)
+        return {
+            name: SeriesReport(
+                value=value if isfinite(value) else None,
+                evidence=own if isfinite(own := log_e.get(index, nan)) else None,
+                threshold=threshold.get(index),
+                worth=self._worth[index],
+                state=STATES[status],
+                level_ms=self.levels[index].since_ms if index in self.levels else None,
             )
-        return found
+            for index, (name, value, status) in enumerate(columns)
+            if self._watched[index]
+        }
 
     def _decide(
         self, z: Floats, bounds: Bounds, row_alarms: Mapping[int, str]
@@ -358,6 +355,7 @@ class Watch:
         series = self.series[index]
         own = self._against[index] = series if level is None else level.watched(series)
         self._known[:, index] = _known(own)
+        self._worth[index] = _worth(own.reference)
         self._references[:, index] = table([own.reference])[:, 0]
         self.history.refer(index)
         if own.reference is not None:
@@ -411,7 +409,6 @@ def _known(series: Watched) -> list[float]:
     return [series.mean, series.gate, series.series.is_share, level, series.far, 0.0]
 
 
-@lru_cache(maxsize=4096)  # asked of every series in every window
 def _worth(reference: Dependence | None) -> float | None:
     """Return to how many independent windows a reference amounts."""
     return None if reference is None else round(float(reference.effective_windows), 1)

@@ -1,5 +1,6 @@
 """Rows of a window kept until it closes, and how its numbers are summed up."""
 
+from collections.abc import Callable
 from math import isnan
 from typing import Any, Final
 
@@ -21,22 +22,27 @@ class Sample(msgspec.Struct):
     rows: list[bytes] = []
     most: int = SAMPLE  # rows; an even number
 
-    def add(self, block: Floats) -> None:
-        """Take further rows of the window."""
-        size = 8 * block.shape[1]
+    def add(self, rows: int, chosen: Callable[[slice], Floats]) -> None:
+        """Take further rows of the window; ``chosen`` gives those of them that are kept.
+
+        >>> sample, values = Sample(most=2), np.arange(5.0)[:, np.newaxis]
+        >>> sample.add(5, lambda at: values[at])
+        >>> sample.table(1).T.tolist()
+        [[0.0, 4.0]]
+        """
+        stride, begin = self.stride, -self.seen % self.stride
+        while -(-(self.seen + rows) // stride) > self.most:
+            stride, begin = 2 * stride, -self.seen % (2 * stride)
+        found = chosen(slice(begin, None, stride))
+        size = 8 * found.shape[1]
         if self.rows and len(self.rows[0]) != size:  # of an earlier version, which kept less
             self.stride, self.seen, self.rows = 1, 0, []
-        at = -self.seen % self.stride
-        while at < len(block):
-            found = block[at :: self.stride][: self.most + 1 - len(self.rows)]
-            data = found.tobytes()
-            self.rows += [data[row * size : (row + 1) * size] for row in range(len(found))]
-            at += len(found) * self.stride
-            if len(self.rows) > self.most:
-                self.rows = self.rows[::2]
-                at += self.stride  # the last row has an even place, and stays
-                self.stride *= 2
-        self.seen += len(block)
+            self.add(rows, chosen)
+            return
+        data = found.tobytes()
+        self.rows = self.rows[:: stride // self.stride]
+        self.rows += [data[at : at + size] for at in range(0, len(data), size)]
+        self.stride, self.seen = stride, self.seen + rows
 
     def some(self, size: int) -> bytes:
         """Return as many of the rows as so many bytes hold, evenly from the window.

@@ -271,9 +271,9 @@ def test_which_series_alarmed_first_in_an_open_window_leaves_no_trace() -> None:
 def test_a_sample_is_bounded_evenly_spaced_and_the_same_wherever_cut(rows: int) -> None:
     table = np.arange(2.0 * rows).reshape(rows, 2)
     whole, parts = Sample(rows=[]), Sample(rows=[])
-    whole.add(table)
+    whole.add(rows, table.__getitem__)
     for part in np.split(table, range(0, rows, 7)):
-        parts.add(part)
+        parts.add(len(part), part.__getitem__)
     assert whole == parts
     assert len(whole.rows) <= 2000
     kept = np.frombuffer(b"".join(whole.rows)).reshape(-1, 2)

@@ -106,7 +106,7 @@ def test_a_columns_values_are_summed_up_as_defined(
     column = rng.integers(kinds, size=rows).astype(np.float64)
     column[rng.random(rows) < 0.1 * shared] = kinds // 2  # one that many rows share
     column[rng.random(rows) < 0.1 * shared] = np.nan
-    sample.add(np.stack([column, np.arange(float(rows))], axis=1))
+    sample.add(rows, np.stack([column, np.arange(float(rows))], axis=1).__getitem__)
     both = zip(sample.steps(2), (column.tolist(), list(map(float, range(rows)))), strict=True)
     for (points, weights), own in both:
         found = list(zip(points.tolist(), weights.tolist(), strict=True))
