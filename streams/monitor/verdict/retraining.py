@@ -101,8 +101,9 @@ class Retraining:
     def _sound(self, alert: Alert) -> list[Span]:
         """Return the times since an alert's change, in order, whose rows are fit to train on.
 
-        None if they make less than half a window. Rows are left out from two windows before a
-        fault on: by so much its start, and that of the change, may be wrong.
+        None if they make less than half a window, or if all lie before a fault that has lasted for
+        longer and goes on: then the change is the fault's. Rows are left out from two windows
+        before a fault on: by so much its start, and that of the change, may be wrong.
         """
         end_ms = alert.told_ms if alert.labelled_ms is None else alert.labelled_ms
         window_ms = (end_ms - alert.since_ms) / max(alert.evidence.windows, 1)
@@ -112,7 +113,10 @@ class Retraining:
                 to_ms = end_ms if fault.to_ms is None else fault.to_ms
                 left = without(left, (fault.from_ms - round(NEAR * window_ms), to_ms))
         total = sum(to - begin for begin, to in left)
-        return left if total > window_ms / 2 and total > 0 else []
+        if total <= 0 or total <= window_ms / 2:
+            return []
+        is_over = left[-1][1] == end_ms
+        return left if is_over or total >= (end_ms - alert.since_ms) / 2 else []
 
 
 def without(spans: Sequence[Span], gone: Span) -> list[Span]:

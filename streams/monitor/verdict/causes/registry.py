@@ -8,6 +8,7 @@ from tidegauge.streams.monitor.verdict.causes.clipped import clipped
 from tidegauge.streams.monitor.verdict.causes.default import default
 from tidegauge.streams.monitor.verdict.causes.late_labels import late_labels
 from tidegauge.streams.monitor.verdict.causes.lost import lost
+from tidegauge.streams.monitor.verdict.causes.mismatched import mismatched, other_model
 from tidegauge.streams.monitor.verdict.causes.renamed import renamed
 from tidegauge.streams.monitor.verdict.causes.rounded import rounded
 from tidegauge.streams.monitor.verdict.causes.shifted import shifted
@@ -28,6 +29,8 @@ CAUSES: Final[tuple[Callable[[Evidence], Cause | None], ...]] = (
     unit,
     lost,
     rounded,
+    other_model,
+    mismatched,
 )
 
 

@@ -122,6 +122,15 @@ def no_weather(columns: Columns) -> None:
         at(newark, name, np.nan)(columns)
 
 
+def dealt(name: str) -> Callable[[Columns], None]:
+    """Give each row the value of another one."""
+
+    def spoil(columns: Columns) -> None:
+        columns[name] = np.random.default_rng(5).permutation(columns[name])
+
+    return spoil
+
+
 def whole_degrees(columns: Columns) -> None:
     columns["wind_speed"] = np.floor(columns["wind_speed"] / 10) * 10
 
@@ -173,6 +182,19 @@ FAULTS: dict[str, tuple[Callable[[Columns], None], str, list[str]]] = {
     ),
     "rounded": (whole_degrees, "rounded", ["wind_speed comes rounded", "multiples of 10"]),
     "lost": (lose_newark, "lost", ["no row has origin = EWR any more: 3"]),
+    "scores of other rows": (
+        dealt("score"), "other model", ["score no longer follows from the features, of which none"],
+    ),
+    "scores of another model": (
+        lambda own: own.update(score=own["score"] * 0.7 + 0.3),
+        "other model",
+        ["score no longer follows from the features, of which none"],
+    ),
+    "distances of other rows": (
+        dealt("distance"),
+        "mismatched",
+        ["distance looks like that of another row or time", "of all ranks from what the others"],
+    ),
     "a join fails": (
         no_weather,
         "join",
@@ -205,7 +227,6 @@ UNNAMED: dict[str, Callable[[Columns], None]] = {
     "more of one": lambda own: own.update(
         {name: np.concatenate([own[name][newark(own)], own[name]])[:WINDOW] for name in own}
     ),
-    "scores up": lambda own: own.update(score=own["score"] * 0.7 + 0.3),
     "a new category beside the others": at(
         lambda own: np.arange(len(own["origin"])) % 10 == 0, "origin", "NEW"
     ),

@@ -75,6 +75,13 @@ def test_starts_are_estimates_and_may_differ_by_two_windows() -> None:
     assert asked(Retraining(), alert("range(x)", 22, 24), alert("loss", 20, 24)) == []
 
 
+def test_what_lies_before_a_longer_fault_is_no_change_of_its_own() -> None:
+    """The start of a change is an estimate; the fault may well be all of it."""
+    assert asked(Retraining(), alert("range(x)", 25, 26), alert("loss", 20, 34)) == []
+    found = asked(Retraining(), alert("range(x)", 32, 33), alert("loss", 20, 34))
+    assert found == [(20, 30, [])]
+
+
 def test_a_loss_that_lasts_asks_for_rows_from_after_the_pipe_was_mended() -> None:
     begun = alert("range(x)", 20, 22), alert("loss", 20, 24)
     over = alert("range(x)", 20, 40, "resolved")
