@@ -54,6 +54,21 @@ class RelationProfile(msgspec.Struct, frozen=True, kw_only=True):
     intercept: float
 
 
+Period = tuple[Millis, Millis]  # event times, first and last: both belong to it
+
+
+class Provenance(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a reference that was built as a file is from: enough to build it again."""
+
+    sha256: str  # of the bytes of the file of rows, as hexadecimal digits
+    rows: Count  # of it that were used; those after the last full window are not in the reference
+    excluded: list[Period] = []  # known to be bad
+    excluded_rows: Count = 0
+    spec: str  # digest of the spec it was cut by
+    tidegauge: str  # version that built it
+    alarms: list[str] = []  # told of its second half by its first, each its title
+
+
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """One profile of a model version; an empty version serves every version without its own."""
 
@@ -70,6 +85,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     relations: dict[str, RelationProfile] = {}  # by number, where it follows from others
     task: str = ""  # classification or regression, where outcomes are known
     outcomes: dict[str, SeriesProfile] = {}  # "loss", "error"; shown: "label", "score"
+    provenance: Provenance | None = None  # None: learned without a file being written
 
     @property
     def key(self) -> str:

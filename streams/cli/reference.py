@@ -1,13 +1,11 @@
-"""``tidegauge reference``: publishes what a model's rows look like when all is well."""
+"""``tidegauge reference``: says what a model's rows are compared with."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-import msgspec
 import typer
 
-from tidegauge.schemas.monitors import MonitorSpec
-from tidegauge.schemas.references import Reference, version_name
+from tidegauge.schemas.references import version_name
 from tidegauge.schemas.topics import PREFIX
 from tidegauge.streams.cli.options import (
     BROKERS,
@@ -28,33 +26,111 @@ from tidegauge.streams.cli.options import (
     TimeColumn,
     columns_of,
     examples,
-    note,
     topic_names,
 )
 from tidegauge.streams.runtime.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from tidegauge.streams.cli.traffic import Traffic
-
-FRAME_ROWS = 1000
-
 app = typer.Typer(no_args_is_help=True, help="Set what a model's rows are compared with.")
-
-
-@app.callback()
-def _commands() -> None:
-    """Keep ``publish`` a command of its own though it is the only one."""
 
 
 @app.command(
     epilog=examples(
+        "tidegauge reference build good.parquet -m fraud --prediction-column score \\",
+        "    --time-column at --exclude 2013-02-08..2013-02-10 --out fraud.json",
+    )
+)
+def build(  # noqa: PLR0913, PLR0917 - an option is a parameter
+    file: DataFile,
+    model: Model,
+    time_column: Annotated[
+        str,
+        typer.Option(
+            envvar="TIDEGAUGE_TIME_COLUMN",
+            metavar="COLUMN",
+            help="Column of the event times: ISO 8601 (UTC where no zone is given) or "
+            "milliseconds since 1970.",
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", "-o", dir_okay=False, envvar="TIDEGAUGE_OUT", help="Where to write it: .json."
+        ),
+    ],
+    version: ModelVersion = "",
+    id_column: IdColumn = None,
+    prediction_column: PredictionColumn = None,
+    label_column: LabelColumn = None,
+    label_delay: LabelDelay = None,
+    label_time_column: LabelTimeColumn = None,
+    features: Features = None,
+    monitors: SpecFile = None,
+    skip_bad: SkipBad = False,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="TIDEGAUGE_EXCLUDE",
+            metavar="FROM..TO",
+            help="Days, or UTC times, known to be bad: their rows are left out. May be repeated.",
+        ),
+    ] = None,
+    despite_alarms: Annotated[
+        bool,
+        typer.Option(
+            "--despite-alarms",
+            envvar="TIDEGAUGE_DESPITE_ALARMS",
+            help="Write it although its halves are not alike; it says what was told.",
+        ),
+    ] = False,
+) -> None:
+    """Learn a reference from good rows and write it as a file, without a row in it.
+
+    A worker that learned from its first half must tell nothing of its second; else nothing is
+    written. The file says what it was built from, and the same rows give the same bytes.
+    """
+    from tidegauge.streams.cli import reference_file as files
+    from tidegauge.streams.cli.monitors_file import spec_of
+    from tidegauge.streams.cli.traffic import read_traffic
+
+    if out.suffix != files.SUFFIX:
+        raise ConfigurationError(f"--out: expected a name that ends in .json, got {out}")
+    periods = [files.period(text) for text in exclude or ()]
+    spec = spec_of(model, monitors)
+    columns = columns_of(
+        id=id_column,
+        time=time_column,
+        prediction=prediction_column,
+        label=label_column,
+        label_time=label_time_column,
+        label_delay_ms=label_delay,
+        features=features,
+        types=spec.features,
+    )
+    traffic = read_traffic(file, columns, spec, version, skip_bad)
+    reference = files.build(file, traffic, spec, version, periods, despite_alarms)
+    out.write_bytes(files.encoded(reference) + b"\n")
+    typer.echo(f"{files.described(reference)} written to {out}")
+
+
+@app.command(
+    epilog=examples(
+        "tidegauge reference publish fraud.json",
         "tidegauge reference publish good.parquet -m fraud --prediction-column score \\",
         "    --time-column at --label-column chargeback --monitors monitors.yaml",
     )
 )
 def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
-    file: DataFile,
-    model: Model,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="A reference that was built (.json), which needs no further option; or rows as "
+            "CSV in UTF-8, or as Parquet.",
+        ),
+    ],
+    model: Model = "",
     version: ModelVersion = "",
     id_column: IdColumn = None,
     time_column: TimeColumn = None,
@@ -69,65 +145,39 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     prefix: Prefix = PREFIX,
     map_topic: MapTopic = None,
 ) -> None:
-    """Learn a reference from good rows and publish it.
+    """Publish a reference that was built, or learn one from good rows and publish that.
 
     It holds for the model, or for one version of it. Give the windows that the worker uses
     (--monitors); 90 of them or more carry a full promise.
     """
+    from tidegauge.streams.cli import reference_file as files
     from tidegauge.streams.cli.clients import sending
     from tidegauge.streams.cli.monitors_file import spec_of
     from tidegauge.streams.cli.traffic import read_traffic
-    from tidegauge.streams.monitor.series.watched import PROMISED_WINDOWS
-    from tidegauge.streams.monitor.verdict.aa_check import told_inside
-    from tidegauge.streams.runtime.control import MAX_BYTES
 
-    spec = spec_of(model, monitors)
-    columns = columns_of(
-        id=id_column,
-        time=time_column,
-        prediction=prediction_column,
-        label=label_column,
-        label_time=label_time_column,
-        label_delay_ms=label_delay,
-        features=features,
-        types=spec.features,
-    )
-    traffic = read_traffic(file, columns, spec, version, skip_bad)
-    reference = _learn(file, traffic, spec, version)
-    value = msgspec.json.encode(reference)
-    if len(value) > MAX_BYTES:
-        raise ConfigurationError(
-            f"a reference may have {MAX_BYTES} bytes, got {len(value)}: name fewer --features"
+    if file.suffix == files.SUFFIX:
+        reference = files.read_reference(file)
+        own = version_name(reference.model, reference.version)
+        if model and version_name(model, version) != own:
+            raise ConfigurationError(f"{file}: expected --model {own}, whose reference it is")
+    else:
+        if not model:
+            raise ConfigurationError(f"{file}: expected --model beside a file of rows")
+        spec = spec_of(model, monitors)
+        columns = columns_of(
+            id=id_column,
+            time=time_column,
+            prediction=prediction_column,
+            label=label_column,
+            label_time=label_time_column,
+            label_delay_ms=label_delay,
+            features=features,
+            types=spec.features,
         )
+        traffic = read_traffic(file, columns, spec, version, skip_bad)
+        reference = files.learned(file, traffic, spec, version)
+    value = files.encoded(reference)
     topic = topic_names(prefix, map_topic).references
     with sending(brokers, [topic]) as sender:
         sender.send(topic, reference.key, value)
-    windows = max((len(profile.values) for profile in reference.series.values()), default=0)
-    name = version_name(model, version)
-    typer.echo(f"{name}: reference of {reference.rows:,} rows in {windows} windows published")
-    if traffic.empty:
-        note(f"not watched, as no row has a value: {', '.join(traffic.empty)}")
-    if inside := told_inside(reference, spec.effect):
-        note(f"taken for normal as a whole, though it is not one thing: {'; '.join(inside[:5])}")
-    if unfinished := traffic.rows - reference.rows:
-        note(f"{unfinished:,} rows after the last full window are not in the reference")
-    if windows < PROMISED_WINDOWS:
-        note(
-            f"{windows} windows carry no promise: only blatant faults will be told; "
-            f"give rows for {PROMISED_WINDOWS}, better 90"
-        )
-
-
-def _learn(file: Path, traffic: "Traffic", spec: MonitorSpec, version: str) -> Reference:
-    from tidegauge.streams.monitor.dry_run import choose
-    from tidegauge.streams.monitor.offline import learn_reference
-
-    rows = [(message.topic, message.value) for message in traffic.messages(FRAME_ROWS)]
-    try:
-        reference = learn_reference(spec, version, rows)
-        choose(spec, reference)  # refuses what no worker could use
-        return reference
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{file}: expected rows that fill 3 windows or more: {error}; see the model's windows"
-        ) from error
+    typer.echo(f"{files.described(reference)} published")

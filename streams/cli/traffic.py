@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tidegauge.schemas.events import MAX_FEATURES, Label, LabelFrame
 from tidegauge.schemas.monitors import MonitorSpec, milliseconds
+from tidegauge.schemas.references import Period
 from tidegauge.streams.cli.bad_rows import settle
 from tidegauge.streams.cli.files import read_table
 from tidegauge.streams.cli.options import Columns, note
@@ -116,6 +117,16 @@ class Traffic:
                     heappush(pending, label)
                 first = stop
         yield from self._due(pending, None, frame_rows)
+
+    def exclude(self, periods: Sequence[Period]) -> int:
+        """Leave out the rows of some periods, with their labels; return how many."""
+        ts_ms = self._own["ts_ms"].to_numpy()
+        inside = np.zeros(len(ts_ms), np.bool_)
+        for first_ms, last_ms in periods:
+            inside |= (ts_ms >= first_ms) & (ts_ms <= last_ms)
+        if inside.any():
+            self._take(np.flatnonzero(~inside))
+        return int(inside.sum())
 
     @property
     def empty(self) -> list[str]:

@@ -12,7 +12,9 @@ from tidegauge.streams.monitor.lookup import Lookup
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Returned, Source
 from tidegauge.streams.monitor.state import PartitionSettings
+from tidegauge.streams.monitor.verdict.retraining import read_alert
 
+LEAST_WINDOWS = 3  # of a reference
 UNDATED = 1 << 48  # UTC milliseconds, of records that have no time of their own: no row is ahead
 
 
@@ -109,12 +111,7 @@ def learn_reference(
     ValueError
         If no window was closed, or a row was rejected.
     """
-    endless = msgspec.structs.replace(spec, reference=ReferenceSpec(windows=100_000))
-    log = OfflineLog(Lookup([endless]))
-    for source, value in rows:
-        log.append(source, spec.model.encode(), value)
-    if rejected := sum(output.topic == "rejected" for output in log.outputs):
-        raise ValueError(f"expected rows that can be read, got {rejected} rejected records")
+    log = _fold_all(spec, ReferenceSpec(windows=100_000), rows)
     key = (spec.model, version)
     found = [rows.monitors[key] for rows in log.partition.rows.values() if key in rows.monitors]
     if not found:
@@ -126,3 +123,47 @@ def learn_reference(
     return msgspec.structs.replace(
         reference, task=performance.outcomes.seems, outcomes=performance.outcomes.profiles()
     )
+
+
+def told_of_second_half(
+    spec: MonitorSpec, rows: Sequence[tuple[Source, bytes]], reference: Reference
+) -> list[str]:
+    """Return what a worker would tell of the second half of a reference, had it learned the first.
+
+    An A/A check: both should be one thing, so nothing should be told. What is always learned from
+    what comes, such as the volume, is left out.
+
+    Parameters
+    ----------
+    spec, rows
+        As of ``learn_reference``.
+    reference
+        What it returned, of two windows or more.
+
+    Returns
+    -------
+    list
+        The title of each incident. With fewer than 60 windows only what is blatant is told.
+    """
+    half = max(len(profile.values) for profile in reference.series.values()) // 2
+    cut = msgspec.structs.replace(spec, windows=reference.windows)
+    told = _fold_all(cut, ReferenceSpec(windows=max(half, LEAST_WINDOWS)), rows).outputs
+    alerts = [read_alert(output.value) for output in told if output.topic == "alerts"]
+    own = {*reference.series, *reference.outcomes}
+    return [
+        alert.title
+        for alert in alerts
+        if alert.revision == 1 and own & {alarm.series for alarm in alert.series}
+    ]
+
+
+def _fold_all(
+    spec: MonitorSpec, learned: ReferenceSpec, rows: Sequence[tuple[Source, bytes]]
+) -> OfflineLog:
+    """Return the log of a model that learns so many windows of these rows."""
+    log = OfflineLog(Lookup([msgspec.structs.replace(spec, reference=learned)]))
+    for source, value in rows:
+        log.append(source, spec.model.encode(), value)
+    if rejected := sum(output.topic == "rejected" for output in log.outputs):
+        raise ValueError(f"expected rows that can be read, got {rejected} rejected records")
+    return log

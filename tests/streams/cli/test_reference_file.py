@@ -1,0 +1,151 @@
+"""A reference as a file: built from rows without one of them in it, and read to be published."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyarrow import csv, parquet
+from typer.testing import CliRunner
+
+from tidegauge import __version__
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.references import Reference
+from tidegauge.streams.cli import app
+from tidegauge.streams.cli.monitors_file import read_monitors
+from tidegauge.streams.cli.reference_file import period
+from tidegauge.streams.monitor.control.control import control_digest
+from tidegauge.streams.runtime.errors import ConfigurationError
+
+DAYS, PER_DAY = 70, 40
+DAY_MS = 86_400_000
+NEW_YEAR_MS = 1_356_998_400_000
+FEBRUARY_8 = 38  # days after
+
+
+def table(first_bad: int = DAYS, last_bad: int = DAYS) -> pa.Table:
+    """Return rows of 70 days; from one of the days to before another the amounts are in cents."""
+    rng, rows = np.random.default_rng(20130101), DAYS * PER_DAY
+    day = np.arange(rows) // PER_DAY
+    amount = np.round(rng.normal(50, 10, rows), 2)
+    score = np.round(rng.random(rows), 3)
+    return pa.table(
+        {
+            "at": NEW_YEAR_MS + day * DAY_MS + np.arange(rows) % PER_DAY * 1000,
+            "amount": np.where((day >= first_bad) & (day < last_bad), 100 * amount, amount),
+            "country": rng.choice(["DE", "FR"], rows),
+            "secret": [f"person-{row}" for row in range(rows)],
+            "score": score,
+            "late": (rng.random(rows) < score).astype(float),
+        }
+    )
+
+
+def build(file: Path, out: Path, *more: str) -> Any:
+    monitors = out.with_suffix(".yaml")
+    monitors.write_text("monitors: [{model: fraud, windows: {every: 1d}}]")
+    arguments = ["reference", "build", str(file), "-m", "fraud", "--out", str(out)]
+    arguments += ["--time-column", "at", "--prediction-column", "score", "--label-column", "late"]
+    return CliRunner().invoke(app, [*arguments, "--monitors", str(monitors), *more])
+
+
+def read(out: Path) -> Reference:
+    return msgspec.json.decode(out.read_bytes(), type=Reference)
+
+
+def test_a_built_reference_says_where_it_is_from_and_holds_no_row(tmp_path: Path) -> None:
+    file, out = tmp_path / "rows.parquet", tmp_path / "fraud.json"
+    parquet.write_table(table(), file)
+    result = build(file, out)
+    assert result.exit_code == 0, result.output
+    assert f"fraud: reference of 2,760 rows in 69 windows written to {out}" in result.output
+    found = read(out)
+    own = found.provenance
+    assert own is not None
+    assert own.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert (own.rows, own.excluded_rows, own.excluded, own.alarms) == (DAYS * PER_DAY, 0, [], [])
+    (spec,) = read_monitors(tmp_path / "fraud.yaml")
+    assert (own.spec, own.tidegauge) == (control_digest(spec, None), __version__)
+    assert own.spec != control_digest(MonitorSpec(model="fraud"), None)
+    assert found.first_ts_ms == NEW_YEAR_MS
+    assert found.last_ts_ms == NEW_YEAR_MS + 68 * DAY_MS + (PER_DAY - 1) * 1000
+    assert {*found.numeric} == {"amount", "score"}
+    assert {"loss", "error"} <= {*found.outcomes}
+    assert b"person-" not in out.read_bytes()
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    csv.write_csv(table(), file)
+    outs = [tmp_path / name for name in ("one.json", "two.json")]
+    assert [build(file, out).exit_code for out in outs] == [0, 0]
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+    csv.write_csv(table(5, 6), file)
+    assert build(file, outs[1], "--despite-alarms").exit_code == 0
+    assert outs[0].read_bytes() != outs[1].read_bytes()
+
+
+def test_halves_that_are_not_alike_are_told_and_nothing_is_written(tmp_path: Path) -> None:
+    file, out = tmp_path / "rows.parquet", tmp_path / "fraud.json"
+    parquet.write_table(table(FEBRUARY_8, FEBRUARY_8 + 3), file)
+    refused = build(file, out)
+    assert refused.exit_code == 1
+    assert "nothing was written, as its first half would tell of its second" in refused.stderr
+    assert "amount" in refused.stderr
+    assert "--exclude" in refused.stderr
+    assert not out.exists()
+    assert build(file, out, "--despite-alarms").exit_code == 0
+    own = read(out).provenance
+    assert own is not None
+    assert [title for title in own.alarms if "amount" in title]
+
+
+def test_times_known_to_be_bad_are_left_out(tmp_path: Path) -> None:
+    file, out = tmp_path / "rows.parquet", tmp_path / "fraud.json"
+    parquet.write_table(table(FEBRUARY_8, FEBRUARY_8 + 3), file)
+    result = build(file, out, "--exclude", "2013-02-08..2013-02-10")
+    assert result.exit_code == 0, result.output
+    assert "120 rows are left out by --exclude" in result.stderr
+    found = read(out)
+    own = found.provenance
+    assert own is not None
+    first_ms = NEW_YEAR_MS + FEBRUARY_8 * DAY_MS
+    assert own.excluded == [(first_ms, first_ms + 3 * DAY_MS - 1)]
+    assert (own.rows, own.excluded_rows) == (DAYS * PER_DAY - 120, 120)
+    assert found.numeric["amount"].high < 100
+    assert len(found.series["rank(amount)"].values) == 66
+
+
+@pytest.mark.parametrize(
+    ("text", "first_ms", "last_ms"),
+    [
+        ("1970-01-02", DAY_MS, 2 * DAY_MS - 1),
+        ("1970-01-02..1970-01-03", DAY_MS, 3 * DAY_MS - 1),
+        ("1970-01-02T06:00..1970-01-02T07:00", DAY_MS + 21_600_000, DAY_MS + 25_199_999),
+        ("1970-01-02T02:00+02:00..1970-01-02", DAY_MS, 2 * DAY_MS - 1),
+    ],
+)
+def test_a_period_is_days_or_times(text: str, first_ms: int, last_ms: int) -> None:
+    assert period(text) == (first_ms, last_ms)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2013-02-30", "2013-02-10..2013-02-08", "1960-01-01"]
+)
+def test_a_period_that_is_none_is_refused_with_what_it_could_be(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="--exclude: expected"):
+        period(text)
+
+
+def test_what_cannot_be_built_says_why(tmp_path: Path) -> None:
+    file, out = tmp_path / "rows.parquet", tmp_path / "fraud.json"
+    parquet.write_table(table(), file)
+    everything = build(file, out, "--exclude", "2013-01-01..2014-01-01")
+    assert (everything.exit_code, out.exists()) == (2, False)
+    assert "expected rows outside --exclude, found none" in everything.stderr
+    csv_name = build(file, tmp_path / "fraud.csv")
+    assert csv_name.exit_code == 2
+    assert "expected a name that ends in .json" in csv_name.stderr
