@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner
 
 from tests.end_to_end.workers import Group, Sender, bodies, by_id, everything, group
 from tests.streams.monitor.logs import NOON_MS, row
@@ -15,6 +16,7 @@ from tidegauge.schemas.monitors import MonitorSpec, ReferenceSpec, WindowSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.schemas.topics import PARTITIONS, TopicNames
 from tidegauge.schemas.windows import WindowReport
+from tidegauge.streams.cli import app
 from tidegauge.streams.monitor.offline import LoggedRecord, learn_reference
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES
@@ -236,3 +238,42 @@ def own_log(brokers: str, topic: str) -> list[LoggedRecord]:
         for message in everything(brokers, topic)
         if message.partition == 0
     ]
+
+
+def test_a_reference_built_as_a_file_serves_a_model_from_its_first_row(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    own = spec("fraud", 20)
+    file, out = tmp_path / "good.csv", tmp_path / "fraud.json"
+    amounts = (
+        (NOON_MS + n, msgspec.json.decode(value)["features"]["amount"])
+        for n, value in enumerate(rows("fraud", 0, 1400))
+    )
+    file.write_text("at,amount,score\n" + "".join(f"{at},{x},0.5\n" for at, x in amounts))
+    (tmp_path / "monitors.yaml").write_text("monitors: [{model: fraud, windows: {rows: 20}}]")
+    said = ["--prediction-column", "score", "--time-column", "at", "--out", out]
+    said += ["--monitors", tmp_path / "monitors.yaml"]
+    built = cli("reference", "build", file, "-m", "fraud", *said)
+    assert "reference of 1,400 rows in 70 windows written" in built
+    with group(brokers, prefix, tmp_path) as workers:
+        stage = Stage(workers)
+        stage.sender.apply(topics, own)
+        stage.sender.flush()
+        published = cli("reference", "publish", out, "--brokers", brokers, "--prefix", prefix)
+        assert published == "fraud: reference of 1,400 rows in 70 windows published\n"
+        stage.send("fraud", 40)
+        stage.send("fraud", 40, shift=3.0)
+        workers.until(
+            lambda: len(stage.reports("fraud")) == 4 and bool(alerts(brokers, topics)),
+            "expected 4 windows and an alert",
+        )
+        assert {report.state for report in stage.reports("fraud")} == {"provisional"}
+        assert alerts(brokers, topics)[0].reference_windows == 70
+        stage.leave()
+
+
+def cli(*arguments: object) -> str:
+    """Return what a command says, once it has done it."""
+    result = CliRunner().invoke(app, [*map(str, arguments)])
+    assert result.exit_code == 0, result.output
+    return result.stdout

@@ -83,7 +83,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "monitors.yaml").write_text(spec.text)
     rows, now_ms = 2000, time.time_ns() // 1_000_000
     at = pa.array(now_ms - 90 * DAY_MS + 360_000 * np.arange(rows), pa.timestamp("ms"))
-    columns = {"at": at, "score": np.linspace(0, 1, rows), "chargeback": np.arange(rows) % 2}
+    score = np.random.default_rng(1).permutation(np.linspace(0, 1, rows))
+    columns = {"at": at, "score": score, "chargeback": np.arange(rows) % 2}
     for file in ("good", "rows"):
         parquet.write_table(pa.table({**columns, "amount": np.sin(np.arange(rows))}),
                             tmp_path / f"{file}.parquet")  # fmt: skip
