@@ -125,6 +125,7 @@ class ControlChange(msgspec.Struct, frozen=True, kw_only=True, tag="control", ta
     predictions_offset: Count
     features_offset: Count
     spread: bool = False  # whether its first record had another key than the model
+    adopted: dict[str, Millis] = {}  # series whose levels a person accepted, and when
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True, tag="gap", tag_field="kind"):

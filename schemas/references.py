@@ -1,4 +1,7 @@
-"""Reference profiles: what a model's rows look like when all is well. Topic ``references``."""
+"""What a model's rows are compared with: reference profiles, and levels that a person accepts.
+
+Topic ``references``.
+"""
 
 from typing import Annotated, Literal
 
@@ -104,6 +107,24 @@ def reference_key(model: str, version: str) -> str:
     """
     names = [name.replace("%", "%25").replace("@", "%40") for name in (model, version) if name]
     return "@".join(names)
+
+
+class Adoption(msgspec.Struct, frozen=True, kw_only=True, tag="adoption", tag_field="kind"):
+    """A person accepts a new normal: the level that a series has kept is its reference.
+
+    An empty version stands for all versions, an empty series for all that have a level.
+    """
+
+    model: Name
+    version: Version = ""
+    series: Annotated[str, msgspec.Meta(max_length=2100)] = ""  # as "rank(amount)"
+    at_ms: Millis  # when it was said, which tells it from an earlier one
+
+    @property
+    def key(self) -> str:
+        """The key of its record: unlike those of references it has two ``@`` or more."""
+        model, version = reference_key(self.model, ""), reference_key(self.version, "")
+        return f"{model}@{version}@{self.series}"
 
 
 def version_name(model: str, version: str) -> str:

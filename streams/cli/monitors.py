@@ -79,6 +79,7 @@ def tables(one: "Effective") -> Iterator["Table"]:
     from rich.table import Table
 
     from tidegauge.schemas.references import version_name
+    from tidegauge.streams.monitor.words import moment
 
     name = f"{version_name(one.model, one.version)} {one.source} in partition {one.partition}"
     settings = Table("setting", "value", "from", box=SIMPLE_HEAD, title=name, title_justify="left")
@@ -88,11 +89,12 @@ def tables(one: "Effective") -> Iterator["Table"]:
     if not one.series:
         return
     heads = ("series", "false alarms", "threshold", "least shift", "reference worth", "decides")
-    series = Table(*heads, box=SIMPLE_HEAD)
+    series = Table(*heads, "compared with", box=SIMPLE_HEAD)
     for watched, part in one.series.items():
         figures = (part.false_alarms, part.threshold, part.gate, part.worth)
         told = ["" if figure is None else f"{figure:.4g}" for figure in figures]
-        series.add_row(watched, *told, part.decider)
+        level = "reference" if part.level_ms is None else f"level since {moment(part.level_ms)}"
+        series.add_row(watched, *told, part.decider, level)
     yield series
 
 

@@ -1,11 +1,12 @@
 """``tidegauge reference``: says what a model's rows are compared with."""
 
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tidegauge.schemas.references import version_name
+from tidegauge.schemas.references import Adoption, version_name
 from tidegauge.schemas.topics import PREFIX
 from tidegauge.streams.cli.options import (
     BROKERS,
@@ -181,3 +182,47 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     with sending(brokers, [topic]) as sender:
         sender.send(topic, reference.key, value)
     typer.echo(f"{files.described(reference)} published")
+
+
+@app.command(
+    epilog=examples(
+        "tidegauge reference adopt fraud",
+        "tidegauge reference adopt fraud --version 3 --series 'rank(amount)' --series loss",
+    )
+)
+def adopt(
+    model: Annotated[str, typer.Argument(help="The model's name.")],
+    version: ModelVersion = "",
+    series: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="TIDEGAUGE_SERIES",
+            metavar="NAME",
+            help="This series, as the alert names it. May be repeated. Default: all.",
+        ),
+    ] = None,
+    brokers: Brokers = BROKERS,
+    prefix: Prefix = PREFIX,
+    map_topic: MapTopic = None,
+) -> None:
+    """Accept a new normal: the level that a series has kept becomes its reference at once.
+
+    It is for series that are compared with a level (see monitors show), and for the levels they
+    have when the workers hear of it. Without --version it holds for all versions.
+    """
+    import msgspec
+
+    from tidegauge.streams.cli.clients import sending
+    from tidegauge.streams.monitor.series.registry import parse
+
+    if unknown := [name for name in series or () if parse(name) is None]:
+        raise ConfigurationError(
+            f"--series: expected names as an alert has them, such as 'rank(amount)', got {unknown}"
+        )
+    now_ms, topic = time.time_ns() // 1_000_000, topic_names(prefix, map_topic).references
+    with sending(brokers, [topic]) as sender:
+        for name in series or [""]:
+            said = Adoption(model=model, version=version, series=name, at_ms=now_ms)
+            sender.send(topic, said.key, msgspec.json.encode(said))
+    levels = f"the levels of {', '.join(series)}" if series else "all levels"
+    typer.echo(f"{version_name(model, version)}: {levels} adopted as the reference")

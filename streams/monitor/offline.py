@@ -76,11 +76,13 @@ class OfflineLog:
             self._publish(folded.outputs)
             records = folded.rest
             if folded.unknown is not None:
-                model, version = folded.unknown
-                choice = self.lookup.find(model, version)
-                change = self.partition.control_change(model, version, choice)
-                self.partition.apply_change(change)
-                self._publish([change])
+                self.take_up(*folded.unknown)
+
+    def take_up(self, model: str, version: str) -> None:
+        """Let what the lookup says of a model version by now hold from the next row on."""
+        change = self.partition.control_change(model, version, self.lookup.find(model, version))
+        self.partition.apply_change(change)
+        self._publish([change])
 
     def _publish(self, outputs: Sequence[Output]) -> None:
         self.outputs += [dataclasses.replace(output, message=None) for output in outputs]

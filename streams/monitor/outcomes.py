@@ -81,7 +81,12 @@ class OutcomeMonitors:
     def watch(self, key: Key, new: Control) -> list[Output]:
         """Watch a model version by a new control; what was open under the old one is closed."""
         self.moved.add(key)
+        adopted = new.adopts(self.controls.get(key))
         self.controls[key] = new
+        if adopted is not None:
+            if key in self.monitors:
+                self.monitors[key].adopt(adopted)
+            return []
         old = self.monitors.pop(key, None)
         if old is None:
             return []

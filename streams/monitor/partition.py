@@ -293,7 +293,7 @@ class Partition(PartitionState):
         if isinstance(entry, ControlChange):
             key = entry.model, entry.version
             self.versions.spread[key] = entry.spread
-            new = control(entry.model, entry.spec, entry.reference)
+            new = control(entry.model, entry.spec, entry.reference, entry.adopted)
             held = self.rows["predictions"].controls.get(key)
             # a snapshot has it once
             return self.outcomes.watch(key, held if held == new else new)

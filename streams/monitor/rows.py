@@ -167,7 +167,13 @@ class RowMonitors:
         self.moved.add(key)
         if key in self.monitors:
             self.monitors[key].settle()
-        old, before = self.monitors.pop(key, None), self.controls.get(key)
+        before = self.controls.get(key)
+        if (adopted := control.adopts(before)) is not None and before is not None:
+            self._hold(key, msgspec.structs.replace(before, adopted=control.adopted))
+            if key in self.monitors:
+                self.monitors[key].adopt(adopted)
+            return []
+        old = self.monitors.pop(key, None)
         spec = control.spec
         if control.reference is not None and control.reference.source != self.source:
             control = msgspec.structs.replace(control, reference=None)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tidegauge.schemas.outcomes import ControlChange
-from tidegauge.streams.monitor.control.control import control
+from tidegauge.streams.monitor.control.control import control, with_adopted
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.records import Source
@@ -36,7 +36,9 @@ class Versions:
 
     def schedule(self, entry: ControlChange) -> None:
         """Let what the journal holds take effect at the offsets it names."""
-        key, new = (entry.model, entry.version), control(entry.model, entry.spec, entry.reference)
-        self.digests[key], self.spread[key] = new.digest, entry.spread
+        key = entry.model, entry.version
+        new = control(entry.model, entry.spec, entry.reference, entry.adopted)
+        self.digests[key] = with_adopted(new.digest, new.adopted)
+        self.spread[key] = entry.spread
         self._rows["predictions"].schedule(entry.predictions_offset, key, new)
         self._rows["features"].schedule(entry.features_offset, key, new)

@@ -3,22 +3,21 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
 
 import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from tidegauge.schemas.monitors import MonitorSpec
-from tidegauge.schemas.references import Reference, reference_key, version_name
+from tidegauge.schemas.references import Adoption, Reference, reference_key, version_name
 from tidegauge.streams.monitor.intake.rejections import FAULTS
-from tidegauge.streams.monitor.lookup import Lookup
+from tidegauge.streams.monitor.lookup import Content, Lookup
 from tidegauge.streams.monitor.records import Record
 from tidegauge.streams.runtime.clients import LogEnds
 
 POLL_MS = 200
 MAX_BYTES = 900_000  # a spec and its reference must fit into one record of the journal
 
-T = TypeVar("T", MonitorSpec, Reference)
+_SPEC = msgspec.json.Decoder(MonitorSpec).decode
 log = logging.getLogger(__name__)
 
 
@@ -28,22 +27,22 @@ class ControlTables:
     def __init__(self) -> None:
         self.revision = 0  # counts changes: who has seen this number has nothing new to see
         self.lookup = Lookup(unfit=_log_unfit)
-        self._held: dict[tuple[str, str], MonitorSpec | Reference] = {}  # by topic and key
+        self._held: dict[tuple[str, str], Content] = {}  # by topic and key
 
     def read_monitors(self, records: Iterable[Record]) -> None:
         """Take in records of the topic ``monitors``."""
         for record in records:
-            self._take("monitors", MonitorSpec, record)
+            self._take("monitors", _SPEC, record)
 
     def read_references(self, records: Iterable[Record]) -> None:
         """Take in records of the topic ``references``."""
         for record in records:
-            self._take("references", Reference, record)
+            self._take("references", _compared, record)
 
-    def _take(self, name: str, kind: type[T], record: Record) -> None:
+    def _take(self, name: str, decode: Callable[[bytes], Content], record: Record) -> None:
         try:
             key = (record.key or b"").decode()
-            content = None if record.value is None else _read(key, record.value, kind)
+            content = None if record.value is None else _read(key, record.value, decode)
             if (name, key) in self._held:  # as compaction does: the newest record of a key holds
                 self.lookup.remove(self._held.pop((name, key)))
             if content is not None:
@@ -59,11 +58,24 @@ def _log_unfit(model: str, fault: ValueError) -> None:
     log.error("model %s is watched without what does not fit: %s", model, fault)
 
 
-def _read(key: str, value: bytes, kind: type[T]) -> T:
+class _Kind(msgspec.Struct):
+    """What of a record says what it is; a reference says nothing."""
+
+    kind: str = ""
+
+
+def _compared(value: bytes) -> Reference | Adoption:
+    is_adoption = msgspec.json.decode(value, type=_Kind).kind == "adoption"
+    if is_adoption:
+        return msgspec.json.decode(value, type=Adoption)
+    return msgspec.json.decode(value, type=Reference)
+
+
+def _read(key: str, value: bytes, decode: Callable[[bytes], Content]) -> Content:
     if len(value) > MAX_BYTES:
         raise ValueError(f"expected at most {MAX_BYTES} bytes, got {len(value)}")
-    content = msgspec.json.decode(value, type=kind)
-    expected = [content.model]
+    content = decode(value)
+    expected = [content.key if isinstance(content, Adoption) else content.model]
     if isinstance(content, Reference):  # the second is how version 0.1 wrote it
         whose = (content.model, content.version)
         expected = [reference_key(*whose), version_name(*whose)]

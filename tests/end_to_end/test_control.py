@@ -1,6 +1,7 @@
 """Specs and references take effect while a worker runs; nonsense in their place does nothing."""
 
 import random
+import shlex
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -277,3 +278,45 @@ def cli(*arguments: object) -> str:
     result = CliRunner().invoke(app, [*map(str, arguments)])
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def test_a_new_normal_that_a_person_accepts_is_the_reference_without_a_restart(
+    brokers: str, topics: TopicNames, prefix: str, tmp_path: Path
+) -> None:
+    own = spec("fraud", 20, learned=30)
+    with group(brokers, prefix, tmp_path) as workers:
+        stage = Stage(workers)
+        stage.sender.apply(topics, own)
+        stage.send("fraud", 32 * 20)
+        stage.send("fraud", 40 * 20, shift=3.0)
+
+        def over() -> list[Alert]:
+            found = alerts(brokers, topics)
+            return [alert for alert in found if "a new normal since" in alert.title]
+
+        workers.until(lambda: bool(over()), "expected a new normal")
+        command = shlex.split(over()[0].advice.partition("Then type: ")[2])
+        assert command[:4] == ["tidegauge", "reference", "adopt", "fraud"]
+        name = command[-1]
+        assert level(stage.reports("fraud")[-1], name) is not None
+        cli(*command[1:], "--brokers", brokers, "--prefix", prefix)
+
+        def taken_up() -> bool:
+            stage.send("fraud", 20, shift=3.0)
+            return level(stage.reports("fraud")[-1], name) is None
+
+        workers.until(taken_up, "expected the level to be the reference")
+        last = stage.reports("fraud")[-1]
+        stage.worker.kill()
+        stage.worker = workers.start("only")
+        workers.until_ready(stage.worker)
+        later = stage.until_reported("fraud", lambda report: report.window > last.window + 3)
+        reports = stage.reports("fraud")
+        assert [report.window for report in reports] == list(range(len(reports)))
+        assert level(later, name) is None
+        stage.leave()
+
+
+def level(report: WindowReport, series: str) -> int | None:
+    """Return the start of the level with which a series is compared, None for the reference."""
+    return report.series[series].level_ms

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -22,6 +23,12 @@ def control_digest(spec: MonitorSpec | None, reference: Reference | None) -> str
     """
     said = msgspec.json.encode([_said(spec), _said(reference)])
     return hashlib.sha256(said).hexdigest()[:16]
+
+
+def with_adopted(digest: str, adopted: Mapping[str, int]) -> str:
+    """Return the digest of spec and reference where levels were adopted as well."""
+    said = msgspec.json.encode([digest, sorted(adopted.items())])
+    return hashlib.sha256(said).hexdigest()[:16] if adopted else digest
 
 
 def _said(value: Any) -> Any:
@@ -50,7 +57,8 @@ class Choice(msgspec.Struct, frozen=True):
 
     spec: MonitorSpec | None
     reference: Reference | None
-    digest: str
+    digest: str  # of all of it
+    adopted: Mapping[str, int] = {}
 
 
 class Control(msgspec.Struct, frozen=True):
@@ -58,11 +66,23 @@ class Control(msgspec.Struct, frozen=True):
 
     spec: MonitorSpec
     reference: Reference | None
-    digest: str
+    digest: str  # of these two
     learned: bool = False  # the reference was learned here, under an earlier spec
+    adopted: dict[str, int] = {}  # series whose levels a person accepted, and when
+
+    def adopts(self, before: "Control | None") -> set[str] | None:
+        """Return which series' levels it adopts; None if it is another one in other things too."""
+        if before is None or before.digest != self.digest or before.adopted == self.adopted:
+            return None
+        return {name for name, at in self.adopted.items() if before.adopted.get(name) != at}
 
 
-def control(model: str, spec: MonitorSpec | None, reference: Reference | None) -> Control:
+def control(
+    model: str,
+    spec: MonitorSpec | None,
+    reference: Reference | None,
+    adopted: Mapping[str, int] = MappingProxyType({}),
+) -> Control:
     """Return the control of a model, with the defaults where there is no spec.
 
     A reference that was cut into other windows than the spec's cannot be compared with them, so
@@ -71,4 +91,5 @@ def control(model: str, spec: MonitorSpec | None, reference: Reference | None) -
     chosen = spec or MonitorSpec(model=model)
     if reference is not None and reference.windows != chosen.windows:
         chosen = msgspec.structs.replace(chosen, windows=reference.windows)
-    return Control(chosen, reference, control_digest(spec, reference))
+    digest = control_digest(spec, reference)
+    return Control(chosen, reference, digest, adopted=dict(adopted))

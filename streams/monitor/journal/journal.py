@@ -150,6 +150,7 @@ class JournalWriter(msgspec.Struct):
             predictions_offset=offsets[0],
             features_offset=offsets[1],
             spread=spread,
+            adopted=dict(choice.adopted),
         )
         return _output(entry, key[0])
 

@@ -63,6 +63,7 @@ class SeriesPart(msgspec.Struct, frozen=True, kw_only=True):
     worth: float | None  # independent windows that its reference amounts to
     gate: float  # least shift that is told, in the unit of its figure
     decider: str
+    level_ms: int | None = None  # start of the level it is compared with; None: the reference
 
 
 class Watching(msgspec.Struct):
@@ -193,6 +194,7 @@ class Cohort(ABC):
                 threshold=report[one.name].threshold,
                 worth=report[one.name].worth,
                 gate=one.gate,
+                level_ms=report[one.name].level_ms,
                 decider=self.watch.decider(one.name),
             )
             for one, level in zip(self.watch.series, self._levels.tolist(), strict=True)

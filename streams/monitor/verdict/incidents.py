@@ -251,7 +251,8 @@ class Incidents:
             todo = "Nothing: the model is watched anew."
         elif over:
             title = wording.resolution(name, alarms, figures, bounds.last_ts_ms)
-            todo = wording.adoption(alarms) or "Nothing: the incident is over."
+            ask = wording.adoption(origin.model, origin.version, alarms)
+            todo = ask or "Nothing: the incident is over."
         else:
             cause, told_ms = incident.cause, bounds.last_ts_ms
             title = wording.title(name, alarms, figures, incident.since_ms, told_ms, cause)

@@ -223,6 +223,11 @@ class Monitor:
     def _watches(self) -> list[Watch]:
         return [cohort.watch for cohort in self.cohorts if cohort.watch is not None]
 
+    def adopt(self, series: Collection[str]) -> None:
+        """Let the levels of these series be their reference; of all, where one has no name."""
+        for own in self._watches:
+            own.adopt(own.names if "" in series else series)
+
     def supersede(self) -> list[Output]:
         """Return the alerts that close what is open, as the model is watched anew from here."""
         self.settle()

@@ -1,6 +1,6 @@
 """Decides, window by window, which series of a monitor have moved enough to be told."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf, isfinite, nan
 from types import MappingProxyType
@@ -361,6 +361,12 @@ class Watch:
         if own.reference is not None:
             self._mixture.refer(self._column[index], own.reference)
         self._forget(index)
+
+    def adopt(self, names: Collection[str]) -> None:
+        """Let the levels with which these series are compared be the reference, as they are now."""
+        for index in list(self.levels):
+            if self.names[index] in names:
+                self._adopt(index)
 
     def _adopt(self, index: int) -> None:
         """Let the level with which a series is compared be the reference."""

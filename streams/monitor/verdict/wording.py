@@ -1,5 +1,6 @@
 """Alerts in words: what moved, since when, from what to what, and what to do."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
@@ -92,14 +93,19 @@ def _usual(alarms: Sequence[SeriesAlarm]) -> str:
     return "the level before" if levels else "the reference"
 
 
-def adoption(alarms: Sequence[SeriesAlarm]) -> str:
-    """Return the question whether new levels shall be the reference; empty where there are none."""
-    if all(alarm.settled_ms is None for alarm in alarms):
+def adoption(model: str, version: str, alarms: Sequence[SeriesAlarm]) -> str:
+    """Return the question whether new levels shall be the reference; empty where there are none.
+
+    With the command to type: it names the series, or where they are too long stands for all.
+    """
+    settled = [alarm.series for alarm in alarms if alarm.settled_ms is not None]
+    if not settled:
         return ""
-    return (
-        "Shall that be the reference? Then publish one of rows from then on, or let the spec adopt "
-        "levels that last."
-    )
+    words = ["tidegauge", "reference", "adopt", model]
+    words += ["--version", version] if version else []
+    named = shlex.join([*words, *(word for one in settled for word in ("--series", one))])
+    command = named if len(named) <= TITLE else shlex.join(words)
+    return f"Shall that be the reference? Then type: {command}"
 
 
 def news(alarms: Sequence[SeriesAlarm], told_ms: int | None) -> Sequence[SeriesAlarm]:

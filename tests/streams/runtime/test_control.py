@@ -8,7 +8,7 @@ import pytest
 
 from tests.streams.runtime.memory import Row
 from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, WindowSpec
-from tidegauge.schemas.references import Reference, SeriesProfile
+from tidegauge.schemas.references import Adoption, Reference, SeriesProfile
 from tidegauge.streams.runtime.clients import LogEnds
 from tidegauge.streams.runtime.control import MAX_BYTES, ControlReader, ControlTables
 
@@ -66,6 +66,23 @@ def test_of_two_references_under_a_key_of_version_0_1_the_newer_holds() -> None:
     tables.read_references([record("fraud@3", ours)])
     assert held(tables, "fraud@3", "") == (None, None)
     assert held(tables, "fraud", "3") == (None, ours)
+
+
+def test_what_a_person_adopts_is_read_beside_the_references() -> None:
+    tables = ControlTables()
+    said = [
+        Adoption(model="fraud", version="3", series="loss", at_ms=5),
+        Adoption(model="fraud", series="rank(x@y)", at_ms=6),
+    ]
+    assert [one.key for one in said] == ["fraud@3@loss", "fraud@@rank(x@y)"]
+    tables.read_references([record("fraud", reference()), *(record(a.key, a) for a in said)])
+    choice = tables.lookup.find("fraud", "3")
+    assert (choice.reference, choice.adopted) == (reference(), {"loss": 5, "rank(x@y)": 6})
+    tables.read_references([record(said[0].key, msgspec.structs.replace(said[0], at_ms=7))])
+    assert tables.lookup.find("fraud", "3").adopted["loss"] == 7
+    tables.read_references([record(said[0].key, None), record("fraud", said[1])])
+    assert tables.lookup.find("fraud", "3").adopted == {"rank(x@y)": 6}
+    assert tables.revision == 5  # the last has another key, and changes nothing
 
 
 def test_what_no_monitor_can_be_made_of_is_left_out_and_said_once(
