@@ -1,12 +1,14 @@
 """Monitor specs: what a team may say about a model. Topic ``monitors``, key: model."""
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Annotated, Literal
+from types import MappingProxyType
+from typing import Annotated, Final, Literal
 
 import msgspec
 
-from tidegauge.schemas.events import Class, Name
+from tidegauge.schemas.events import Class, Finite, Name
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 # Nine digits: 2.7 million years at most, which is still a whole number of milliseconds in 64 bits.
@@ -59,10 +61,61 @@ class BudgetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError(f"count: expected {LEAST_COUNT} or more, got {self.count}")
 
 
-class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is said of one feature; ``ignore`` leaves it out."""
+FeatureType = Literal["numeric", "boolean", "categorical", "ignore"]
+Category = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]  # longer ones are cut
+LIMITS: Final[Mapping[str, tuple[FeatureType, ...]]] = MappingProxyType(
+    {
+        "min": ("numeric",),
+        "max": ("numeric",),
+        "allowed": ("categorical",),
+        "pattern": ("categorical",),
+        "required": ("numeric", "boolean", "categorical"),
+    }
+)  # and the types that may have them
 
-    type: Literal["numeric", "boolean", "categorical", "ignore"]
+
+class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is said of one feature: its type, which may follow from its limits, and these.
+
+    ``ignore`` leaves it out.
+    """
+
+    type: FeatureType | None = None
+    min: Finite | None = None
+    max: Finite | None = None
+    allowed: Annotated[list[Category], msgspec.Meta(min_length=1)] | None = None
+    pattern: Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | None = None  # RE2's
+    required: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse limits that the type cannot have, or that nothing keeps."""
+        kind, limits = self.kind, self.limits
+        if self.type is None and not limits:
+            raise ValueError("expected a type or a limit")
+        for limit in limits:
+            if kind is not None and kind not in LIMITS[limit]:
+                told = f"type {kind}" if self.type else f"{limits[0]}, which is for {kind} ones"
+                raise ValueError(
+                    f"{limit}: expected a feature of type {' or '.join(LIMITS[limit])}, got {told}"
+                )
+        if self.min is not None and self.max is not None and self.min > self.max:
+            raise ValueError(f"min: expected at most max, which is {self.max}, got {self.min}")
+
+    @property
+    def limits(self) -> list[str]:
+        """The names of the limits that are said."""
+        said = {name: getattr(self, name) for name in LIMITS}
+        return [name for name, limit in said.items() if limit is not None and limit is not False]
+
+    @property
+    def kind(self) -> FeatureType | None:
+        """Its type as said, or as its limits say; None: its rows tell.
+
+        >>> FeatureSpec(min=0).kind, FeatureSpec(required=True).kind
+        ('numeric', None)
+        """
+        types = (LIMITS[name][0] for name in self.limits if name != "required")
+        return self.type or next(types, None)
 
 
 class EffectSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -138,6 +191,12 @@ class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     quantile: Quantile = 0.5  # of the label that a regression predicts, for its quantile_loss
     labels: LabelSpec = LabelSpec()
     retraining: RetrainingSpec = RetrainingSpec()
+
+    @property
+    def types(self) -> dict[str, FeatureSpec]:
+        """The features whose type is known, each with its type alone."""
+        known = ((name, own.kind) for name, own in self.features.items())
+        return {name: FeatureSpec(type=kind) for name, kind in known if kind is not None}
 
 
 class MonitorsFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -89,6 +89,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     task: str = ""  # classification or regression, where outcomes are known
     outcomes: dict[str, SeriesProfile] = {}  # "loss", "error"; shown: "label", "score"
     provenance: Provenance | None = None  # None: learned without a file being written
+    broken: dict[str, float] = {}  # share of its rows that break what the spec declares, by series
 
     @property
     def key(self) -> str:

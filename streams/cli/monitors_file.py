@@ -10,7 +10,7 @@ import msgspec
 import yaml
 
 from tidegauge.schemas.monitors import Duration, MonitorsFile, MonitorSpec
-from tidegauge.streams.monitor.control import detectors
+from tidegauge.streams.monitor.control.faults import faults as spec_faults
 from tidegauge.streams.runtime.errors import ConfigurationError
 
 AT = re.compile(r" - at `\$(.*)`$")
@@ -151,11 +151,11 @@ def _told(message: str, data: Any, kind: Any, path: str) -> str:
 
 
 def _faults_between(specs: list[MonitorSpec]) -> Iterator[str]:
-    """Yield what no type says: a model twice, detectors that cannot be had."""
+    """Yield what no type says: a model twice, rules and detectors that cannot be had."""
     models: set[str] = set()
     for i, spec in enumerate(specs):
         if spec.model in models:
             yield f"$.monitors[{i}].model: expected each model once, got {spec.model!r} again"
         models.add(spec.model)
-        for path, fault in detectors.faults(spec):
+        for path, fault in spec_faults(spec):
             yield f"$.monitors[{i}]{path.removeprefix('$')}: {fault}"

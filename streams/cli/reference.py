@@ -105,7 +105,7 @@ def build(  # noqa: PLR0913, PLR0917 - an option is a parameter
         label_time=label_time_column,
         label_delay_ms=label_delay,
         features=features,
-        types=spec.features,
+        types=spec.types,
     )
     traffic = read_traffic(file, columns, spec, version, skip_bad)
     reference = files.build(file, traffic, spec, version, periods, despite_alarms)
@@ -173,7 +173,7 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
             label_time=label_time_column,
             label_delay_ms=label_delay,
             features=features,
-            types=spec.features,
+            types=spec.types,
         )
         traffic = read_traffic(file, columns, spec, version, skip_bad)
         reference = files.learned(file, traffic, spec, version)

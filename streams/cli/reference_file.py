@@ -75,6 +75,9 @@ def learned(file: Path, traffic: Traffic, spec: MonitorSpec, version: str) -> Re
         note(f"not watched, as no row has a value: {', '.join(traffic.empty)}")
     if inside := told_inside(reference, spec.effect):
         note(f"taken for normal as a whole, though it is not one thing: {'; '.join(inside[:5])}")
+    if reference.broken:
+        told = (f"{name} in {share:.2%} of rows" for name, share in reference.broken.items())
+        note(f"rows break what the spec declares: {', '.join(told)}")
     if unfinished := traffic.rows - reference.rows:
         note(f"{unfinished:,} rows after the last full window are not in the reference")
     if (count := windows(reference)) < PROMISED_WINDOWS:

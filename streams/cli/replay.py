@@ -110,7 +110,7 @@ def replay(  # noqa: PLR0913, PLR0917 - an option is a parameter
         label_time=label_time_column,
         label_delay_ms=label_delay,
         features=features,
-        types=spec.features,
+        types=spec.types,
     )
     traffic = read_traffic(file, columns, spec, version, skip_bad, rate)
     messages = traffic.messages(frame_rows if rows == "frames" else None, writer(format))

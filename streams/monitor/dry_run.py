@@ -6,7 +6,7 @@ from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference
 from tidegauge.streams.monitor.control.columns import watched_columns
 from tidegauge.streams.monitor.control.control import Choice, Control, control, control_digest
-from tidegauge.streams.monitor.control.detectors import faults
+from tidegauge.streams.monitor.control.faults import faults
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
@@ -20,11 +20,12 @@ def choose(spec: MonitorSpec | None, reference: Reference | None) -> Choice:
     Raises
     ------
     ValueError
-        If they cannot, with what is wrong that a schema cannot say: detectors that the model cannot
-        have, or parts of a reference that do not fit. In the journal it would stop every owner.
+        If they cannot, with what is wrong that a schema cannot say: rules or detectors that the
+        model cannot have, or parts of a reference that do not fit. In the journal it would stop
+        every owner.
     """
     _check_bytes(spec, reference)
-    _check_detectors(spec)
+    _check_spec(spec)
     if reference is None:
         return Choice(spec, None, control_digest(spec, None))
     held = control(reference.model, spec, reference)
@@ -40,13 +41,13 @@ def _check_bytes(spec: MonitorSpec | None, reference: Reference | None) -> None:
             )
 
 
-def _check_detectors(spec: MonitorSpec | None) -> None:
+def _check_spec(spec: MonitorSpec | None) -> None:
     for path, fault in faults(spec or MonitorSpec(model="any")):
         raise ValueError(f"{fault} - at `{path}`")
 
 
 def _check_monitors(held: Control, reference: Reference) -> None:
-    columns = watched_columns(reference, held.spec.features)
+    columns = watched_columns(reference, held.spec.types)
     origin = Origin(reference.model, "", "predictions", "", 0, held.spec.retraining, 0)
     try:
         inputs = InputMonitor(origin, held, columns, share=1.0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from tidegauge.schemas.monitors import MonitorSpec
-from tidegauge.streams.monitor.control.columns import other_features, watched_columns
+from tidegauge.streams.monitor.control.columns import other_features, same_columns, watched_columns
 from tidegauge.streams.monitor.control.control import Control
 from tidegauge.streams.monitor.intake.awaited import Shown
 from tidegauge.streams.monitor.intake.block import Block
@@ -182,18 +182,18 @@ class RowMonitors:
             learned = before.reference  # no row came between two changes
         if control.reference is None and learned is not None and before is not None:
             fits = spec.windows in (None, learned.windows)
-            if fits and spec.features == before.spec.features:  # it still holds
+            if fits and same_columns(learned, spec.types, before.spec.types):  # it still holds
                 control = msgspec.structs.replace(control, reference=learned, learned=True)
         columns = self.reader.columns.get(key)
         self._hold(key, control)
         if control.reference is not None:
-            self.reader.columns[key] = watched_columns(control.reference, spec.features)
+            self.reader.columns[key] = watched_columns(control.reference, spec.types)
             rest = other_features(control.reference, spec.features)
             if control.learned and columns is not None:
                 rest += [*columns.numeric, *columns.categorical, *self.reader.awaited.get(key, ())]
             self.reader.awaited[key] = {}
             self.reader.wait_for(key, rest)
-        elif before is not None and before.spec.features != spec.features:
+        elif before is not None and before.spec.types != spec.types:
             self.reader.columns.pop(key, None)
             self.reader.awaited.pop(key, None)
         self.reader.reopen(key)
@@ -209,7 +209,7 @@ class RowMonitors:
     def _hold(self, key: Key, control: Control) -> None:
         self.controls[key] = control
         self.specs.setdefault(key[0], {})[key[1]] = control.spec
-        self.reader.declared[key] = control.spec.features
+        self.reader.declared[key] = control.spec.types
         is_published = control.reference is not None and not control.learned
         (self.reader.fixed.add if is_published else self.reader.fixed.discard)(key)
 
@@ -230,7 +230,7 @@ class RowMonitors:
             features = tuple(name for name in numeric if name != SCORE)
             columns = Columns(features, tuple(categorical))
             if control.reference is not None:
-                columns = watched_columns(control.reference, control.spec.features)
+                columns = watched_columns(control.reference, control.spec.types)
             origin = Origin(
                 key[0], key[1], self.source, self.topic, self.partition, control.spec.retraining, 0
             )

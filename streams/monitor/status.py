@@ -271,7 +271,7 @@ def _open(monitor: Monitor) -> list[OpenIncident]:
 
 def _not_watched(monitor: InputMonitor) -> dict[str, str]:
     """Return why features of the spec or the reference are not watched, or only in part."""
-    declared, inputs = monitor.control.spec.features, monitor.inputs
+    declared, inputs = monitor.control.spec.types, monitor.inputs
     found = {name: "the spec ignores it" for name, f in declared.items() if f.type == "ignore"}
     if sum(len(own.features) + len(own.categorical) for own in inputs) >= MAX_WATCHED:
         found["…"] = f"only the first {MAX_WATCHED} features are watched"

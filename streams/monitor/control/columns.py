@@ -36,6 +36,23 @@ def other_features(reference: Reference, declared: Mapping[str, FeatureSpec]) ->
     return [*declared, *empty]
 
 
+def same_columns(
+    reference: Reference, one: Mapping[str, FeatureSpec], other: Mapping[str, FeatureSpec]
+) -> bool:
+    """Return whether what a reference describes is of the same types by either declaration."""
+
+    def kind(name: str, declared: Mapping[str, FeatureSpec]) -> str | None:
+        if name in declared:
+            said = declared[name].type
+            return "numeric" if said == "boolean" else said
+        return "numeric" if name in reference.numeric else "categorical"
+
+    described = {*reference.numeric, *reference.categorical}
+    ignored = {name for name, own in [*one.items(), *other.items()] if own.type == "ignore"}
+    names = ({*one} | {*other}) & (described | ignored)
+    return all(kind(name, one) == kind(name, other) for name in names)
+
+
 def _features(reference: Reference) -> list[str]:
     """Return the features that the rows of a reference had."""
     return [found[1] for found in map(parse, reference.series) if found and found[1]]

@@ -26,7 +26,7 @@ def faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
     for place, chosen in enumerate(spec.detectors):
         path = f"$.detectors[{place}]"
         for at, name in enumerate(chosen.series):
-            if fault := _series_fault(name, spec.features):
+            if fault := _series_fault(name, spec.types):
                 yield f"{path}.series[{at}]", fault
         bank = _made(chosen)
         if not isinstance(bank, Bank):

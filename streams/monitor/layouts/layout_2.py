@@ -152,7 +152,7 @@ def _rows(part: VersionState, source: RowSource, old: _Inputs | None, offset: in
 
 def _columns(control: Control, held: Columns) -> Columns:
     """Return the columns of then by the rules of today."""
-    declared = control.spec.features
+    declared = control.spec.types
     if control.reference is not None:
         return watched_columns(control.reference, declared)
     coded = tuple(name for name in held.categorical if name in declared)

@@ -36,6 +36,7 @@ class Series(ABC):
     is_further: ClassVar[bool] = False  # of the budget's part that leaves the first ones as quick
     has_bins: ClassVar[bool] = False  # it is about pairs of rows, and what bins they are in
     is_live: ClassVar[bool] = False  # of what comes: a published reference says nothing of it
+    is_declared: ClassVar[bool] = False  # a spec says what it should be: it needs no reference
     of_score: ClassVar[bool] = True  # whether the model's own number has it, too
     shows_mean: ClassVar[bool] = False  # people are shown the mean of the column's own values
     names_rows: ClassVar[bool] = False  # its examples are values of rows, which no log may hold

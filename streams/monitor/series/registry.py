@@ -10,6 +10,7 @@ from tidegauge.streams.monitor.series.delay import Delay
 from tidegauge.streams.monitor.series.duplicate import Duplicate
 from tidegauge.streams.monitor.series.error import Error
 from tidegauge.streams.monitor.series.hist import Hist
+from tidegauge.streams.monitor.series.limit import Limit
 from tidegauge.streams.monitor.series.loss import Loss
 from tidegauge.streams.monitor.series.missing import Missing
 from tidegauge.streams.monitor.series.range import Range
@@ -47,6 +48,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Delay(),
             Unlabelled(),
             Resent(),
+            Limit(),
         )
     }
 )

@@ -27,7 +27,7 @@ class View:
     """Rows of some columns; of one without a name, where the rows themselves are what is read."""
 
     has_names: ClassVar[bool] = False
-    of_model: ClassVar[bool] = True  # else of a topic, which no spec says anything about
+    of_model: ClassVar[bool] = True  # else what it shows should be nil, or is counted apart
 
     def __init__(self, columns: Sequence[str], rows: int) -> None:
         self.columns, self._rows = columns, rows
@@ -44,6 +44,10 @@ class View:
     @cached_property
     def tally(self) -> Ints:
         """How many values are missing, and how many unlike the reference's, a row each."""
+        raise NotImplementedError
+
+    def named(self, column: int, hits: Flags) -> Iterable[str]:
+        """Return how alerts name the values of a column in some of its rows, in their order."""
         raise NotImplementedError
 
 

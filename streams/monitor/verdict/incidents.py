@@ -263,7 +263,8 @@ class Incidents:
             status=status,
             kind=incident.kind,
             severity=incident.severity,
-            provisional=origin.reference_windows < PROVISIONAL_WINDOWS,
+            provisional=origin.reference_windows < PROVISIONAL_WINDOWS
+            and not all(SERIES[alarm.statistic].is_declared for alarm in alarms),
             model=origin.model,
             version=origin.version,
             title=title,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from types import MappingProxyType
 
+import msgspec
 import numpy as np
 
 from tidegauge.schemas.references import Reference
@@ -12,6 +13,7 @@ from tidegauge.streams.monitor.intake.columns import SCORE, Columns
 from tidegauge.streams.monitor.intake.waiting_rows import EVER, NONE, Patience
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, shared
+from tidegauge.streams.monitor.verdict.declared_cohort import DeclaredCohort
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputCohort, InputsState
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
@@ -51,6 +53,9 @@ class InputMonitor(Monitor):
         learned = reference.series if reference is not None and control.learned else {}
         self.volume = VolumeCohort(spec, spec.effect.features, self.budget, learned)
         self._join(self.volume)
+        self.declared = DeclaredCohort(spec, spec.effect.features, self.budget)
+        if self.declared.measures:
+            self._join(self.declared)
 
     def _take_up(
         self,
@@ -153,7 +158,8 @@ class InputMonitor(Monitor):
 
     def learn(self) -> Reference:
         """Return the reference of the windows closed so far, while the monitor still learns."""
-        return self._reference([cohort.learned or cohort.profile() for cohort in self.inputs])
+        found = self._reference([cohort.learned or cohort.profile() for cohort in self.inputs])
+        return msgspec.structs.replace(found, broken=self.declared.broken)
 
     @property
     def learned(self) -> Reference | None:

@@ -19,6 +19,7 @@ from tidegauge.streams.monitor.verdict.causes.base import Cause
 from tidegauge.streams.monitor.verdict.causes.registry import find
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, SeriesPart
 from tidegauge.streams.monitor.verdict.counted_cohort import CountedState
+from tidegauge.streams.monitor.verdict.declared_cohort import DeclaredState
 from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
@@ -37,7 +38,9 @@ class MonitorState(msgspec.Struct):
     windows: WindowSpec | None
     window: WindowState
     waiting: Waiting
-    cohorts: list[InputsState | OutcomesState | NilState | VolumeState | CountedState]
+    cohorts: list[
+        InputsState | OutcomesState | NilState | VolumeState | CountedState | DeclaredState
+    ]
     incidents: list[Incident]
 
 
@@ -83,7 +86,7 @@ class Monitor:
     @property
     def is_learning(self) -> bool:
         """Whether nothing is watched yet."""
-        return not self._watches
+        return not self.reference_windows
 
     @property
     def gathered(self) -> int:

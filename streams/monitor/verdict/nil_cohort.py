@@ -108,11 +108,7 @@ class NilCohort(Cohort):
 
     def follow(self) -> None:
         """Watch by noughts."""
-        nought: list[float | None] = [0.0] * PROVISIONAL_WINDOWS
-        rows = [float(BLOCK)] * PROVISIONAL_WINDOWS
-        variance = row_variance(0, sum(rows))
-        profile = SeriesProfile(values=nought, rows=rows, sd=0.1, shown=0.0, variance=variance)
-        self.compare({name: profile for name in SERIES})
+        self.compare(dict.fromkeys(SERIES, noughts(0.1)))
 
     def state(self) -> NilState:
         """Return what a snapshot needs."""
@@ -124,6 +120,13 @@ class NilCohort(Cohort):
         if state.watching is not None:
             self.follow()
             self.load_watching(state.watching)
+
+
+def noughts(sd: float) -> SeriesProfile:
+    """Return the profile of a share that should be nil; ``sd`` is the unit of its effect."""
+    rows = [float(BLOCK)] * PROVISIONAL_WINDOWS
+    variance = row_variance(0, sum(rows))
+    return SeriesProfile(values=[0.0] * len(rows), rows=rows, sd=sd, shown=0.0, variance=variance)
 
 
 def _view(reads: type[View], codes: Codes) -> View:

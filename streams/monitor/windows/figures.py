@@ -14,7 +14,7 @@ from tidegauge.streams.monitor.series.base import Series, Share
 from tidegauge.streams.monitor.series.bins import BINS, diverge, merged, owners
 from tidegauge.streams.monitor.series.hist import Hist, most_moved
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.view import Categories, View
+from tidegauge.streams.monitor.series.view import View
 from tidegauge.streams.monitor.windows.readings import FIELDS, SHOWN, VALUE, read
 
 EXAMPLES = 5  # values named in an alert
@@ -163,12 +163,13 @@ class Figures:
 
     def _name(self, share: Share, view: View, columns: Ints) -> None:
         """Remember the first values that were hit, which alerts name."""
-        assert isinstance(view, Categories)  # others have no values to name
         hits = share.hits(view)
         for column in columns[hits[:, columns].any(axis=0)].tolist():
             found = self.examples.setdefault(share.name(view.columns[column]), [])
             for value in view.named(column, hits[:, column]):
-                if value not in found and len(found) < EXAMPLES:
+                if len(found) >= EXAMPLES:
+                    break
+                if value not in found:
                     found.append(value)
 
     def readings(self, means: Floats) -> Floats:
@@ -235,6 +236,10 @@ class Figures:
         self.examples = state.examples
         if state.bins:
             self._bins = np.frombuffer(state.bins, np.int64).reshape(-1, BINS).copy()
+
+    def shares(self) -> Ints:
+        """Return of each share how many rows have it, and of how many, shape (shares, 2)."""
+        return np.stack([self._hits, self._among], axis=1)
 
     def hits(self) -> dict[str, int]:
         """Return how many rows each share has, by the name of its series."""

@@ -57,6 +57,14 @@ def test_a_name_stays_text_where_yaml_1_1_sees_something_else(name: str, tmp_pat
 @pytest.mark.parametrize(
     ("line", "told"),
     [
+        (
+            "features: {country: {type: categorical, min: 0}}",
+            ".features.country: min: expected a feature of type numeric, got type categorical",
+        ),
+        (
+            "features: {code: {pattern: '[A-Z'}}",
+            ".features.code.pattern: expected a pattern of RE2, got '[A-Z': missing ]: [A-Z",
+        ),
         ("threshold: high", ".threshold: expected float, got 'high'"),
         ("windows: {rows: 5}", ".windows.rows: expected int >= 10, got 5"),
         ("windows: {}", ".windows: expected either rows or every"),

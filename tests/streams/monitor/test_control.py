@@ -171,6 +171,35 @@ def test_the_windows_of_a_published_reference_take_precedence() -> None:
     assert {report["rows"] for report in Traffic(log, 8).send(7).reports()} == {ROWS}
 
 
+def test_a_limit_leaves_alone_what_was_learned_and_another_type_does_not() -> None:
+    stream = traffic(6).send(REFERENCE + 5)
+    limits = {"amount": {"min": 0}, "country": {"allowed": ["DE", "FR", "PL"]}, "new": {"max": 1}}
+    apply(stream, changed(features=msgspec.convert(limits, dict[str, FeatureSpec])))
+    stream.send(3)
+    report = stream.reports()[-1]
+    assert report["state"] == "provisional"
+    assert {"limit(amount)", "limit(country)", "rank(amount)"} <= report["series"].keys()
+    apply(stream, changed(features={"age": FeatureSpec(type="categorical")}))
+    stream.send(3)
+    assert states(stream)[-1] == "learning"
+
+
+def test_limits_hold_beside_a_reference_that_knows_nothing_of_them() -> None:
+    limits = {"amount": {"max": 200}, "order": {"required": True}}
+    spec = changed(features=msgspec.convert(limits, dict[str, FeatureSpec]))
+    reference = learn_reference(SPEC, "", traffic(7).send(95).records)
+    stream = Traffic(OfflineLog(Lookup([spec, reference])), 8).send(3)
+    (alert,) = stream.alerts()
+    assert [alarm["series"] for alarm in alert["series"]] == ["limit(order)"]
+
+
+def test_a_reference_says_what_its_rows_break() -> None:
+    limits = {"amount": {"max": 50}, "age": {"required": True}}
+    spec = changed(features=msgspec.convert(limits, dict[str, FeatureSpec]))
+    reference = learn_reference(spec, "", traffic(7).send(30).records)
+    assert reference.broken == {"limit(amount)": pytest.approx(0.5, abs=0.05)}
+
+
 def test_a_change_waits_for_its_offset_in_each_source() -> None:
     stream = traffic(8).send(3)
     digest = stream.log.partition.known()["m", ""]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tidegauge.detectors.statistics.relations import Relation, Relations
 from tidegauge.schemas.monitors import (
     DetectorSpec,
+    FeatureSpec,
     MonitorSpec,
     ReferenceSpec,
     RetrainingSpec,
@@ -19,6 +20,7 @@ from tidegauge.schemas.monitors import (
 from tidegauge.schemas.references import NumericProfile, SeriesProfile
 from tidegauge.streams.monitor.intake.block import NO_IDS, Block
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
+from tidegauge.streams.monitor.series.limited import Limited, Limits
 from tidegauge.streams.monitor.series.view import (
     Categories,
     Due,
@@ -36,6 +38,7 @@ from tidegauge.streams.monitor.series.view import (
 )
 from tidegauge.streams.monitor.verdict.cohort import Cohort
 from tidegauge.streams.monitor.verdict.counted_cohort import CountedCohort
+from tidegauge.streams.monitor.verdict.declared_cohort import DeclaredCohort
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputCohort
 from tidegauge.streams.monitor.verdict.monitor import Monitor
@@ -52,6 +55,9 @@ SPEC = MonitorSpec(
 ROWS_OF_MODEL = Origin("m", "", "predictions", "predictions", 0, RetrainingSpec(), 0)
 COLUMN = "x"
 USUAL, FAULTY, EMPTY = range(3)  # what a row may be
+
+LIMITED = FeatureSpec(max=20.0)
+DECLARED = msgspec.structs.replace(SPEC, features={COLUMN: LIMITED})
 
 Hows = NDArray[np.int64]
 Columns = Mapping[str, NDArray[np.float64]]
@@ -137,6 +143,10 @@ def _see_due(block: Block) -> View:
     return Due(block.codes[:, 0] >= 0)
 
 
+def _see_limited(block: Block) -> View:
+    return Limited({COLUMN: Limits(LIMITED), "y": Limits(FeatureSpec(required=True))}, block)
+
+
 def _see_windows(block: Block) -> View:
     counts = np.unique(block.ts_ms, return_counts=True)[1]
     return Windows(counts, np.ones(len(counts), np.int64))
@@ -177,6 +187,7 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
         Labels: Kind(_wrongs, _see_labels, lambda _: NilCohort("m", "topic", Labels), ""),
         Sent: Kind(_wrongs, _see_sent, lambda _: CountedCohort("m", Sent), ""),
         Due: Kind(_wrongs, _see_due, lambda _: CountedCohort("m", Due), ""),
+        Limited: Kind(_numbers, _see_limited, lambda _: DeclaredCohort(DECLARED, 0.2, 1.0), COLUMN),
         Windows: Kind(_numbers, _see_windows, lambda spec: VolumeCohort(spec, 0.2, 1.0, {}), "", 9),
     }
 )

@@ -1,0 +1,31 @@
+"""What is wrong with the rules of a spec that no schema can say."""
+
+import re
+from collections.abc import Iterator
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.streams.monitor.intake.dictionary import MAX_CATEGORY
+
+COUNT = re.compile(r"\{\d*,?(\d+)\}")  # of repetitions, the largest
+
+
+def faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong, each as its path in the spec, and what was expected and came there."""
+    for name, own in spec.features.items():
+        if own.pattern is not None and (fault := _pattern_fault(own.pattern)):
+            yield f"$.features.{name}.pattern", fault
+
+
+def _pattern_fault(pattern: str) -> str:
+    # What is repeated a thousand times made a value cost 40 ms.
+    if any(int(most) > MAX_CATEGORY for most in COUNT.findall(pattern)):
+        return f"expected repetitions up to {MAX_CATEGORY}, as no value is longer; got {pattern!r}"
+    try:
+        pc.match_substring_regex(pa.array([""]), pattern=pattern)
+    except pa.ArrowInvalid as fault:
+        told = str(fault).removeprefix("Invalid regular expression: ")
+        return f"expected a pattern of RE2, got {pattern!r}: {told}"
+    return ""

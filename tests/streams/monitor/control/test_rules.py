@@ -1,0 +1,78 @@
+"""Rules that cannot be are refused, each with its place and what was expected there."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec
+from tidegauge.streams.monitor.control.faults import faults
+from tidegauge.streams.monitor.dry_run import choose
+
+
+def spec(**fields: Any) -> MonitorSpec:
+    return msgspec.convert({"model": "m", **fields}, MonitorSpec)
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        ({}, "expected a type or a limit"),
+        ({"type": "categorical", "min": 0}, "min: expected a feature of type numeric, got type"),
+        (
+            {"type": "boolean", "max": 1},
+            "max: expected a feature of type numeric, got type boolean",
+        ),
+        ({"type": "numeric", "allowed": ["a"]}, "allowed: expected a feature of type categorical"),
+        ({"type": "numeric", "pattern": "a"}, "pattern: expected a feature of type categorical"),
+        ({"min": 0, "pattern": "a"}, "pattern: expected .* got min, which is for numeric ones"),
+        ({"type": "ignore", "required": True}, "required: expected a feature of type numeric or"),
+        ({"min": 2, "max": 1}, "min: expected at most max, which is 1.0, got 2"),
+        ({"allowed": []}, "Expected `array` of length >= 1"),
+        ({"allowed": ["a" * 101]}, "Expected `str` of length <= 100"),
+        ({"allowed": [7]}, "Expected `str`, got `int`"),
+        ({"pattern": "a" * 201}, "Expected `str` of length <= 200"),
+        ({"min": 1e300}, "Expected `float` <= 1e"),
+    ],
+)
+def test_limits_that_a_feature_cannot_have_are_refused(limits: dict[str, Any], told: str) -> None:
+    with pytest.raises(msgspec.ValidationError, match=told):
+        msgspec.convert(limits, FeatureSpec)
+
+
+@pytest.mark.parametrize(
+    ("limits", "kind"),
+    [
+        ({"min": 0}, "numeric"),
+        ({"max": 0, "required": True}, "numeric"),
+        ({"allowed": ["DE"]}, "categorical"),
+        ({"pattern": "[A-Z]"}, "categorical"),
+        ({"required": True}, None),
+        ({"type": "boolean", "required": True}, "boolean"),
+    ],
+)
+def test_a_type_follows_from_limits(limits: dict[str, Any], kind: str | None) -> None:
+    own = spec(features={"x": limits})
+    assert own.features["x"].kind == kind
+    assert own.types == ({} if kind is None else {"x": FeatureSpec(type=kind)})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [
+        ("[A-Z", "expected a pattern of RE2, got '[A-Z': missing ]: [A-Z"),
+        (")(", "expected a pattern of RE2, got ')(': unexpected ): )("),
+        ("a(?=b)", "expected a pattern of RE2, got 'a(?=b)': invalid perl operator: (?="),
+        (r"(a)\1", r"expected a pattern of RE2, got '(a)\\1': invalid escape sequence: \1"),
+        ("(a?){1,101}", "expected repetitions up to 100, as no value is longer; got '(a?){1,101}'"),
+        ("a{100}", ""),
+        ("a{2,}", ""),
+    ],
+)
+def test_a_pattern_that_re2_does_not_have_is_refused(pattern: str, told: str) -> None:
+    own = spec(features={"code": {"pattern": pattern}})
+    found = [*faults(own)]
+    assert found == ([("$.features.code.pattern", told)] if told else [])
+    if told:
+        with pytest.raises(ValueError, match=r"at `\$.features.code.pattern`"):
+            choose(own, None)
