@@ -41,6 +41,7 @@ class SeriesAlarm(msgspec.Struct, frozen=True, kw_only=True):
     level_ms: Millis | None = None  # start of the level it is compared with; None: the reference
     is_return: bool = False  # now it is nearer to the reference than to that level
     settled_ms: Millis | None = None  # start of the level it has kept: it is over as a new normal
+    slice: str = ""  # of which rows alone, as "country = DE"; empty: of all
     task: str = ""  # of loss and error: classification or regression
     examples: list[str] = []  # unseen categories, the main reason of rejections, why labels miss
 

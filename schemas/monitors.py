@@ -29,9 +29,13 @@ def milliseconds(duration: str) -> int:
     return int(match[1]) * _UNITS[match[2]]
 
 
+MAX_VALUES = 10  # of a feature by which rows are sliced
 LEAST_COUNT = 1e-9  # of false alarms
 
 SeriesName = Annotated[str, msgspec.Meta(min_length=1, max_length=2100)]  # see docs/monitors.md
+
+
+FeatureName = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
 class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -118,6 +122,26 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return self.type or next(types, None)
 
 
+class SliceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Rows told apart by a feature: by ``values``, or of a number by so many ``quantiles``.
+
+    Without either: by the most frequent categories, by each value of a number that has ten at most,
+    and by the quartiles of others.
+    """
+
+    feature: FeatureName
+    values: (
+        Annotated[list[bool | int | float | str], msgspec.Meta(min_length=1, max_length=MAX_VALUES)]
+        | None
+    ) = None
+    quantiles: Annotated[int, msgspec.Meta(ge=2, le=MAX_VALUES)] | None = None
+
+    def __post_init__(self) -> None:
+        """One of the two at most."""
+        if self.values is not None and self.quantiles is not None:
+            raise ValueError("expected values or quantiles, got both")
+
+
 class EffectSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Least shift worth an alert, in standard deviations of reference rows (Cohen's d)."""
 
@@ -183,6 +207,7 @@ class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     reference: ReferenceSpec = ReferenceSpec()
     false_alarms: BudgetSpec = BudgetSpec()
     effect: EffectSpec = EffectSpec()
+    slices: Annotated[list[FeatureName | SliceSpec], msgspec.Meta(max_length=8)] = []
     detectors: list[DetectorSpec] = []
     task: Literal["classification", "multiclass", "regression"] | None = None  # None: inferred
     positive: Class | None = None  # the label that scores are the probability of, where it is text

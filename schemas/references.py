@@ -85,6 +85,7 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     numeric: dict[str, NumericProfile] = {}  # by feature, and "score"
     categorical: dict[str, CategoryProfile] = {}
     series: dict[str, SeriesProfile] = {}  # by series name: "rank(amount)", "missing(country)"
+    slices: dict[str, SeriesProfile] = {}  # of series of slices: "rank(amount | country = DE)"
     relations: dict[str, RelationProfile] = {}  # by number, where it follows from others
     task: str = ""  # classification or regression, where outcomes are known
     outcomes: dict[str, SeriesProfile] = {}  # "loss", "error"; shown: "label", "score"

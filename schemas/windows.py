@@ -35,6 +35,15 @@ class SeriesReport(msgspec.Struct, frozen=True, kw_only=True):
     level_ms: int | None = None  # start of the level it is compared with; None: the reference
 
 
+class SliceReport(msgspec.Struct, frozen=True, kw_only=True):
+    """Some rows of one window."""
+
+    slice: str  # as "country = DE"
+    rows: int
+    means: dict[str, float]  # of the numbers that are watched in it, and of the score
+    missing: dict[str, int]  # rows without a feature that is watched in it, where there are any
+
+
 class RestsOn(msgspec.Struct, frozen=True, kw_only=True):
     """How many labels metrics rest on, and how long these took to come."""
 
@@ -83,6 +92,7 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     observed: int  # all rows this monitor has folded so far
     columns: dict[str, ColumnReport]
     series: dict[str, SeriesReport] = {}
+    slices: list[SliceReport] = []  # where the spec declares some
     not_watched: list[str] = []  # series that the spec's detectors name and the model does not have
     metrics: dict[str, float | None] = {}
     intervals: dict[str, tuple[float, float]] = {}  # of 95%, by metric

@@ -19,6 +19,7 @@ from tidegauge.streams.monitor.series.rejected import Rejected
 from tidegauge.streams.monitor.series.repeat import Repeat
 from tidegauge.streams.monitor.series.resent import Resent
 from tidegauge.streams.monitor.series.residual import Residual
+from tidegauge.streams.monitor.series.share import SliceShare
 from tidegauge.streams.monitor.series.spread import Spread
 from tidegauge.streams.monitor.series.unlabelled import Unlabelled
 from tidegauge.streams.monitor.series.unpaired import Unpaired
@@ -37,6 +38,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Residual(),
             Spread(),
             Hist(),
+            SliceShare(),
             Loss(),
             Error(),
             Label(),

@@ -374,3 +374,28 @@ class Windows(View):
     def __init__(self, counts: Ints, lengths: Ints) -> None:
         super().__init__(("",), len(counts))
         self.counts, self.lengths = counts, lengths
+
+
+class Slices(View):
+    """Rows, and in which slices each of them is.
+
+    Parameters
+    ----------
+    columns
+        Names of the slices.
+    slots
+        Of each row and dimension the place of its slice among them, -1 where it is in none.
+    """
+
+    has_names = True
+
+    def __init__(self, columns: Sequence[str], slots: Ints) -> None:
+        super().__init__(columns, len(slots))
+        self.slots = slots
+
+    @property
+    def inside(self) -> Flags:
+        """Which rows are in which slices, shape (rows, slices)."""
+        places = np.arange(len(self.columns))
+        found: Flags = (self.slots[:, :, None] == places).any(axis=1)
+        return found

@@ -35,6 +35,7 @@ class Watched:
     reference: Dependence | None  # None: too few windows to say anything
     far: float  # sds from the reference's mean at which one window is told; inf: never
     calm: int  # windows whose mean must lie within half the gate until it is over
+    slice: str = ""  # of which rows alone, as "country = DE"
 
     @property
     def name(self) -> str:

@@ -10,11 +10,11 @@ import numpy as np
 from tidegauge.schemas.alerts import SeriesAlarm
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
-from tidegauge.schemas.windows import ColumnReport
+from tidegauge.schemas.windows import ColumnReport, SeriesReport
 from tidegauge.streams.monitor.intake.block import Block, Floats
 from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.view import View
-from tidegauge.streams.monitor.series.watched import watch
+from tidegauge.streams.monitor.series.watched import Watched, watch
 from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.causes.base import Evidence
 from tidegauge.streams.monitor.verdict.likeness import Limits
@@ -160,10 +160,7 @@ class Cohort(ABC):
 
         ``levels`` are the parts of the budget that its measures have; None: all of the cohort's.
         """
-        found = Measures(self.columns, profiles)
-        series = [
-            watch(p.series, p.column, profiles[p.name], self.effect, self.feature) for p in found
-        ]
+        found, series = self.watched(profiles)
         if not any(one.reference is not None for one in series):
             return False
         if levels is None:
@@ -175,6 +172,17 @@ class Cohort(ABC):
         self._rows, self.measures = RowDetectors(spec.detectors, found), found
         self._profiled = profiles
         return True
+
+    def watched(self, profiles: Mapping[str, SeriesProfile]) -> tuple[Measures, list[Watched]]:
+        """Return what is computed of rows, and what is watched, of what these profiles know."""
+        found = Measures(self.columns, profiles)
+        return found, [
+            watch(p.series, p.column, profiles[p.name], self.effect, self.feature) for p in found
+        ]
+
+    def series(self) -> dict[str, SeriesReport]:
+        """Return what the last window was worth, series by series."""
+        return self.watch.report() if self.watch is not None else {}
 
     def spend(self, levels: Floats) -> None:
         """Go on with these parts of the budget, one a measure, while it is watched."""

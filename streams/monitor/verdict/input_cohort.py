@@ -96,6 +96,10 @@ class InputCohort(Cohort):
         self.numeric, self.categorical = list(numeric), list(categorical)
         self.learner: Learner | None = Learner(numeric, categorical)
         self.learned: CohortProfile | None = None
+        self.known: CohortProfile | Reference | None = None  # by which it is watched
+        self.is_sliced = False  # then it hands on what a cohort of its slices needs:
+        self.views: tuple[Numbers, Categories] | None = None  # of the latest rows
+        self.samples: list[bytes] = []  # of each window of the reference that is now complete
         self._before: Floats | None = None  # the numbers of the latest row
         self._profiles = Profiles([None] * len(numeric))
         self._vocabularies = [Vocabulary(None) for _ in categorical]
@@ -110,12 +114,16 @@ class InputCohort(Cohort):
 
     def _follow(self, profile: CohortProfile | Reference) -> None:
         """Watch by what a reference says."""
-        self.learner, self._profile = None, profile
-        self._profiles = Profiles([profile.numeric.get(name) for name in self.numeric])
+        self.learner, self.known = None, profile
+        self._profiles = self.profiles_of(profile)
         self._vocabularies = [_vocabulary(profile, name) for name in self.categorical]
         self._following = following(profile.relations, self.numeric, self.categorical)
         self.columns = {**self.columns, Related: self._following.targets}
         self.compare(profile.series)
+
+    def profiles_of(self, profile: CohortProfile | Reference) -> Profiles:
+        """Return what a reference says of its numbers."""
+        return Profiles([profile.numeric.get(name) for name in self.numeric])
 
     @property
     def limits(self) -> Limits:
@@ -156,6 +164,7 @@ class InputCohort(Cohort):
                     len(block), lambda at: np.column_stack([numbers[at], *texts.places(at)])
                 )
         self._before = numbers[-1].copy()
+        self.views = (own, texts) if self.is_sliced else None
 
     def _own(self, block: Block) -> tuple[Any, Any, Any]:
         """Return the numbers, the codes and the dictionaries of its columns."""
@@ -179,6 +188,7 @@ class InputCohort(Cohort):
         self.learner.close(own, part)
         if self.gathered >= self.spec.reference.windows or self.learner.is_full:
             self.learned = self.profile()
+            self.samples = self.learner.samples if self.is_sliced else []
             self._follow(self.learned)
             if self.watch is not None:
                 return changes_inside(self.watch.series, self.learned.series)
@@ -198,12 +208,12 @@ class InputCohort(Cohort):
 
     def evidence(self, part: WindowPart, alarms: Sequence[SeriesAlarm]) -> Evidence:
         """Return what a window that closes says of the causes of alarms."""
-        if self.learner is not None or part.sample is None:
+        profile = self.known
+        if profile is None or part.sample is None:
             return super().evidence(part, alarms)
         names = [*self.numeric, *self.categorical]
         rows = part.sample.table(len(names))
         columns = dict(zip(names, rows.T, strict=True))
-        profile = self._profile
         return Evidence(
             alarms,
             self.columns_of(part),
@@ -220,12 +230,12 @@ class InputCohort(Cohort):
         most, and that is a fifth of its shift or more. Ranks end where the reference does, so they
         explain too little of a model that goes on.
         """
-        rank, watch = SERIES["rank"], self.watch
-        if watch is None or SCORE not in self._profile.relations:
+        rank, watch, known = SERIES["rank"], self.watch, self.known
+        if watch is None or known is None or SCORE not in known.relations:
             return False
         shifts = dict(zip(watch.names, watch.history.shifts(LATELY).tolist(), strict=True))
         off, gate = shifts[rank.name(SCORE)], watch.series[watch.names.index(rank.name(SCORE))].gate
-        weights = self._profile.relations[SCORE].numbers
+        weights = known.relations[SCORE].numbers
         parts = {name: own * shifts[rank.name(name)] / off for name, own in weights.items() if off}
         by = sum(part for name, part in parts.items() if name in features)
         most = sum(part for part in parts.values() if part > 0) / 2

@@ -1,12 +1,12 @@
 """Watches the inputs and the score of one model version."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import msgspec
 import numpy as np
 
-from tidegauge.schemas.references import Reference
+from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.streams.monitor.control.control import SHARES, Control
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import SCORE, Columns
@@ -18,10 +18,13 @@ from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputCohort, InputsState
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.reports import window_report
+from tidegauge.streams.monitor.verdict.slice_cohort import PART, SliceCohort, publishable
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort, VolumeState
 from tidegauge.streams.monitor.windows.bounds import first_ms
 from tidegauge.streams.monitor.windows.cutting import AROUND, DAY_MS, DEFAULT_ROWS
 from tidegauge.streams.monitor.windows.gathered import Gathered
+
+SLICES = 2  # place of the slices among the cohorts, where there are some
 
 
 class InputMonitor(Monitor):
@@ -56,6 +59,14 @@ class InputMonitor(Monitor):
         self.declared = DeclaredCohort(spec, spec.effect.features, self.budget)
         if self.declared.measures:
             self._join(self.declared)
+        self.slices: SliceCohort | None = None
+        if spec.slices:
+            kept = reference.slices if reference is not None else {}
+            self.slices = SliceCohort(
+                spec, spec.effect.features, self.budget * PART, self.inputs[0], kept
+            )
+            self._join(self.slices)
+        self._share_budget()
 
     def _take_up(
         self,
@@ -140,10 +151,12 @@ class InputMonitor(Monitor):
 
     def _share_budget(self) -> None:
         """Give each series that is watched its part, whichever cohort it is of."""
-        watched = [cohort for cohort in self.cohorts if cohort.watch is not None]
-        if len(watched) < 2:  # noqa: PLR2004 - one has all of it
+        watched = [own for own in self.cohorts if own.watch is not None and own is not self.slices]
+        is_sliced = self.slices is not None and self.slices.watch is not None
+        if len(watched) < 1 + (not is_sliced):  # one has all of it
             return
-        levels = shared(self.budget, [m.series for cohort in watched for m in cohort.measures])
+        budget = self.budget * (1 - PART if is_sliced else 1)
+        levels = shared(budget, [m.series for cohort in watched for m in cohort.measures])
         for cohort in watched:
             own, levels = np.split(levels, [len(cohort.measures)])
             cohort.spend(own)
@@ -154,11 +167,17 @@ class InputMonitor(Monitor):
             for cohort, part in zip(self.cohorts, self.window.parts, strict=True)
             for name, told in cohort.columns_of(part).items()
         }
-        return [window_report(self, columns)]
+        slices = [] if self.slices is None else self.slices.reports(self.window.parts[SLICES])
+        return [window_report(self, columns, slices=slices)]
 
     def learn(self) -> Reference:
         """Return the reference of the windows closed so far, while the monitor still learns."""
-        found = self._reference([cohort.learned or cohort.profile() for cohort in self.inputs])
+        profiles = [cohort.learned or cohort.profile() for cohort in self.inputs]
+        learner, slices = self.inputs[0].learner, self.slices
+        own = {} if slices is None else slices.learned
+        if learner is not None and slices is not None:
+            own = slices.of(profiles[0], learner.samples)
+        found = self._reference(profiles, own)
         return msgspec.structs.replace(found, broken=self.declared.broken)
 
     @property
@@ -167,9 +186,12 @@ class InputMonitor(Monitor):
         if self.control.learned:
             return self.control.reference
         found = [cohort.learned for cohort in self.inputs if cohort.learned is not None]
-        return self._reference(found) if found and self.inputs[0].learned else None
+        own = {} if self.slices is None else self.slices.learned
+        return self._reference(found, own) if found and self.inputs[0].learned else None
 
-    def _reference(self, profiles: list[CohortProfile]) -> Reference:
+    def _reference(
+        self, profiles: list[CohortProfile], slices: Mapping[str, SeriesProfile]
+    ) -> Reference:
         assert self.windows is not None  # as one has closed
         first = profiles[0]
         return Reference(
@@ -184,6 +206,7 @@ class InputMonitor(Monitor):
             categorical={name: own for p in profiles for name, own in p.categorical.items()},
             series={name: own for p in profiles for name, own in p.series.items()}
             | self.volume.learned,
+            slices=publishable(slices),
             relations={name: own for p in profiles for name, own in p.relations.items()},
         )
 

@@ -112,6 +112,11 @@ class Learner:
         """Whether what was gathered takes as much memory as it may."""
         return self._size >= MAX_BYTES
 
+    @property
+    def samples(self) -> list[bytes]:
+        """Some whole rows of each window: numbers, then places of categories."""
+        return [window.sample for window in self.windows]
+
     def add(self, part: WindowPart, block: Block, numbers: Floats, codes: Codes) -> None:
         """Take further rows of the open window: their categories, and a sample."""
         assert part.sample is not None
@@ -205,8 +210,9 @@ class Learner:
                 categorical[name] = CategoryProfile(shares=shares)
             windows, counted = self._categories(place), self._counted(place)
             series |= self._series(Categories, name, windows, is_known, counted)
-        samples = [window.sample for window in self.windows]
-        relations, residuals = relate(numeric, self.numeric, self.categorical, self._known, samples)
+        relations, residuals = relate(
+            numeric, self.numeric, self.categorical, self._known, self.samples
+        )
         return numeric, categorical, series | self._direct() | residuals, relations
 
     def _series(

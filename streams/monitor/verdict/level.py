@@ -37,7 +37,9 @@ class Level(msgspec.Struct, frozen=True):
         """Return the series compared with this level; its unit and its gate stay."""
         effect = as_before.gate / as_before.sd
         found = watch(as_before.series, as_before.column, self.profile, effect, as_before.feature)
-        return replace(found, gate=as_before.gate)  # to the last bit
+        return replace(  # to the last bit
+            found, gate=as_before.gate, feature=as_before.feature, slice=as_before.slice
+        )
 
 
 def needed(watched: Watched) -> int:

@@ -24,6 +24,7 @@ from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Ori
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState
+from tidegauge.streams.monitor.verdict.slice_cohort import SlicesState
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeState
 from tidegauge.streams.monitor.verdict.watch import LATELY, Verdicts, Watch
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
@@ -39,7 +40,13 @@ class MonitorState(msgspec.Struct):
     window: WindowState
     waiting: Waiting
     cohorts: list[
-        InputsState | OutcomesState | NilState | VolumeState | CountedState | DeclaredState
+        InputsState
+        | OutcomesState
+        | NilState
+        | VolumeState
+        | CountedState
+        | DeclaredState
+        | SlicesState
     ]
     incidents: list[Incident]
 
@@ -100,10 +107,7 @@ class Monitor:
 
     def series(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth, series by series."""
-        found: dict[str, SeriesReport] = {}
-        for own in self._watches:
-            found |= own.report()
-        return found
+        return {name: own for cohort in self.cohorts for name, own in cohort.series().items()}
 
     def parts(self) -> dict[str, SeriesPart]:
         """Return what each series that is watched has of the budget."""

@@ -1,13 +1,19 @@
 """Window reports: what one closed window held and what was made of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
 
 from tidegauge.schemas.cloudevents import headers, stable_id
 from tidegauge.schemas.outcomes import LabelCounts
-from tidegauge.schemas.windows import WINDOW_TYPE, ColumnReport, Evaluation, WindowReport
+from tidegauge.schemas.windows import (
+    WINDOW_TYPE,
+    ColumnReport,
+    Evaluation,
+    SliceReport,
+    WindowReport,
+)
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.watched import PROMISED_WINDOWS, PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict.monitor import Monitor
@@ -30,6 +36,7 @@ def window_report(
     since_deployment: Evaluation | None = None,
     adwin: Mapping[str, float] | None = None,
     labels: LabelCounts | None = None,
+    slices: Sequence[SliceReport] = (),
 ) -> Output:
     """Return the report of the window that closes; its id follows from monitor and window.
 
@@ -55,6 +62,7 @@ def window_report(
         observed=monitor.observed,
         columns=dict(columns),
         series=monitor.series(),
+        slices=list(slices),
         not_watched=monitor.not_watched(),
         **({} if window is None else msgspec.structs.asdict(window)),
         since_deployment=since_deployment,

@@ -274,6 +274,7 @@ class Watch:
             threshold=float(self._mixture.threshold[column]) if judged else None,
             level_ms=None if level is None else level.since_ms,
             is_return=level is not None and abs(off) < abs(shift),
+            slice=series.slice,
         )
 
     def _back(self) -> dict[int, Watched | None]:

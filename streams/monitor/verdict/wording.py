@@ -12,6 +12,8 @@ from tidegauge.streams.monitor.verdict.causes.base import Cause
 from tidegauge.streams.monitor.words import LONGEST, TITLE, cut, listed, moment
 
 VERSION = 20  # characters of a version in a name
+HALF = 27  # of a name, of the feature and of the slice
+CLEARLY = 1.5  # times as far off as the whole, or as another slice, a slice is what is told
 
 
 def model_name(model: str, version: str) -> str:
@@ -43,10 +45,16 @@ def title(
     explained = [] if cause is None else cause.series
     named = [] if cause is None else [cause.phrase]
     left = [alarm for alarm in told if alarm.series not in explained]
-    phrases = [
-        SERIES[alarm.statistic].phrase(alarm, context) + _compared(alarm) for alarm in plain(left)
-    ]
+    phrases = [_phrase(alarm, context) + _compared(alarm) for alarm in plain(left)]
     return head + listed(named + phrases, TITLE - len(head + tail), "; ") + tail
+
+
+def _phrase(alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
+    """Return what a series did, and in which rows, if not in all."""
+    if alarm.slice:
+        where = f"{cut(alarm.feature, HALF)} where {cut(alarm.slice, HALF)}"
+        alarm = replace(alarm, feature=where)
+    return SERIES[alarm.statistic].phrase(alarm, context)
 
 
 def _compared(alarm: SeriesAlarm) -> str:
@@ -58,9 +66,29 @@ def _compared(alarm: SeriesAlarm) -> str:
 
 
 def plain(alarms: Sequence[SeriesAlarm]) -> Sequence[SeriesAlarm]:
-    """Return alarms without those of bins that say less than another one of the same feature."""
+    """Return alarms without those that say less than another one of the same feature.
+
+    So do bins. Where slices are off clearly more than all rows they tell it, the farthest of them;
+    else they only follow.
+    """
     told = {alarm.feature for alarm in alarms if not SERIES[alarm.statistic].has_bins}
-    return [a for a in alarms if a.feature not in told or not SERIES[a.statistic].has_bins]
+    farthest: dict[tuple[str, str, bool], float] = {}
+    for alarm in alarms:
+        key = alarm.statistic, alarm.feature, bool(alarm.slice)
+        farthest[key] = max(farthest.get(key, 0.0), abs(alarm.effect))
+
+    def says_more(alarm: SeriesAlarm) -> bool:
+        what = alarm.statistic, alarm.feature
+        whole, slices = (farthest.get((*what, of), 0.0) for of in (False, True))
+        if slices < CLEARLY * whole:
+            return not alarm.slice
+        return not slices or (bool(alarm.slice) and abs(alarm.effect) * CLEARLY >= slices)
+
+    return [
+        alarm
+        for alarm in alarms
+        if says_more(alarm) and (alarm.feature not in told or not SERIES[alarm.statistic].has_bins)
+    ]
 
 
 def advice(alarms: Sequence[SeriesAlarm], told_ms: int, cause: Cause | None = None) -> str:
@@ -68,7 +96,9 @@ def advice(alarms: Sequence[SeriesAlarm], told_ms: int, cause: Cause | None = No
     if cause is not None:
         return cause.advice
     told = news(alarms, told_ms)
-    return SERIES[told[0].statistic].advice(replace(told[0], since_ms=_since(told)))
+    first = (plain(told) or told)[0]
+    found = SERIES[first.statistic].advice(replace(first, since_ms=_since(told)))
+    return f"{found} Begin where {cut(first.slice)}." if first.slice else found
 
 
 def resolution(
@@ -77,15 +107,20 @@ def resolution(
     """Return the sentence that ends an incident."""
     settled = [alarm for alarm in alarms if alarm.settled_ms is not None]
     back = [alarm for alarm in alarms if alarm.settled_ms is None]
-    subjects = [SERIES[alarm.statistic].subject(alarm.feature) for alarm in back]
+    subjects = [_subject(alarm) for alarm in plain(back)]
     tail = f" back within tolerance of {_usual(back)} on {moment(resolved_ms)}" if back else ""
     if not settled:
         return f"{name}: {listed(subjects, TITLE - len(f'{name}: {tail}'))}{tail}"
     since = moment(min(alarm.settled_ms or 0 for alarm in settled))
     head, end = f"{name}: a new normal since {since}: ", "; from here on it is compared with that"
     rest = f"; {listed(subjects, LONGEST)}{tail}" if back else ""
-    phrases = [SERIES[alarm.statistic].phrase(alarm, context) for alarm in settled]
+    phrases = [_phrase(alarm, context) for alarm in plain(settled)]
     return head + listed(phrases, TITLE - len(head + end + rest), "; ") + end + rest
+
+
+def _subject(alarm: SeriesAlarm) -> str:
+    found = SERIES[alarm.statistic].subject(alarm.feature)
+    return f"{found} where {cut(alarm.slice, HALF)}" if alarm.slice else found
 
 
 def _usual(alarms: Sequence[SeriesAlarm]) -> str:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.detectors.statistics.moments import Moments
+from tidegauge.streams.monitor.slices.sums import SliceSums, SliceSumsState
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures, FiguresState
 from tidegauge.streams.monitor.windows.outcome_counts import OutcomeCounts, OutcomeCountsState
@@ -22,6 +23,7 @@ class WindowPartState(msgspec.Struct):
     sample: Sample | None
     figures: FiguresState | None
     pairs: OutcomeCountsState | None = None
+    slices: SliceSumsState | None = None
 
 
 class WindowPart:
@@ -37,6 +39,8 @@ class WindowPart:
         Where there is a reference to compare with.
     outcomes
         Where metrics are told of it.
+    slices
+        Where slices are told apart.
     """
 
     def __init__(
@@ -47,11 +51,13 @@ class WindowPart:
         sample: Sample | None = None,
         figures: Figures | None = None,
         outcomes: OutcomeCounts | None = None,
+        slices: SliceSums | None = None,
     ) -> None:
         self.rows = 0
         self.moments = Moments(numbers)
         self.missing: NDArray[np.int64] = np.zeros(categories, np.int64)
         self.sample, self.figures, self.outcomes = sample, figures, outcomes
+        self.slices = slices
 
     def state(self) -> WindowPartState:
         """Return what a snapshot needs."""
@@ -62,6 +68,7 @@ class WindowPart:
             self.sample,
             self.figures.state() if self.figures else None,
             self.outcomes.state() if self.outcomes else None,
+            self.slices.state() if self.slices else None,
         )
 
     def load(self, state: WindowPartState) -> None:
@@ -73,6 +80,8 @@ class WindowPart:
             self.figures.load(state.figures)
         if self.outcomes is not None and state.pairs is not None:
             self.outcomes.load(state.pairs)
+        if self.slices is not None and state.slices is not None:
+            self.slices.load(state.slices)
 
 
 class WindowState(msgspec.Struct):
