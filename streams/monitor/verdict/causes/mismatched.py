@@ -19,7 +19,7 @@ def other_model(seen: Evidence) -> Cause | None:
         return None
     return Cause(
         "other model",
-        f"score no longer follows from the features, of which none has moved: {_off(alarms[0])}",
+        f"score no longer follows from the features, of which none has moved: it {_off(alarms[0])}",
         f"Look at which model has answered under this version since {seen.since(SCORE)}, and "
         "whether scores and features are of the same request. Do not train on such rows.",
         seen.series(SCORE),
@@ -35,13 +35,13 @@ def mismatched(seen: Evidence) -> Cause | None:
     if largest.effect < CLEAR * largest.gate:
         return None
     name = cut(largest.feature)
-    others = listed([own.feature for own in alarms if own is not largest], TITLE)
-    beside = f", and so do {others}" if others else ""
+    names = listed(sorted({alarm.feature for alarm in alarms}), TITLE // 2)
+    several = len({alarm.feature for alarm in alarms}) > 1
+    look = "look like those of different rows or times" if several else "looks like another row's"
     return Cause(
         "mismatched",
-        f"{name} looks like that of another row or time: its values are those of the reference, "
-        f"{_off(largest)}{beside}",
-        f"Look at the join, the cache or the lag of what fills {name} since "
+        f"{names} {look}: values are those of the reference, and {name} {_off(largest)}",
+        f"Look at the join, the cache or the lag of what fills {names} since "
         f"{moment(largest.since_ms)}. Do not train on such rows.",
         [alarm.series for alarm in seen.alarms],
     )
@@ -52,4 +52,4 @@ def _off(alarm: SeriesAlarm) -> str:
     before, now = percents(
         *(sqrt(max(of or 0.0, 0.0)) for of in (alarm.value.reference, alarm.value.current))
     )
-    return f"it lies {now} of all ranks from what the others say of it (reference {before})"
+    return f"lies {now} of all ranks from what the others say of it (reference {before})"

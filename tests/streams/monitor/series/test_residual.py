@@ -30,12 +30,11 @@ def test_values_of_other_rows_are_told_of_the_number_and_of_what_goes_with_it() 
     assert stream.alerts() == []
     stream.send(20, aged, of_other_rows)
     first, *_ = stream.alerts()
-    assert first["kind"] == "drift"
-    assert (
-        "amount lies 38% of all ranks from what the other features say of it (reference "
-        in first["title"]
-    )
-    assert "a join, a cache" in first["advice"]
+    assert (first["kind"], first["cause"]) == ("quality", "mismatched")
+    title, advice = first["title"], first["advice"]
+    assert "age, amount look like those of different rows or times" in title
+    assert "and amount lies 38% of all ranks from what the others say of it (reference" in title
+    assert "the join, the cache or the lag of what fills age, amount" in advice
     told = {alarm["series"] for alert in stream.alerts() for alarm in alert["series"]}
     assert told >= {"residual(age)", "residual(amount)"}  # nothing says which is of another row
     assert {name.partition("(")[0] for name in told} == {"residual"}

@@ -193,7 +193,10 @@ FAULTS: dict[str, tuple[Callable[[Columns], None], str, list[str]]] = {
     "distances of other rows": (
         dealt("distance"),
         "mismatched",
-        ["distance looks like that of another row or time", "of all ranks from what the others"],
+        [
+            "distance looks like another row's: values are those of the reference",
+            "of all ranks from what the others",
+        ],
     ),
     "a join fails": (
         no_weather,
