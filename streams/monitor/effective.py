@@ -11,6 +11,7 @@ from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.verdict.cohort import SeriesPart
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
+from tidegauge.streams.monitor.verdict.slice_cohort import SliceCohort
 
 Watching = InputMonitor | OutcomeMonitor
 
@@ -67,6 +68,8 @@ def _settings(monitor: Watching) -> dict[str, Setting]:
         if name not in ("model", "windows", "reference", "task"):
             origin = "default" if value == getattr(usual, name) else "spec"
             found[name] = Setting(value=value, origin=origin)
+    if isinstance(monitor, InputMonitor) and monitor.slices is not None:
+        found["slices"] = _slices(monitor.slices)
     part = SHARES[monitor.origin.source]
     found["budget"] = Setting(
         value=monitor.budget, origin=f"{part:g} of false_alarms.count, for {monitor.origin.source}"
@@ -94,6 +97,16 @@ def _reference(monitor: Watching) -> Setting:
         is_published = is_published and not monitor.outcomes.learned
     origin = "published" if is_published else "learned from the first windows"
     return Setting(value=monitor.reference_windows, origin=origin)
+
+
+def _slices(slices: SliceCohort) -> Setting:
+    if slices.slicing is None:
+        return Setting(value=[], origin="spec; not known yet: they follow from the reference")
+    names, left_out = slices.slicing.names, slices.slicing.left_out
+    origin = "spec" if slices.watch is not None else (
+        f"spec; being learned: {slices.gathered} of {slices.spec.reference.windows} windows"
+    )
+    return Setting(value=names, origin="; left out: ".join([origin, *left_out]))
 
 
 def _task(monitor: OutcomeMonitor) -> Setting:

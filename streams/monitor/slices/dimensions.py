@@ -82,7 +82,7 @@ class ByQuantile(Dimension):
         names = [f"from {low} to {high}" for low, high in pairwise(begin)]
         if begin:
             names = [f"below {begin[0]}", *names, f"of {begin[-1]} or more"]
-        super().__init__(feature, names, [*np.diff(np.append(kept, quantiles)) / quantiles])
+        super().__init__(feature, names, [*np.diff([0, *kept[1:], quantiles]) / quantiles])
         self._edges = kept[1:] / quantiles - 0.5
 
     def places(self, numbers: Numbers, categories: Categories) -> Ints:

@@ -14,7 +14,7 @@ NAMES: Final = 100  # characters of features in a sentence
 def unfilled(seen: Evidence) -> Cause | None:
     """Return features that are missing in the same rows, or in all rows of a slice."""
     alarms = [a for a in seen.alarms if a.statistic == "missing" and a.direction == "up"]
-    names = [alarm.feature for alarm in alarms]
+    names = [*dict.fromkeys(alarm.feature for alarm in alarms)]  # of all rows, and of slices
     columns = [seen.numbers.get(name, seen.categories.get(name)) for name in names]
     gaps = [np.isnan(column) for column in columns if column is not None]
     if not gaps or len(gaps) < len(names):
@@ -25,7 +25,8 @@ def unfilled(seen: Evidence) -> Cause | None:
     where = seen.slice_of(every, np.ones(len(every), np.bool_))
     if len(names) < SEVERAL and not where:
         return None
-    share = max(alarm.value.current or 0.0 for alarm in alarms)
+    shares = (alarm.value.current or 0.0 for alarm in alarms if not alarm.slice)
+    share = max(shares, default=float(every.mean()))
     told = listed([cut(name) for name in names], NAMES)
     since = moment(min(alarm.since_ms for alarm in alarms))
     share_told = f"{percent(share)} of rows"

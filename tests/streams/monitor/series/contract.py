@@ -125,7 +125,7 @@ def arrays(view: object) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float64
     """Return the arrays that a view was made of, as numbers."""
     names = (
         "values", "codes", "labels", "scores", "delays_ms", "refused", "unpaired", "duplicate",
-        "counts", "resent", "unlabelled",
+        "counts", "resent", "unlabelled", "slots",
     )  # fmt: skip
     return [np.asarray(vars(view)[n], np.float64) for n in names if n in vars(view)]
 
@@ -134,7 +134,7 @@ def what_is_learned_of_it_has_a_value_a_window_and_a_unit(series: Series) -> Non
     for kind in kinds(series):
         own = monitor(kind)
         own.fold(block(kind, *STORY))
-        (cohort,) = own.cohorts
+        cohort = own.cohorts[-1]
         if not any(view.of_model for view in cohort.columns):
             continue  # it is judged against noughts
         name, found = series.name(kind.column), learned_profiles(cohort)

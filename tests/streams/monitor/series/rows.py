@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from tidegauge.detectors.statistics.relations import Relation, Relations
@@ -32,6 +33,7 @@ from tidegauge.streams.monitor.series.view import (
     Records,
     Related,
     Sent,
+    Slices,
     View,
     Vocabulary,
     Windows,
@@ -44,6 +46,7 @@ from tidegauge.streams.monitor.verdict.input_cohort import InputCohort
 from tidegauge.streams.monitor.verdict.monitor import Monitor
 from tidegauge.streams.monitor.verdict.nil_cohort import FIRST, SECOND, NilCohort
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
+from tidegauge.streams.monitor.verdict.slice_cohort import SliceCohort
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort
 from tidegauge.streams.monitor.windows.outcome_rows import DELAY
 
@@ -147,6 +150,11 @@ def _see_limited(block: Block) -> View:
     return Limited({COLUMN: Limits(LIMITED), "y": Limits(FeatureSpec(required=True))}, block)
 
 
+def _see_slices(block: Block) -> View:
+    places = np.array([0, 1, -1])  # a new value is in none of them
+    return Slices((f"{COLUMN} = a", f"{COLUMN} = b"), places[np.clip(block.codes, -1, 1)])
+
+
 def _see_windows(block: Block) -> View:
     counts = np.unique(block.ts_ms, return_counts=True)[1]
     return Windows(counts, np.ones(len(counts), np.int64))
@@ -188,6 +196,18 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
         Sent: Kind(_wrongs, _see_sent, lambda _: CountedCohort("m", Sent), ""),
         Due: Kind(_wrongs, _see_due, lambda _: CountedCohort("m", Due), ""),
         Limited: Kind(_numbers, _see_limited, lambda _: DeclaredCohort(DECLARED, 0.2, 1.0), COLUMN),
+        Slices: Kind(
+            _categories,
+            _see_slices,
+            lambda spec: SliceCohort(
+                replace(spec, slices=[COLUMN]),
+                0.2,
+                1.0,
+                InputCohort(spec, 0.2, 1.0, [], [COLUMN], None),
+                {},
+            ),
+            f"{COLUMN} = a",
+        ),
         Windows: Kind(_numbers, _see_windows, lambda spec: VolumeCohort(spec, 0.2, 1.0, {}), "", 9),
     }
 )
@@ -198,7 +218,9 @@ def monitor(kind: Kind, *named: str) -> Monitor:
     adwin = {"kind": "adwin", "on": "rows", "parameters": {"clock": 1}}
     detectors = [msgspec.convert(adwin | {"series": named}, DetectorSpec)] if named else []
     spec = msgspec.structs.replace(SPEC, detectors=detectors)
-    return Monitor(ROWS_OF_MODEL, spec, spec.windows, [kind.cohort(spec)])
+    cohort = kind.cohort(spec)
+    before = [cohort.inputs] if isinstance(cohort, SliceCohort) else []
+    return Monitor(ROWS_OF_MODEL, spec, spec.windows, [*before, cohort])
 
 
 def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
@@ -227,4 +249,5 @@ def learned_profiles(cohort: Cohort) -> Mapping[str, SeriesProfile]:
     """Return the profiles that a cohort has learned; of what should be nil there are none."""
     if isinstance(cohort, InputCohort):
         return cohort.learned.series if cohort.learned is not None else {}
-    return cohort.learned if isinstance(cohort, (OutcomeCohort, VolumeCohort)) else {}
+    has_learned = isinstance(cohort, (OutcomeCohort, VolumeCohort, SliceCohort))
+    return cohort.learned if has_learned else {}
