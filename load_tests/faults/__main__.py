@@ -18,6 +18,8 @@ from load_tests.faults.data import WINDOWS, by_day, dependent, independent
 from load_tests.faults.diamonds import FAULTS as DIAMONDS
 from load_tests.faults.diamonds import read_diamonds, shuffled_diamonds
 from load_tests.faults.fault import Fault
+from load_tests.faults.kinds_of_rules import FAULTS as RULES
+from load_tests.faults.kinds_of_rules import declared
 from load_tests.faults.registry import FAULTS
 from load_tests.faults.run import Make, Null, findings, nulls
 from load_tests.faults.told import Finding
@@ -50,6 +52,7 @@ def main() -> None:
     forms: list[tuple[Make, Sequence[Fault]]] = [
         (partial(independent, flights), FAULTS),
         (partial(dependent, flights), FAULTS),
+        (partial(declared, flights), RULES),
         (partial(by_day, flights), ()),  # for null runs only
     ]
     if diamonds := read_diamonds():

@@ -8,12 +8,13 @@ from load_tests.faults.fault import Fault, Where, hit
 from load_tests.faults.fault import labels as of_labels
 from load_tests.faults.kinds_of_outcomes import by_another_rule, delayed, flipped
 from load_tests.faults.kinds_of_rows import HOUR_MS, a_window, late_by, lost, repeated, silent
+from load_tests.faults.kinds_of_rules import FAULTS as OF_RULES
 from load_tests.faults.kinds_of_values import columns, constant, leaking, stale
 from load_tests.faults.registry import FAULTS as OF_FLIGHTS
 from load_tests.faults.traffic import Column, Rows, Span, Traffic, messages, missing
 from tests.load_tests.made import traffic
 
-FAULTS = (*OF_FLIGHTS, *(fault for fault in OF_DIAMONDS if fault not in OF_FLIGHTS))
+FAULTS = (*OF_FLIGHTS, *OF_RULES, *(fault for fault in OF_DIAMONDS if fault not in OF_FLIGHTS))
 SPAN = Span(4, 14)
 ROWS = 60
 
