@@ -193,6 +193,7 @@ Metric = Literal[
     "precision_micro", "recall_micro", "f1_micro",
     "precision_weighted", "recall_weighted", "f1_weighted",
     "kappa", "mcc", "roc_auc", "pr_auc", "log_loss", "brier", "ece",
+    "roc_auc_macro", "roc_auc_weighted",
     "mae", "rmse", "r2", "smape", "quantile_loss",
 ]  # fmt: skip
 Quantile = Annotated[float, msgspec.Meta(gt=0, lt=1)]

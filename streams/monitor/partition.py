@@ -130,7 +130,11 @@ class Partition(PartitionState):
             batch = self._fold_labels(records)
         else:
             batch = self._fold_each(source, records)
-        first = [entry for model, pairs in owed for entry in self.writer.pairs(model, pairs)]
+        first = [
+            entry
+            for model, pairs in owed
+            for entry in self.writer.pairs(model, pairs, self.is_wide(model))
+        ]
         batch.outputs = first + batch.outputs
         return batch
 
@@ -182,7 +186,7 @@ class Partition(PartitionState):
                 self.changed.add((model, ""))
                 released, horizon_ms = folded.released, self.horizon_ms(model)
                 found = join_predictions(self.join, model, arrived, released, horizon_ms)
-                batch.outputs += self.writer.pairs(model, found)
+                batch.outputs += self.writer.pairs(model, found, self.is_wide(model))
         return batch
 
     def _allow_waiting(self, source: RowSource, batch: _Batch) -> None:
@@ -233,7 +237,7 @@ class Partition(PartitionState):
         for came in labels:
             self.changed.add((came.model, ""))
             pairs = self.join.add_labels(came, self.horizon_ms(came.model))
-            batch.outputs += self.writer.pairs(came.model, pairs)
+            batch.outputs += self.writer.pairs(came.model, pairs, self.is_wide(came.model))
             self.tallies["labels"].observed += len(came)
             batch.rows[came.model, ""] = [came]
         return batch

@@ -19,6 +19,7 @@ from tidegauge.streams.monitor.rows import RowMonitors
 from tidegauge.streams.monitor.verdict.readability import Readability
 from tidegauge.streams.monitor.verdict.retraining import Retraining
 from tidegauge.streams.monitor.versions import Versions
+from tidegauge.streams.monitor.windows.metrics import needs_all_classes
 
 Input = Literal["predictions", "features", "labels"]
 ROW_SOURCES: tuple[RowSource, ...] = ("predictions", "features")
@@ -85,6 +86,11 @@ class PartitionState:
             "labels": point.labels,
             "outcomes": point.outcomes,
         }
+
+    def is_wide(self, model: str) -> bool:
+        """Return whether a metric needs the probabilities of all classes."""
+        specs = self.rows["predictions"].specs.get(model, {}).values()
+        return any(map(needs_all_classes, specs))
 
     def horizon_ms(self, model: str) -> int:
         """Return how far a prediction and its label may lie apart: the most of all versions."""

@@ -83,7 +83,7 @@ class Waiting(msgspec.Struct, frozen=True):
     """Rows of a monitor that it cannot fold yet, as a snapshot holds them.
 
     Categories are values, not codes: the same bytes whatever the dictionaries hold. A later block
-    may have columns that these rows have not.
+    may have columns that these rows have not, and these rows numbers that it has not.
     """
 
     offsets: list[int] = []
@@ -97,7 +97,11 @@ class Waiting(msgspec.Struct, frozen=True):
         """Return a block with these rows before its own."""
         if not self.offsets:
             return block
-        rows = len(self.offsets)
+        rows, further = len(self.offsets), tuple(n for n in self.names if n not in block.names)
+        if further:
+            gap = np.full((len(block), len(further)), np.nan)
+            numbers = np.concatenate([block.numbers, gap], axis=1)
+            block = replace(block, names=(*block.names, *further), numbers=numbers)
         numbers = np.full((rows, len(block.names)), np.nan)
         own = np.frombuffer(self.numbers).reshape(rows, len(self.names))
         numbers[:, [block.names.index(name) for name in self.names]] = own

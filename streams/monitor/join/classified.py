@@ -28,6 +28,7 @@ class Classified(NamedTuple):
     predicted: Any  # texts, as objects
     true: Any
     probabilities: Floats  # of the label's class
+    shares: Floats  # probability of every class, shape (rows, classes); NaN where none was said
 
 
 def classified(classes: Classes, labels: Floats, table: Floats) -> Classified:
@@ -43,7 +44,7 @@ def classified(classes: Classes, labels: Floats, table: Floats) -> Classified:
     by_class = is_class(scores)
     if not (by_class.any() or is_class(labels).any()):
         nobody = np.full(len(labels), None)
-        return Classified(scores, labels, nobody, nobody, unknown)
+        return Classified(scores, labels, nobody, nobody, unknown, np.empty((len(labels), 0)))
     labels = _as_classes(classes, labels, by_class)
     named = is_class(labels)
     right = np.where(named, (labels == scores).astype(np.float64), labels)
@@ -51,7 +52,7 @@ def classified(classes: Classes, labels: Floats, table: Floats) -> Classified:
     sure = np.where(np.isnan(confidence), 1.0, confidence)
     return Classified(
         np.where(by_class, sure, scores), right, classes.named(scores), classes.named(labels),
-        np.where(named, likely, np.nan),
+        np.where(named, likely, np.nan), table.reshape(len(table), -1)[:, 1:],
     )  # fmt: skip
 
 

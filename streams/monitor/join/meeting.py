@@ -58,6 +58,7 @@ class Partners(NamedTuple):
         return Pairs(
             version, own, self.label_ts_ms, self.ts_ms, said.scores, said.labels, self.offsets,
             self.label_offsets, said.predicted, said.true, said.probabilities,
+            said.shares, classes,
         )  # fmt: skip
 
 

@@ -1,7 +1,7 @@
 """Predictions that met their labels: as columns, as the journal has them."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import msgspec
@@ -13,6 +13,7 @@ from tidegauge.streams.monitor.intake.texts import Texts
 
 PAIRS_PER_RECORD = 4000  # some 400 kB of journal
 ID_BYTES_PER_RECORD = 500_000
+SHARE_BYTES = 24  # that a probability takes in JSON
 ESCAPED = 6  # bytes that a control character takes in JSON, as one of an id may
 
 
@@ -31,6 +32,8 @@ class Pairs:
     classes: Any  # what was predicted, as text; None where it is a number
     label_classes: Any
     probabilities: Floats  # of the label's class; NaN where none were said
+    shares: Floats  # of each class, in the order of their codes; of those that came up later none
+    names: Mapping[str, int]  # the model's classes and their codes
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -41,9 +44,25 @@ class Pairs:
         """Return several of one version as one."""
         if len(parts) == 1:
             return parts[0]
-        names = [field.name for field in fields(cls)][2:]
-        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in names)
-        return cls(parts[0].version, Texts.joined([part.ids for part in parts]), *columns)
+        names = [field.name for field in fields(cls)][2:-2]
+        columns: dict[str, Any] = {
+            n: np.concatenate([getattr(part, n) for part in parts]) for n in names
+        }
+        width = max(part.shares.shape[1] for part in parts)
+        shares = np.concatenate([_fitted(part.shares, width) for part in parts])
+        ids = Texts.joined([part.ids for part in parts])
+        return replace(parts[0], ids=ids, shares=shares, **columns)
+
+    def narrow(self) -> "Pairs":
+        """Return them without the probabilities of all classes."""
+        return replace(self, shares=self.shares[:, :0])
+
+    def of_classes(self) -> dict[str, list[float | None]]:
+        """Return the probability of each class, None where a prediction says none at all."""
+        table = np.nan_to_num(self.shares).astype(object)
+        table[np.isnan(self.shares).all(axis=1)] = None
+        columns = table.T.tolist()
+        return {name: columns[code] for name, code in self.names.items() if code < len(columns)}
 
     def records(self) -> Iterator["Pairs"]:
         """Yield them in pieces that fit into one record of the journal each."""
@@ -54,13 +73,14 @@ class Pairs:
             start = stop
 
     def _ends(self) -> Iterator[int]:
+        wide = SHARE_BYTES * self.shares.shape[1]
         texts = [column for column in (self.classes, self.label_classes) if any(column)]
         most = ESCAPED * int(self.ids.spans[:, 1].sum()) + 2 * len(self)
-        if len(self) <= PAIRS_PER_RECORD and most <= ID_BYTES_PER_RECORD and not texts:
+        if len(self) <= PAIRS_PER_RECORD and most <= ID_BYTES_PER_RECORD and not (texts or wide):
             return
         start = size = 0
         for at, said in enumerate(zip(self.ids, *texts, strict=True)):
-            own = sum(len(msgspec.json.encode(text)) for text in said)
+            own = wide + sum(len(msgspec.json.encode(text)) for text in said)
             size += own
             if at > start and (size > ID_BYTES_PER_RECORD or at - start == PAIRS_PER_RECORD):
                 yield at
@@ -73,5 +93,9 @@ class Pairs:
             self.version, self.ids[own], self.ts_ms[own], self.prediction_ts_ms[own],
             self.predictions[own], self.labels[own], self.prediction_offsets[own],
             self.label_offsets[own], self.classes[own], self.label_classes[own],
-            self.probabilities[own],
+            self.probabilities[own], self.shares[own], self.names,
         )  # fmt: skip
+
+
+def _fitted(shares: Floats, width: int) -> Floats:
+    return np.pad(shares, ((0, 0), (0, width - shares.shape[1])), constant_values=np.nan)

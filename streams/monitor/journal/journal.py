@@ -20,6 +20,7 @@ from tidegauge.streams.monitor.control.control import Choice
 from tidegauge.streams.monitor.intake.rejections import present
 from tidegauge.streams.monitor.join.pairs import Pairs
 from tidegauge.streams.monitor.records import Output, Source
+from tidegauge.streams.monitor.windows.class_curves import MOST
 
 MAX_OWNERS = 2**32  # from one fence to the next: one that is farther off uses the numbers up
 
@@ -91,13 +92,20 @@ class JournalWriter(msgspec.Struct):
         return _output(entry)
 
     def pairs(
-        self, model: str, found: Iterable[Pairs | LabelReport | PredictionReport]
+        self,
+        model: str,
+        found: Iterable[Pairs | LabelReport | PredictionReport],
+        wide: bool = False,
     ) -> list[Output]:
-        """Return the entries for pairs of one model and reports of its rows, in their order."""
+        """Return the entries for pairs of one model and reports of its rows, in their order.
+
+        ``wide``: with the probabilities of all classes.
+        """
         outputs, pairs = list[Output](), dict[str, list[Pairs]]()
         for one in found:
             if isinstance(one, Pairs):
-                pairs.setdefault(one.version, []).append(one)
+                has_room = wide and one.shares.shape[1] <= MOST
+                pairs.setdefault(one.version, []).append(one if has_room else one.narrow())
             else:
                 outputs += [*self._pairs(model, pairs), self._report(one)]
                 pairs = {}
@@ -155,7 +163,7 @@ class JournalWriter(msgspec.Struct):
         return _output(entry, key[0])
 
 
-def _classes(pairs: Pairs) -> dict[str, list[Any]]:
+def _classes(pairs: Pairs) -> dict[str, Any]:
     """Return the columns of classes, none where all are numbers."""
     if not (any(pairs.classes) or any(pairs.label_classes)):
         return {}
@@ -164,6 +172,7 @@ def _classes(pairs: Pairs) -> dict[str, list[Any]]:
         "classes": pairs.classes.tolist(),
         "label_classes": pairs.label_classes.tolist(),
         "probabilities": said if any(one is not None for one in said) else [],
+        "class_probabilities": pairs.of_classes(),
     }
 
 

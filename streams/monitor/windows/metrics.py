@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
+from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.windows import Evaluation, ReliabilityBin, RestsOn
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.windows.confusion import OF_MATRIX, Cells, Confusion, Told
@@ -33,13 +34,26 @@ OF_TASK = {
     "classification": (*OF_MATRIX, "roc_auc", "pr_auc", "log_loss", "brier", "ece"),
     "multiclass": (
         *(name for name in OF_MATRIX if name not in ("precision", "recall", "f1")),
+        "roc_auc_macro",
+        "roc_auc_weighted",
         "log_loss",
+        "brier",
         "ece",
     ),
     "regression": ("mae", "rmse", "r2", "smape", "quantile_loss"),
 }
+OF_ALL_CLASSES = {"roc_auc_macro", "roc_auc_weighted", "brier"}  # where there are several
 BY_CHANCE = math.sqrt(2 / math.pi) / (2 * Z)  # of an interval's width: the mean size of a gap
 SLOWEST = 0.9  # part of the labels that came at least as soon
+
+
+def needs_all_classes(spec: MonitorSpec) -> bool:
+    """Return whether a spec asks for metrics of the probabilities of all classes.
+
+    >>> needs_all_classes(MonitorSpec(model="m", metrics=["roc_auc_macro"]))
+    True
+    """
+    return spec.positive is None and not OF_ALL_CLASSES.isdisjoint(spec.metrics or ())
 
 
 def evaluate(task: str, chosen: Collection[str] | None, counts: OutcomeCounts) -> Evaluation:
@@ -58,6 +72,8 @@ def evaluate(task: str, chosen: Collection[str] | None, counts: OutcomeCounts) -
     matrix = Confusion({cell: rows for cell, rows in cells.items() if rows})
     placed = counts.numbers if task == "regression" else int(sum(cells.values()))
     told = {n: matrix.tell(n) if n in OF_MATRIX else METRICS[n](counts) for n in names}
+    if task == "multiclass" and not counts.has_all_classes:
+        told |= dict.fromkeys(OF_ALL_CLASSES & told.keys(), (None, None))
     finite = {n: value for n, (value, _) in told.items() if value is not None}
     return Evaluation(
         metrics={name: finite.get(name) for name in names},
@@ -170,6 +186,8 @@ def _reliability(counts: OutcomeCounts) -> list[ReliabilityBin]:
 
 METRICS: Mapping[str, Callable[[OutcomeCounts], Told]] = {
     "roc_auc": _roc_auc,
+    "roc_auc_macro": lambda counts: counts.curves.area(weighted=False),
+    "roc_auc_weighted": lambda counts: counts.curves.area(weighted=True),
     "pr_auc": _pr_auc,
     "ece": _ece,
     "rmse": _rmse,

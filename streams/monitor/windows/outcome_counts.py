@@ -16,6 +16,7 @@ from river import metrics
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.streams.monitor.intake.block import Floats, Ints
 from tidegauge.streams.monitor.series.task import class_losses, is_binary, losses
+from tidegauge.streams.monitor.windows.class_curves import ClassCurves, ClassCurvesState
 from tidegauge.streams.monitor.windows.outcome_rows import ClassPairs
 
 THRESHOLDS = 100  # of the ROC curve; River's default of 10 is coarse for small scores
@@ -38,6 +39,7 @@ class OutcomeCountsState(msgspec.Struct):
     reliability: bytes
     delays: bytes
     cells: list[tuple[str, str, int]] = []  # label, prediction, rows
+    curves: ClassCurvesState | None = None
 
 
 class OutcomeCounts:
@@ -70,6 +72,7 @@ class OutcomeCounts:
         self.reliability: Floats = np.zeros((BINS, 3))  # rows, positives, sum of scores
         self.delays: Ints = np.zeros(DELAYS, np.int64)
         self.classes: dict[tuple[str, str], int] = {}  # rows by label and prediction
+        self.curves = ClassCurves()
 
     def update(
         self,
@@ -95,6 +98,9 @@ class OutcomeCounts:
             binary[classes.among] = said
             loss = class_losses(classes.right, classes.probabilities)
             table[classes.among, MEANS.index("log_loss")] = np.where(said, loss, np.nan)
+            if classes.names:
+                table[classes.among, MEANS.index("brier")] = classes.squared_errors
+                self.curves.update(classes.names, classes.shares, classes.labels)
         self.means.update(table)
         self._rely(labels[binary], scores[binary])
         known_ms = np.maximum(delays_ms[~np.isnan(delays_ms)], 0.5)  # less than one is one of 0
@@ -128,11 +134,17 @@ class OutcomeCounts:
         self.reliability += other.reliability
         self.delays += other.delays
         self._add(other.classes.items())
+        self.curves.merge(other.curves)
 
     @property
     def numbers(self) -> int:
         """Pairs whose prediction and label are numbers."""
         return int(self.means.count[MEANS.index("mae")])
+
+    @property
+    def has_all_classes(self) -> bool:
+        """Whether of all pairs of classes with probabilities those of every class are known."""
+        return self.curves.rows == int(self.means.count[MEANS.index("log_loss")])
 
     def cells(self) -> dict[tuple[bool, bool], int]:
         """Return the confusion matrix of a binary classification."""
@@ -167,6 +179,7 @@ class OutcomeCounts:
             self.reliability.tobytes(),
             self.delays.tobytes(),
             [(*cell, rows) for cell, rows in self.classes.items()],
+            self.curves.state(),
         )
 
     def load(self, state: OutcomeCountsState) -> None:
@@ -177,6 +190,8 @@ class OutcomeCounts:
         self.reliability = np.frombuffer(state.reliability).reshape(-1, 3).copy()
         self.delays = np.frombuffer(state.delays, np.int64).copy()
         self.classes = {(label, prediction): rows for label, prediction, rows in state.cells}
+        if state.curves is not None:
+            self.curves.load(state.curves)
 
 
 @lru_cache(maxsize=100)

@@ -13,6 +13,7 @@ from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary, as_
 
 DELAY = "delay_ms"  # column: by how much a label came after its prediction
 NUMBERS = ("label", "score", DELAY, "probability")
+SHARE = "p:"  # what the columns of classes' probabilities begin with
 CLASSES = ("label", "class")
 Texts = Sequence[str | None]
 
@@ -42,12 +43,18 @@ def outcome_rows(pairs: Outcomes, spec: MonitorSpec) -> Block:
         labels = np.where(among, right, np.where(comparable, labels, np.nan))
         scores = np.where(among & numeric, 1.0, scores)
     dictionaries = Dictionary(), Dictionary()
+    shares = {} if classes is nobody else pairs.class_probabilities
     return Block(
         np.array(pairs.label_offsets, np.int64),
         np.array(pairs.ts_ms, np.int64),
         NO_IDS,
-        np.column_stack([labels, scores, delays_ms, probabilities]),
-        NUMBERS,
+        np.column_stack(
+            [
+                *(labels, scores, delays_ms, probabilities),
+                *(np.array(own, np.float64) for own in shares.values()),
+            ]
+        ),
+        (*NUMBERS, *(SHARE + name for name in shares)),
         encode((true, classes), dictionaries, rows),
         CLASSES,
         dictionaries,
@@ -91,6 +98,20 @@ class ClassPairs:
     right: Floats
     confidence: Floats  # probability of the predicted class; NaN where none was said
     probabilities: Floats  # of the label's class
+    names: tuple[str, ...]  # of the classes whose probabilities are known
+    shares: Floats  # these, shape (rows among them, names)
+
+    @property
+    def labels(self) -> list[str]:
+        """The class that each label is."""
+        values = self.dictionaries[0].values
+        return [values[code] for code in self.codes[:, 0].tolist()]
+
+    @property
+    def squared_errors(self) -> Floats:
+        """The distance of the probabilities from the truth, squared: Brier's; NaN of none."""
+        found: Floats = np.nansum(self.shares**2, axis=1) - 2 * self.probabilities + 1
+        return found
 
     def cells(self) -> list[tuple[tuple[str, str], int]]:
         """Return how many rows have each label and prediction, in the order of their first rows.
@@ -116,6 +137,7 @@ def class_pairs(block: Block) -> ClassPairs | None:
     if not among.any():
         return None
     probabilities, scores = block.number("probability")[among], block.number("score")[among]
+    columns = [at for at, name in enumerate(block.names) if name.startswith(SHARE)]
     return ClassPairs(
         among,
         block.codes[among],
@@ -123,4 +145,6 @@ def class_pairs(block: Block) -> ClassPairs | None:
         block.number("label")[among],
         np.where(np.isnan(probabilities), np.nan, scores),
         probabilities,
+        tuple(block.names[at].removeprefix(SHARE) for at in columns),
+        block.numbers[among][:, columns],
     )

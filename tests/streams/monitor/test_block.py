@@ -1,6 +1,7 @@
 """Rows as arrays: numbers by name, categories as codes whose dictionary travels with them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
@@ -108,3 +109,13 @@ def test_rows_that_waited_come_before_those_of_the_next_block() -> None:
     assert told(block, "city") == [None, "Bonn", None, None]
     np.testing.assert_array_equal(block.number("a"), [1, np.nan, 3, np.nan])
     assert len(block) == 4 and len(block.cut(1, 3)) == 2
+
+
+def test_rows_that_waited_keep_numbers_that_a_later_block_has_not() -> None:
+    block = Reader().rows([{"a": 1.0, "b": 2.0}, {"a": 3.0}])
+    held = waiting(replace(block, names=("b", "further", "score")))
+    found = held.before(block.cut(1, 2))
+    assert found.number("further").tolist()[:2] == [1.0, 3.0]
+    assert np.isnan(found.number("further")[2])
+    assert np.isnan(found.number("a")[:2]).all() and found.number("a")[2] == 3.0
+    assert found.number("b")[0] == 2.0

@@ -112,12 +112,18 @@ def of_sklearn(true: Any, classes: Any, probabilities: Floats | None = None) -> 
             found[f"{name}_{average}"] = metric(true, classes, average=average)
     if probabilities is not None:
         found["log_loss"] = sklearn.log_loss(true, probabilities)
+        found["brier"] = sklearn.brier_score_loss(true, probabilities)
+        for average in ("macro", "weighted"):
+            found[f"roc_auc_{average}"] = sklearn.roc_auc_score(
+                true, probabilities, multi_class="ovr", average=average
+            )
     return found
 
 
 def check(told: dict[str, Any], expected: dict[str, float], rows: int) -> None:
     for name, value in expected.items():
-        assert told["metrics"][name] == pytest.approx(value, abs=1e-9), name
+        near = 0.002 if name.startswith("roc_auc") else 1e-9  # probabilities may be tied
+        assert told["metrics"][name] == pytest.approx(value, abs=near), name
         low, high = told["intervals"][name]
         assert low <= value <= high, name
     assert (told["rests_on"]["pairs"], told["rests_on"]["left_out"]) == (rows, 0)

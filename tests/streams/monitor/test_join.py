@@ -554,7 +554,15 @@ def test_a_record_of_the_journal_is_measured_as_it_is_written() -> None:
     none, half = np.zeros(len(ids_), np.int64), np.full(len(ids_), 0.5)
     nobody, unknown = np.full(len(ids_), None), np.full(len(ids_), np.nan)
     numbers = none, none, half, half, none, none
-    pairs = Pairs("", Texts.of(ids_), *numbers, nobody, nobody, unknown)
+    wide = np.full((len(ids_), 50), 1 / 3)
+    names = {f"class {code}": code for code in range(50)}
+    pairs = Pairs("", Texts.of(ids_), *numbers, nobody, nobody, unknown, wide[:, :0], {})
     outputs = writer.pairs("m", [pairs])
     assert max(len(output.value or b"") for output in outputs) < 1_000_000
     assert [id_ for o in outputs for id_ in msgspec.json.decode(o.value or b"")["ids"]] == ids_
+    short = Texts.of([f"{n}" for n in range(len(ids_))])
+    by_class = np.full(len(ids_), "class 0", object)
+    pairs = Pairs("", short, *numbers, by_class, by_class, half, wide, names)
+    sizes = [len(output.value or b"") for output in writer.pairs("m", [pairs], wide=True)]
+    assert len(sizes) > 1 and max(sizes) < 1_000_000
+    assert len(writer.pairs("m", [pairs])) == 1  # without the probabilities of all classes
