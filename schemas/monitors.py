@@ -32,6 +32,8 @@ def milliseconds(duration: str) -> int:
 MAX_VALUES = 10  # of a feature by which rows are sliced
 LEAST_COUNT = 1e-9  # of false alarms
 
+MOST_OPEN = 100  # windows of event time within the lateness
+
 SeriesName = Annotated[str, msgspec.Meta(min_length=1, max_length=2100)]  # see docs/monitors.md
 
 
@@ -39,11 +41,15 @@ FeatureName = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 
 
 class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Blocks of ``rows`` rows, or of event time ``every``, from the epoch plus ``offset``."""
+    """Blocks of ``rows`` rows, or of event time ``every``, from the epoch plus ``offset``.
+
+    Those of event time stay open for rows that come ``lateness`` behind the latest one.
+    """
 
     rows: Annotated[int, msgspec.Meta(ge=10, le=10_000_000)] | None = None
     every: Duration | None = None
     offset: Duration = "0ms"
+    lateness: Duration = "0ms"
 
     def __post_init__(self) -> None:
         """Exactly one of the two kinds of windows."""
@@ -51,6 +57,15 @@ class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
             raise ValueError("expected either rows or every")
         if self.every is not None and milliseconds(self.every) <= 0:
             raise ValueError("every: expected a duration above zero")
+        if self.lateness_ms and self.every is None:
+            raise ValueError("lateness: expected windows of event time, by every")
+        if self.every is not None and self.lateness_ms > MOST_OPEN * milliseconds(self.every):
+            raise ValueError(f"lateness: expected {MOST_OPEN} times every at most")
+
+    @property
+    def lateness_ms(self) -> int:
+        """By how much a row may come behind the latest one and still be in time."""
+        return milliseconds(self.lateness)
 
 
 class BudgetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

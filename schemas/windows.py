@@ -87,7 +87,7 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     first_offset: int
     last_offset: int
     rows: int
-    late: int  # rows whose event time lies in an earlier window
+    late: int  # rows of windows that had closed, counted here all the same
     early: int = 0  # rows that are far ahead of those around them
     observed: int  # all rows this monitor has folded so far
     columns: dict[str, ColumnReport]

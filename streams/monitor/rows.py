@@ -20,6 +20,7 @@ from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.monitor import MonitorState
+from tidegauge.streams.monitor.windows.cutting import windows_of
 
 MAX_MODELS = 1000  # model versions watched in one partition; rows of further ones are rejected
 MANY = 4096  # outputs; so many are sent before further records are folded
@@ -181,7 +182,7 @@ class RowMonitors:
         if old is None and before is not None and before.learned:
             learned = before.reference  # no row came between two changes
         if control.reference is None and learned is not None and before is not None:
-            fits = spec.windows in (None, learned.windows)
+            fits = spec.windows in (None, windows_of(spec.windows, learned.windows))
             if fits and same_columns(learned, spec.types, before.spec.types):  # it still holds
                 control = msgspec.structs.replace(control, reference=learned, learned=True)
         columns = self.reader.columns.get(key)

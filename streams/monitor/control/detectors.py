@@ -32,6 +32,8 @@ def faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
         if not isinstance(bank, Bank):
             yield f"{path}.parameters{bank[0]}", bank[1]
             continue
+        if chosen.on == "rows" and spec.windows is not None and spec.windows.lateness_ms:
+            yield f"{path}.on", "expected windows, as rows of several are open; got rows"
         yield from ((f"{path}.on", fault) for fault in _input_faults(bank, chosen))
         taken += bank.nbytes * len(chosen.series)
         if taken > MAX_STATE:

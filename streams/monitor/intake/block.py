@@ -52,6 +52,18 @@ class Block:
             said=None if self.said is None else self.said.cut(start, stop),
         )
 
+    def take(self, rows: Flags) -> "Block":
+        """Return some of the rows, for a monitor: without ids."""
+        return replace(
+            self,
+            offsets=self.offsets[rows],
+            ts_ms=self.ts_ms[rows],
+            ids=NO_IDS,
+            said=None,
+            numbers=self.numbers[rows],
+            codes=self.codes[rows],
+        )
+
     def number(self, name: str) -> Floats:
         """Return the column of a number; ValueError if there is none of this name."""
         return self.numbers[:, self.names.index(name)]

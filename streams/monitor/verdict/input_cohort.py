@@ -139,6 +139,8 @@ class InputCohort(Cohort):
             len(self.categorical),
             sample=Sample(rows=[], most=LIVE_ROWS if learner is None else SAMPLE),
             figures=Figures(learner.direct) if learner is not None else self.figures(),
+            before=self._before,
+            counted=[] if learner is None else learner.counted(),
         )
 
     def add(self, part: WindowPart, block: Block) -> None:
@@ -146,7 +148,7 @@ class InputCohort(Cohort):
         numbers, codes, dictionaries = self._own(block)
         part.rows += len(block)
         part.moments.update(numbers)
-        own = Numbers(self.numeric, numbers, self._profiles, self._before)
+        own = Numbers(self.numeric, numbers, self._profiles, part.before)
         texts = Categories(self.categorical, codes, dictionaries, self._vocabularies)
         views: dict[type[View], View] = {
             Numbers: own,
@@ -163,7 +165,7 @@ class InputCohort(Cohort):
                 part.sample.add(
                     len(block), lambda at: np.column_stack([numbers[at], *texts.places(at)])
                 )
-        self._before = numbers[-1].copy()
+        part.before = self._before = numbers[-1].copy()
         self.views = (own, texts) if self.is_sliced else None
 
     def _own(self, block: Block) -> tuple[Any, Any, Any]:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.streams.monitor.control.control import SHARES, Control
@@ -21,7 +22,12 @@ from tidegauge.streams.monitor.verdict.reports import window_report
 from tidegauge.streams.monitor.verdict.slice_cohort import PART, SliceCohort, publishable
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort, VolumeState
 from tidegauge.streams.monitor.windows.bounds import first_ms
-from tidegauge.streams.monitor.windows.cutting import AROUND, DAY_MS, DEFAULT_ROWS
+from tidegauge.streams.monitor.windows.cutting import (
+    AROUND,
+    DAY_MS,
+    DEFAULT_ROWS,
+    windows_of,
+)
 from tidegauge.streams.monitor.windows.gathered import Gathered
 
 SLICES = 2  # place of the slices among the cohorts, where there are some
@@ -49,7 +55,8 @@ class InputMonitor(Monitor):
         self._span_ms = (0, 0)  # earliest and latest time of rows without windows
         self.budget = control.spec.false_alarms.count * SHARES[origin.source] * share
         reference, spec = control.reference, control.spec
-        super().__init__(origin, spec, spec.windows if reference is None else reference.windows, [])
+        known = None if reference is None else reference.windows
+        super().__init__(origin, spec, windows_of(spec.windows, known), [])
         has_score = origin.source == "predictions" and not columns.has_classes
         names = (*columns.numeric, SCORE) if has_score else columns.numeric
         self._take_up(names, columns.categorical, reference)
@@ -83,7 +90,8 @@ class InputMonitor(Monitor):
     def _join(self, cohort: Cohort) -> None:
         """Let a cohort see the rows from the next one on."""
         self.cohorts.append(cohort)
-        self.window.parts.append(cohort.begin())
+        for window in (self.window, *self.later):
+            window.parts.append(cohort.begin())
 
     @property
     def inputs(self) -> list[InputCohort]:
@@ -126,7 +134,10 @@ class InputMonitor(Monitor):
             return Patience(windows.rows - 1 - bounds.rows - gathered, -EVER, EVER)
         if bounds.slot is None:
             return NONE
-        return Patience(EVER, -EVER, first_ms(windows, bounds.slot + 1) - 1)
+        assert self.latest.slot is not None
+        closes_ms = first_ms(windows, bounds.slot + 1) + windows.lateness_ms
+        skips_ms = first_ms(windows, self.latest.slot + 2)
+        return Patience(EVER, -EVER, min(closes_ms, skips_ms) - 1)
 
     def _closes_nothing(self, block: Block) -> bool:
         """Return whether it is certain that a block leaves the open window open."""
@@ -199,7 +210,7 @@ class InputMonitor(Monitor):
             version=self.origin.version,
             source="features" if self.origin.source == "features" else "predictions",
             rows=first.rows,
-            windows=self.windows,
+            windows=replace(self.windows, lateness="0ms"),  # which is the stream's
             first_ts_ms=first.first_ts_ms,
             last_ts_ms=first.last_ts_ms,
             numeric={name: own for p in profiles for name, own in p.numeric.items()},

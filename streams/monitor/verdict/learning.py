@@ -1,6 +1,6 @@
 """A reference learned window by window: from a model's first rows, or from a file of good ones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -35,7 +35,7 @@ from tidegauge.streams.monitor.verdict.strays import (
 )
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.figures import Measures
-from tidegauge.streams.monitor.windows.window import WindowPart
+from tidegauge.streams.monitor.windows.window import Counted, WindowPart
 
 POINTS = 201  # of a profile
 MAX_BYTES = 64 * 1_048_576  # of windows that are gathered; with more the reference is complete
@@ -120,42 +120,61 @@ class Learner:
     def add(self, part: WindowPart, block: Block, numbers: Floats, codes: Codes) -> None:
         """Take further rows of the open window: their categories, and a sample."""
         assert part.sample is not None
-        for column, name in enumerate(self.categorical):
-            self._count(column, block.counts(name))
-        texts = [*zip(self.categorical, codes.T, strict=True)]
+        for name, own in zip(self.categorical, part.counted, strict=True):
+            own.add(block.counts(name), MAX_CATEGORIES + 1)
+        texts = [*zip(self.categorical, codes.T, part.counted, strict=True)]
 
         def chosen(at: slice) -> Floats:
-            places = [self._places(block, name, own[at]) for name, own in texts]
+            places = [self._places(block, name, own[at], c.places) for name, own, c in texts]
             return np.column_stack([numbers[at], *places])
 
         part.sample.add(len(block), chosen)
 
-    def _places(self, block: Block, name: str, codes: Codes) -> Floats:
+    def counted(self) -> list[Counted]:
+        """Return the categories of a new window: those so far, of which none has come in it."""
+        return [Counted(dict(own), [0] * len(own)) for own in self._known]
+
+    def _places(self, block: Block, name: str, codes: Codes, own: dict[str, int]) -> Floats:
         """Return for each row the place of its category among those that are counted, or NaN."""
-        own = self._known[self.categorical.index(name)]
         values = block.dictionaries[block.categorical.index(name)].values
         places = np.full(len(values) + 1, np.nan)  # the last is that of a missing one
         for code in np.unique(codes[codes >= 0]).tolist():
             places[code] = own.get(values[code], np.nan)
         return places[codes]
 
-    def _count(self, column: int, counts: Iterable[tuple[str | None, int]]) -> None:
-        """Count categories of the open window, each seen so many times."""
+    def _count(self, column: int, counted: Counted) -> Floats:
+        """Count the categories of a window; return their places among all that are counted.
+
+        NaN where there is none; it is also that of a category that is missing, the last one.
+        """
         known, window = self.counts[column], len(self.windows)
-        for value, times in counts:
-            if value is None:
-                continue
+        for value, times in zip(counted.places, counted.times, strict=True):
             own = known.get(value)
-            if own is not None:
+            if own is not None and times:
                 own.add(times, window)
-            elif len(known) <= MAX_CATEGORIES:
+            elif own is None and len(known) <= MAX_CATEGORIES:
                 self._known[column][value] = len(known)
                 known[value] = Count(times, window, times, window)
+        places = self._known[column]
+        return np.array([*(places.get(value, np.nan) for value in counted.places), np.nan])
+
+    def _sample(self, part: WindowPart) -> bytes:
+        """Count the categories of a window; return some of its rows, with places among them all."""
+        assert part.sample is not None
+        rows, first = part.sample.some(SAMPLE_BYTES), len(self.numeric)
+        if not self.categorical:
+            return rows
+        table = np.frombuffer(rows).reshape(-1, first + len(self.categorical)).copy()
+        for at, counted in enumerate(part.counted):
+            own, places = table[:, first + at], self._count(at, counted)
+            own[:] = places[np.where(np.isnan(own), -1, own).astype(np.intp)]
+        return table.tobytes()
 
     def close(self, bounds: Bounds, part: WindowPart) -> None:
         """Sum up a window that closed, with a sample and figures of the direct series."""
         assert part.sample is not None and part.figures is not None
         m, summed = part.moments, part.sample.steps(len(self.numeric))
+        sample = self._sample(part)
         learned = LearnedWindow(
             bounds.rows,
             bounds.start,
@@ -164,14 +183,14 @@ class Learner:
             np.stack([m.count, m.mean, m.sd**2, m.low, m.high]).tobytes(),
             part.missing.tolist(),
             part.figures.moments().tobytes(),
-            part.sample.some(SAMPLE_BYTES),
+            sample,
             [self._frequent(counts) for counts in self.counts],
         )
         self._size += learned.size
         self.windows.append(learned)
 
     def _frequent(self, counts: dict[str, Count]) -> bytes:
-        """Return the places of the open window's most frequent categories, and how often each."""
+        """Return the places of a window's most frequent categories, and how often each came."""
         here, window = enumerate(counts.values()), len(self.windows)
         found = [(-own.here, place) for place, own in here if own.last == window]
         return np.array(

@@ -28,7 +28,7 @@ from tidegauge.streams.monitor.verdict.slice_cohort import SlicesState
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeState
 from tidegauge.streams.monitor.verdict.watch import LATELY, Verdicts, Watch
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
-from tidegauge.streams.monitor.windows.cutting import Dated, choose, cut, dated
+from tidegauge.streams.monitor.windows.cutting import Dated, Piece, choose, cut, dated
 from tidegauge.streams.monitor.windows.window import Window, WindowState
 
 
@@ -49,6 +49,8 @@ class MonitorState(msgspec.Struct):
         | SlicesState
     ]
     incidents: list[Incident]
+    later: list[WindowState] = []
+    floor: int | None = None
 
 
 class Monitor:
@@ -78,12 +80,19 @@ class Monitor:
         self.observed = 0
         self.waiting = Waiting()  # rows of which it is not known yet where they belong
         self.incidents = Incidents(origin)
-        self.begin(Bounds())
+        self.later: list[Window] = []  # open ones of event time behind the first, in their order
+        self.floor: int | None = None  # the first of event time that has not closed
+        self.window = self._window(Bounds())
 
     @property
     def bounds(self) -> Bounds:
-        """Where the open window lies."""
+        """Where the open window lies; of several, the one that closes first."""
         return self.window.bounds
+
+    @property
+    def latest(self) -> Bounds:
+        """Where the latest of the open windows lies, which has the latest row."""
+        return self.later[-1].bounds if self.later else self.bounds
 
     @property
     def reference_windows(self) -> int:
@@ -138,33 +147,70 @@ class Monitor:
         if self.windows is None:
             self.waiting = waiting(block)
             return []
-        found = dated(self.bounds, self.windows, block.ts_ms)
+        found = dated(self.latest, self.windows, block.ts_ms)
         self.waiting = Waiting()
         if len(found) < len(block):
             self.waiting = waiting(block.cut(len(found), len(block)))
         outputs: list[Output] = []
-        for start, stop, closes in cut(self.bounds, self.windows, found.ts_ms):
-            if stop > start:
-                self.observed += stop - start
-                self.add(block.cut(start, stop), found.cut(start, stop))
-            if closes:
+        for piece in cut(self.latest, self.windows, found.ts_ms, self.floor):
+            outputs += self.close_before(piece.floor)
+            span = piece.start, piece.stop
+            self.observed += span[1] - span[0]
+            self._add(piece, block.cut(*span), found.cut(*span))
+            if piece.closes:
                 outputs += self.close()
         return outputs
+
+    def close_before(self, floor: int | None) -> list[Output]:
+        """Close the windows of event time before one."""
+        outputs: list[Output] = []
+        while floor is not None and self.bounds.rows and (self.bounds.slot or 0) < floor:
+            outputs += self.close()
+        return outputs
+
+    def _add(self, piece: Piece, block: Block, found: Dated) -> None:
+        """Take rows, each into its window."""
+        if piece.slots is None:
+            self.add(block, found)
+            return
+        self._open(int(piece.slots[0]))  # all others of them have rows
+        for slot, rows in piece.windows():
+            window = next(w for w in (self.window, *self.later) if w.bounds.slot == slot)
+            if rows is None:
+                self.add(block, found, window)
+            else:
+                self.add(block.take(rows), found.take(rows), window)
+
+    def _open(self, slot: int) -> None:
+        """Open a window of event time, if it is not yet."""
+        if not self.bounds.rows:
+            self.bounds.slot = slot
+        windows = [self.window, *self.later]
+        if all(window.bounds.slot != slot for window in windows):
+            windows.append(self._window(Bounds(slot=slot)))
+            windows.sort(key=lambda window: window.bounds.slot or 0)
+            windows[0].bounds.index = self.bounds.index
+            self.window, *self.later = windows
 
     def settle(self) -> None:
         """Fold what was put off; by itself a monitor puts off nothing."""
 
-    def add(self, block: Block, found: Dated) -> None:
-        """Take rows that belong to the open window, and when they count."""
+    def add(self, block: Block, found: Dated, window: Window | None = None) -> None:
+        """Take rows that belong to an open window, and when they count."""
         assert self.windows is not None  # or no row would belong anywhere
+        window = window or self.window
         early = int(np.count_nonzero(found.early))
-        self.bounds.add(self.windows, found.ts_ms, block.offsets, early)
-        for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
+        window.bounds.add(self.windows, found.ts_ms, block.offsets, early)
+        for cohort, part in zip(self.cohorts, window.parts, strict=True):
             cohort.add(part, block)
 
     def close(self, examples: Examples = MappingProxyType({})) -> list[Output]:
         """Close the open window; return the alerts and the report that it gives rise to."""
         verdicts, bounds = Verdicts(), self.bounds
+        if bounds.slot is not None:
+            if self.floor is not None:
+                bounds.skipped = max(bounds.slot - self.floor, 0)
+            self.floor = bounds.slot + 1
         for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
             found = cohort.judge(part, bounds, examples)
             verdicts.fired.extend(found.fired)
@@ -174,14 +220,26 @@ class Monitor:
             verdicts.returned.extend(found.returned)
         outputs = self._incidents().update(verdicts, bounds, self)
         outputs += self._report()
-        for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
+        for at, (cohort, part) in enumerate(zip(self.cohorts, self.window.parts, strict=True)):
             learning = cohort.learning
             if inside := cohort.learn(part, bounds):
                 starts = [window.start for window in learning]
                 alert = reference_alert(self.origin, inside, starts, bounds)
                 outputs.append(alert_output(alert, self.origin.uri))
-        self.begin(bounds.following())
+            if learning and not cohort.learning:
+                for window in self.later:
+                    window.parts[at].compare(cohort.begin())
+        self.go_on(bounds.following())
         return outputs
+
+    def go_on(self, bounds: Bounds) -> None:
+        """Go on with the next window that is open, or an empty one that lies there."""
+        if not self.later:
+            self.begin(bounds)
+            return
+        self.window = self.later.pop(0)
+        self.bounds.index = bounds.index
+        self.bounds.latest_ms = max(self.bounds.latest_ms, bounds.latest_ms)
 
     def _report(self) -> list[Output]:
         """Return the report of the window that closes; by itself a monitor has none."""
@@ -189,7 +247,10 @@ class Monitor:
 
     def begin(self, bounds: Bounds) -> None:
         """Go on with an empty window that lies there."""
-        self.window = Window(bounds, [cohort.begin() for cohort in self.cohorts])
+        self.window = self._window(bounds)
+
+    def _window(self, bounds: Bounds) -> Window:
+        return Window(bounds, [cohort.begin() for cohort in self.cohorts])
 
     def context(self, since_ms: int) -> Mapping[str, Figure]:
         """Return the figures that are shown and not watched, as they were and since then."""
@@ -256,6 +317,8 @@ class Monitor:
             self.waiting,
             [cohort.state() for cohort in self.cohorts],
             self.incidents.open,
+            [window.state() for window in self.later],
+            self.floor,
         )
 
     def load(self, state: MonitorState) -> None:
@@ -264,4 +327,7 @@ class Monitor:
         for cohort, own in zip(self.cohorts, state.cohorts, strict=True):
             cohort.load(own)
         self.incidents.open = state.incidents
-        self.window = Window.restore(state.window, [cohort.begin for cohort in self.cohorts])
+        self.floor, begin = state.floor, [cohort.begin for cohort in self.cohorts]
+        self.window, *self.later = (
+            Window.restore(own, begin) for own in (state.window, *state.later)
+        )

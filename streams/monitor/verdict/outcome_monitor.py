@@ -11,12 +11,13 @@ from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort, same
 from tidegauge.streams.monitor.verdict.reports import window_report
+from tidegauge.streams.monitor.windows.cutting import windows_of
 from tidegauge.streams.monitor.windows.outcome_rows import outcome_rows
 
 SLOW: Final = 0.9  # of the labels have come after so long: rows of before have theirs
 
 
-class OutcomeState(MonitorState):
+class OutcomeState(MonitorState, kw_only=True):
     """Everything the monitor remembers, for the snapshot."""
 
     labels: LabelCounts
@@ -81,11 +82,12 @@ class OutcomeMonitor(Monitor):
         """Go on with what was learned under an earlier spec, where that still holds."""
         self.labels, self.waiting = old.labels, old.waiting
         published = self.control.reference is not None and self.control.reference.outcomes
-        fits = self.spec.windows in (None, old.windows)
+        windows = windows_of(self.spec.windows, old.windows)
+        fits = self.spec.windows in (None, windows)
         self.outcomes.go_on(old.outcomes)
         if published or not fits or not same(self.spec, old.spec, "task", "positive"):
             return
-        self.windows = old.windows
+        self.windows = windows
         if old.outcomes.learned and self.outcomes.watch is None:
             self.outcomes.task = old.outcomes.task
             self.outcomes.follow(old.outcomes.learned)

@@ -24,7 +24,7 @@ class Bounds(msgspec.Struct):
 
     index: int = 0  # counts the closed windows before it
     rows: int = 0
-    late: int = 0  # rows whose event time lies in an earlier window; counted here all the same
+    late: int = 0  # rows of windows that had closed; counted here all the same
     first_ts_ms: int = 0
     last_ts_ms: int = 0
     first_offset: int = 0
@@ -55,12 +55,8 @@ class Bounds(msgspec.Struct):
     def add(self, spec: WindowSpec, ts_ms: Ints, offsets: Ints, early: int = 0) -> None:
         """Take the times and offsets of further rows, of which so many are early."""
         self.early += early
-        if spec.every is not None:
-            own = slots(spec, ts_ms)
-            if not self.rows and self.slot is not None:
-                self.skipped = max(int(own.max()) - self.slot - 1, 0)
-            self.slot = int(own.max()) if self.slot is None else max(self.slot, int(own.max()))
-            self.late += int(np.count_nonzero(own < self.slot))
+        if self.slot is not None:
+            self.late += int(np.count_nonzero(slots(spec, ts_ms) < self.slot))
         first_ms, last_ms = int(ts_ms.min()), int(ts_ms.max())
         if not self.rows:
             self.first_ts_ms, self.first_offset = first_ms, int(offsets[0])

@@ -7,8 +7,10 @@ day where windows are blocks of rows, only if most of the rows around it do.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from tidegauge.schemas.monitors import WindowSpec
 from tidegauge.streams.monitor.intake.block import Flags, Ints
@@ -38,6 +40,19 @@ def choose(ts_ms: Ints) -> WindowSpec | None:
     return WindowSpec(rows=DEFAULT_ROWS) if len(seen) == DEFAULT_ROWS else None
 
 
+def windows_of(said: WindowSpec | None, known: WindowSpec | None) -> WindowSpec | None:
+    """Return what rows are cut into: as a reference was, where there is one.
+
+    How late rows may be is the spec's to say all the same.
+
+    >>> windows_of(WindowSpec(every="1h", lateness="10m"), WindowSpec(every="1d")).lateness
+    '10m'
+    """
+    if said is None or known is None or known.every is None:
+        return known or said
+    return replace(known, lateness=said.lateness)
+
+
 @dataclass(frozen=True, slots=True)
 class Dated:
     """Rows with the times they count with; what comes behind them must wait for more rows."""
@@ -54,6 +69,10 @@ class Dated:
         if start == 0 and stop == len(self.ts_ms):
             return self
         return Dated(self.ts_ms[start:stop], self.early[start:stop])
+
+    def take(self, rows: Flags) -> "Dated":
+        """Return some of the rows."""
+        return Dated(self.ts_ms[rows], self.early[rows])
 
 
 def dated(bounds: Bounds, spec: WindowSpec, ts_ms: Ints) -> Dated:
@@ -113,41 +132,81 @@ def _walk(spec: WindowSpec, ts_ms: Ints, first: int, latest_ms: int) -> Dated:
     return Dated(times, early)
 
 
-def cut(bounds: Bounds, spec: WindowSpec, ts_ms: Ints) -> Iterator[tuple[int, int, bool]]:
-    """Yield (start, stop, closes): rows start to stop go into the open window, which then closes.
+class Piece(NamedTuple):
+    """Rows one after the other, and into which windows they go."""
 
-    A window of event time closes when a row of a later one arrives; a row of an earlier one is
-    late and counts in the window that is open. Where batches are cut makes no difference.
+    start: int
+    stop: int
+    floor: int | None = None  # windows of event time before it close first
+    slots: Ints | None = None  # the window of each row, where they are of event time
+    closes: bool = False  # whether the open window is full with them
 
-    The caller adds the rows to the window, and replaces it after it closed.
+    def windows(self) -> Iterator[tuple[int, Flags | None]]:
+        """Yield each window of event time and which rows are its own; None: all are.
 
-    >>> list(cut(Bounds(), WindowSpec(every="1s"), np.array([0, 900, 1100])))
-    [(0, 2, True), (2, 3, False)]
+        That of the last row is the last one.
+
+        >>> piece = Piece(0, 3, 7, np.array([8, 7, 8]))
+        >>> [(slot, own.tolist()) for slot, own in piece.windows()]
+        [(7, [False, True, False]), (8, [True, False, True])]
+        """
+        assert self.slots is not None
+        if (self.slots == self.slots[0]).all():
+            yield int(self.slots[0]), None
+            return
+        found, back = np.unique(self.slots[::-1], return_index=True)
+        for slot in found[np.argsort(-back)].tolist():
+            yield slot, self.slots == slot
+
+
+def cut(bounds: Bounds, spec: WindowSpec, ts_ms: Ints, floor: int | None = None) -> Iterator[Piece]:
+    """Yield rows in pieces, by the windows they go into; where batches are cut is no matter.
+
+    A window of event time closes when a row comes that lies ``lateness`` or more behind its end. A
+    row of a window that has closed is late, and counts in the first one that may still be open.
+
+    Parameters
+    ----------
+    bounds
+        Of the open window; of several, of the latest.
+    spec
+        How windows are cut.
+    ts_ms
+        When the rows count.
+    floor
+        The first window of event time that has not closed; None: none has.
+
+    Examples
+    --------
+    >>> spec = WindowSpec(every="1s", lateness="100ms")
+    >>> pieces = cut(Bounds(), spec, np.array([0, 1050, 9, 1100]))
+    >>> [(piece.floor, piece.slots.tolist()) for piece in pieces]
+    [(-1, [0]), (0, [1, 0]), (1, [1])]
     """
     if spec.rows is not None:
         yield from _cut_rows(bounds.rows, spec.rows, len(ts_ms))
-    else:
-        yield from _cut_time(bounds, spec, ts_ms)
+    elif len(ts_ms):
+        yield from _cut_time(bounds.latest_ms, spec, ts_ms, floor)
 
 
-def _cut_rows(filled: int, size: int, rows: int) -> Iterator[tuple[int, int, bool]]:
+def _cut_rows(filled: int, size: int, rows: int) -> Iterator[Piece]:
     start = 0
     while start < rows:
         stop = min(rows, start + size - filled)
         closes = filled + stop - start == size
-        yield start, stop, closes
+        yield Piece(start, stop, closes=closes)
         start, filled = stop, 0 if closes else filled + stop - start
 
 
-def _cut_time(bounds: Bounds, spec: WindowSpec, ts_ms: Ints) -> Iterator[tuple[int, int, bool]]:
+def _cut_time(latest_ms: int, spec: WindowSpec, ts_ms: Ints, floor: int | None) -> Iterator[Piece]:
     own = slots(spec, ts_ms)
-    newest = np.maximum.accumulate(own)
-    if bounds.slot is not None:
-        newest = np.maximum(newest, bounds.slot)
-    if not len(own):
-        return
-    edges = [0, *(np.flatnonzero(np.diff(newest)) + 1).tolist(), len(own)]
-    if bounds.slot is not None and newest[0] > bounds.slot:
-        yield 0, 0, True
-    for start, stop in pairwise(edges):
-        yield start, stop, stop < len(own)
+    clock_ms = np.maximum(np.maximum.accumulate(ts_ms), latest_ms)
+    floors = slots(spec, clock_ms - spec.lateness_ms)
+    if floor is not None:
+        floors = np.maximum(floors, floor)
+    own = np.maximum(own, floors)
+    edges = {0, *(np.flatnonzero(np.diff(floors)) + 1).tolist()}
+    if spec.lateness_ms:  # the row before a window's first is known then
+        edges |= {*np.unique(own, return_index=True)[1].tolist()}
+    for start, stop in pairwise([*sorted(edges), len(own)]):
+        yield Piece(start, stop, int(floors[start]), own[start:stop])

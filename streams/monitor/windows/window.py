@@ -1,6 +1,6 @@
 """An open window: where it lies, and what it accumulates for each cohort of columns."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 import numpy as np
@@ -8,10 +8,27 @@ from numpy.typing import NDArray
 
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.streams.monitor.slices.sums import SliceSums, SliceSumsState
+from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures, FiguresState
 from tidegauge.streams.monitor.windows.outcome_counts import OutcomeCounts, OutcomeCountsState
 from tidegauge.streams.monitor.windows.sample import Sample
+
+
+class Counted(msgspec.Struct):
+    """How often each category of a column came, by the place of its first row among others."""
+
+    places: dict[str, int]
+    times: list[int]
+
+    def add(self, counts: Iterable[tuple[str | None, int]], most: int) -> None:
+        """Count categories, each seen so many times; further ones while there are not so many."""
+        for value, times in counts:
+            if value in self.places:
+                self.times[self.places[value]] += times
+            elif value is not None and len(self.places) < most:
+                self.places[value] = len(self.times)
+                self.times.append(times)
 
 
 class WindowPartState(msgspec.Struct):
@@ -24,6 +41,8 @@ class WindowPartState(msgspec.Struct):
     figures: FiguresState | None
     pairs: OutcomeCountsState | None = None
     slices: SliceSumsState | None = None
+    before: bytes = b""
+    counted: list[Counted] = []
 
 
 class WindowPart:
@@ -41,6 +60,10 @@ class WindowPart:
         Where metrics are told of it.
     slices
         Where slices are told apart.
+    before
+        The numbers of the row before the first one.
+    counted
+        Where the reference is being learned: the categories.
     """
 
     def __init__(
@@ -52,12 +75,15 @@ class WindowPart:
         figures: Figures | None = None,
         outcomes: OutcomeCounts | None = None,
         slices: SliceSums | None = None,
+        before: Floats | None = None,
+        counted: Sequence[Counted] = (),
     ) -> None:
         self.rows = 0
         self.moments = Moments(numbers)
         self.missing: NDArray[np.int64] = np.zeros(categories, np.int64)
         self.sample, self.figures, self.outcomes = sample, figures, outcomes
         self.slices = slices
+        self.before, self.counted = before, list(counted)
 
     def state(self) -> WindowPartState:
         """Return what a snapshot needs."""
@@ -69,6 +95,8 @@ class WindowPart:
             self.figures.state() if self.figures else None,
             self.outcomes.state() if self.outcomes else None,
             self.slices.state() if self.slices else None,
+            b"" if self.before is None else self.before.tobytes(),
+            self.counted,
         )
 
     def load(self, state: WindowPartState) -> None:
@@ -82,6 +110,14 @@ class WindowPart:
             self.outcomes.load(state.pairs)
         if self.slices is not None and state.slices is not None:
             self.slices.load(state.slices)
+        if state.before:
+            self.before = np.frombuffer(state.before).copy()
+        self.counted = state.counted or self.counted  # none of an earlier version
+
+    def compare(self, like: "WindowPart") -> None:
+        """Go on as a new part does: what is compared is compared from the next row on."""
+        self.sample, self.figures, self.counted = like.sample, like.figures, like.counted
+        self.slices = like.slices
 
 
 class WindowState(msgspec.Struct):
@@ -92,7 +128,7 @@ class WindowState(msgspec.Struct):
 
 
 class Window:
-    """A window of a monitor; which may hold several.
+    """A window of a monitor, which may hold several.
 
     Parameters
     ----------

@@ -151,11 +151,9 @@ def test_a_long_category_is_told_apart_from_others_that_begin_alike() -> None:
     driver.fold(
         "predictions", [LoggedRecord(n, NOON_MS, b"m", v.encode()) for n, v in enumerate(values)]
     )
-    (inputs,) = driver.partition.rows["predictions"].monitors["m", ""].inputs
-    learner = inputs.learner
-    assert learner is not None
-    assert [len(value) for value in learner.counts[0]] == [100, 100]
-    assert [count.times for count in learner.counts[0].values()] == [100, 100]
+    part, _ = driver.partition.rows["predictions"].monitors["m", ""].window.parts
+    assert [len(value) for value in part.counted[0].places] == [100, 100]
+    assert part.counted[0].times == [100, 100]
 
 
 def test_an_empty_text_is_a_missing_value() -> None:
