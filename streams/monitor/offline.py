@@ -66,6 +66,15 @@ class OfflineLog:
         """Append a record and fold it; ``timestamp`` is the record's own, UTC milliseconds."""
         self._fold(source, [LoggedRecord(self._take_offset(source), timestamp, key, value)])
 
+    def end(self) -> None:
+        """Close the windows that are complete, as no further records will come."""
+        self.partition.settle()
+        for rows in self.partition.rows.values():
+            for monitor in rows.monitors.values():
+                self._publish(monitor.end())
+        for outcomes in self.partition.outcomes.monitors.values():
+            self._publish(outcomes.end())
+
     def _take_offset(self, source: Source) -> int:
         self._end[source] += 1
         return self._end[source] - 1
@@ -105,8 +114,8 @@ def learn_reference(
     version
         The model version whose rows these are.
     rows
-        Records of ``predictions``, ``labels`` or ``features``, in the order of the log. The last
-        window, which may be unfinished, does not count.
+        Records of ``predictions``, ``labels`` or ``features``, in the order of the log. Of event
+        time the last window counts if it is complete; see ``Monitor.end``.
 
     Raises
     ------
@@ -166,6 +175,7 @@ def _fold_all(
     log = OfflineLog(Lookup([msgspec.structs.replace(spec, reference=learned)]))
     for source, value in rows:
         log.append(source, spec.model.encode(), value)
+    log.end()
     if rejected := sum(output.topic == "rejected" for output in log.outputs):
         raise ValueError(f"expected rows that can be read, got {rejected} rejected records")
     return log

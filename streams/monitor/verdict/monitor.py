@@ -27,7 +27,7 @@ from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState
 from tidegauge.streams.monitor.verdict.slice_cohort import SlicesState
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeState
 from tidegauge.streams.monitor.verdict.watch import LATELY, Verdicts, Watch
-from tidegauge.streams.monitor.windows.bounds import Bounds, Start
+from tidegauge.streams.monitor.windows.bounds import Bounds, Start, first_ms
 from tidegauge.streams.monitor.windows.cutting import Dated, Piece, choose, cut, dated
 from tidegauge.streams.monitor.windows.window import Window, WindowState
 
@@ -51,6 +51,7 @@ class MonitorState(msgspec.Struct):
     incidents: list[Incident]
     later: list[WindowState] = []
     floor: int | None = None
+    tail_ms: int = 0
 
 
 class Monitor:
@@ -82,6 +83,7 @@ class Monitor:
         self.incidents = Incidents(origin)
         self.later: list[Window] = []  # open ones of event time behind the first, in their order
         self.floor: int | None = None  # the first of event time that has not closed
+        self.tail_ms = 0  # most by which the last row of one that closed lay before its end
         self.window = self._window(Bounds())
 
     @property
@@ -168,6 +170,25 @@ class Monitor:
             outputs += self.close()
         return outputs
 
+    def _tail_ms(self) -> int:
+        """Return by how much the last row of the open window of event time lies before its end."""
+        assert self.windows is not None and self.bounds.slot is not None
+        return first_ms(self.windows, self.bounds.slot + 1) - 1 - self.bounds.last_ts_ms
+
+    def end(self) -> list[Output]:
+        """Close what is complete, as no further rows will come.
+
+        So is a window of event time behind which another is open, and the last one, if its last row
+        lies no farther before its end than that of some window before it did.
+        """
+        self.settle()
+        outputs: list[Output] = []
+        while self.later:
+            outputs += self.close()
+        if self.bounds.slot is not None and self.bounds.rows and self._tail_ms() <= self.tail_ms:
+            outputs += self.close()
+        return outputs
+
     def _add(self, piece: Piece, block: Block, found: Dated) -> None:
         """Take rows, each into its window."""
         if piece.slots is None:
@@ -211,6 +232,7 @@ class Monitor:
             if self.floor is not None:
                 bounds.skipped = max(bounds.slot - self.floor, 0)
             self.floor = bounds.slot + 1
+            self.tail_ms = max(self.tail_ms, self._tail_ms())
         for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
             found = cohort.judge(part, bounds, examples)
             verdicts.fired.extend(found.fired)
@@ -319,6 +341,7 @@ class Monitor:
             self.incidents.open,
             [window.state() for window in self.later],
             self.floor,
+            self.tail_ms,
         )
 
     def load(self, state: MonitorState) -> None:
@@ -327,7 +350,8 @@ class Monitor:
         for cohort, own in zip(self.cohorts, state.cohorts, strict=True):
             cohort.load(own)
         self.incidents.open = state.incidents
-        self.floor, begin = state.floor, [cohort.begin for cohort in self.cohorts]
+        self.floor, self.tail_ms = state.floor, state.tail_ms
+        begin = [cohort.begin for cohort in self.cohorts]
         self.window, *self.later = (
             Window.restore(own, begin) for own in (state.window, *state.later)
         )
