@@ -103,8 +103,10 @@ def _slices(slices: SliceCohort) -> Setting:
     if slices.slicing is None:
         return Setting(value=[], origin="spec; not known yet: they follow from the reference")
     names, left_out = slices.slicing.names, slices.slicing.left_out
-    origin = "spec" if slices.watch is not None else (
-        f"spec; being learned: {slices.gathered} of {slices.spec.reference.windows} windows"
+    origin = (
+        "spec"
+        if slices.watch is not None
+        else (f"spec; being learned: {slices.gathered} of {slices.spec.reference.windows} windows")
     )
     return Setting(value=names, origin="; left out: ".join([origin, *left_out]))
 

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.detectors.statistics.moments import Moments
-from tidegauge.streams.monitor.slices.sums import SliceSums, SliceSumsState
 from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.slices.sums import SliceSums, SliceSumsState
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures, FiguresState
 from tidegauge.streams.monitor.windows.outcome_counts import OutcomeCounts, OutcomeCountsState

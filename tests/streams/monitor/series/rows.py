@@ -249,5 +249,6 @@ def learned_profiles(cohort: Cohort) -> Mapping[str, SeriesProfile]:
     """Return the profiles that a cohort has learned; of what should be nil there are none."""
     if isinstance(cohort, InputCohort):
         return cohort.learned.series if cohort.learned is not None else {}
-    has_learned = isinstance(cohort, (OutcomeCohort, VolumeCohort, SliceCohort))
-    return cohort.learned if has_learned else {}
+    if isinstance(cohort, (OutcomeCohort, VolumeCohort, SliceCohort)):
+        return cohort.learned
+    return {}

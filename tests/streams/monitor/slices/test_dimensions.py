@@ -17,7 +17,12 @@ def profile(values: list[float]) -> NumericProfile:
     """Return what a reference says of these values."""
     points, ranks = mid_ranks(np.array(values), np.ones(len(values)))
     return NumericProfile(
-        points=points.tolist(), ranks=ranks.tolist(), mean=0, sd=1, low=min(values), high=max(values)
+        points=points.tolist(),
+        ranks=ranks.tolist(),
+        mean=0,
+        sd=1,
+        low=min(values),
+        high=max(values),
     )
 
 
@@ -93,9 +98,7 @@ def test_at_most_ten_values_are_taken() -> None:
         (SliceSpec(feature="country", quantiles=2), "no two such values of country"),
     ],
 )
-def test_what_cannot_be_sliced_is_told_with_its_reason(
-    declared: str | SliceSpec, why: str
-) -> None:
+def test_what_cannot_be_sliced_is_told_with_its_reason(declared: str | SliceSpec, why: str) -> None:
     found = dimension(declared, {"x": VIP}, {"country": COUNTRY})
     assert isinstance(found, str)
     assert why in found

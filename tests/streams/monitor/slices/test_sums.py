@@ -29,7 +29,8 @@ def test_sums_are_those_of_the_rows_of_each_slice_wherever_they_are_cut(
     parts = rows(seed, count)
     whole = SliceSums(SLICES, NUMBERS, CATEGORIES)
     whole.add(*parts)
-    counts, known, sums = oracle.add_up(*(part.tolist() for part in parts), SLICES)
+    slots, ranks, values, codes = (part.tolist() for part in parts)
+    counts, known, sums = oracle.add_up(slots, ranks, values, codes, SLICES)
     assert whole.total == count
     assert whole.rows.tolist() == counts
     if count:
