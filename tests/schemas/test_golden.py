@@ -16,6 +16,7 @@ from tidegauge.schemas.windows import (
     ReliabilityBin,
     RestsOn,
     SeriesReport,
+    SliceReport,
     WindowReport,
 )
 
@@ -28,7 +29,7 @@ ALERT = Alert(
             series="loss", feature="loss", statistic="loss", detector="mixture", direction="up",
             effect=0.5, gate=0.1, value=Figure(reference=0.31, current=0.62),
             since_ms=1_366_243_200_000, told_ms=1_366_329_600_000, evidence=12.5, threshold=8.75,
-            examples=["XX"],
+            slice="country = DE", examples=["XX"],
         )
     ],
     context={"label": Figure(reference=0.25, current=None)},
@@ -71,6 +72,7 @@ ALERT_JSON = {
             "level_ms": None,
             "is_return": False,
             "settled_ms": None,
+            "slice": "country = DE",
             "task": "",
             "examples": ["XX"],
         }
@@ -114,6 +116,9 @@ WINDOW = WindowReport(
     series={"loss": SeriesReport(
         value=0.5, evidence=2.5, threshold=8.75, worth=29.5, state="pending"
     )},
+    slices=[SliceReport(
+        slice="country = DE", rows=20, means={"amount": 1.5}, missing={"amount": 2}
+    )],
     metrics={"accuracy": 0.75, "roc_auc": None}, intervals={"accuracy": (0.5, 0.875)},
     rests_on=RestsOn(pairs=49, left_out=1, delay_ms=2.5, slow_delay_ms=8.0),
     reliability=[ReliabilityBin(above=0.5, rows=4, score=0.5, share=1.0, interval=(0.5, 1.0))],
@@ -159,6 +164,9 @@ WINDOW_JSON = {
             "level_ms": None,
         }
     },
+    "slices": [
+        {"slice": "country = DE", "rows": 20, "means": {"amount": 1.5}, "missing": {"amount": 2}}
+    ],
     "not_watched": [],
     "metrics": {"accuracy": 0.75, "roc_auc": None},
     "intervals": {"accuracy": [0.5, 0.875]},

@@ -45,7 +45,8 @@ def title(
     explained = [] if cause is None else cause.series
     named = [] if cause is None else [cause.phrase]
     left = [alarm for alarm in told if alarm.series not in explained]
-    phrases = [_phrase(alarm, context) + _compared(alarm) for alarm in plain(left)]
+    said = [alarm for alarm in plain(alarms) if alarm in left] or plain(left)
+    phrases = [_phrase(alarm, context) + _compared(alarm) for alarm in said]
     return head + listed(named + phrases, TITLE - len(head + tail), "; ") + tail
 
 
@@ -66,29 +67,30 @@ def _compared(alarm: SeriesAlarm) -> str:
 
 
 def plain(alarms: Sequence[SeriesAlarm]) -> Sequence[SeriesAlarm]:
-    """Return alarms without those that say less than another one of the same feature.
-
-    So do bins. Where slices are off clearly more than all rows they tell it, the farthest of them;
-    else they only follow.
-    """
+    """Return alarms without those of bins or slices that say less than another one."""
     told = {alarm.feature for alarm in alarms if not SERIES[alarm.statistic].has_bins}
+    return [
+        alarm
+        for alarm in telling(alarms)
+        if alarm.feature not in told or not SERIES[alarm.statistic].has_bins
+    ]
+
+
+def telling(alarms: Sequence[SeriesAlarm]) -> Sequence[SeriesAlarm]:
+    """Return alarms of all rows, or where slices are off clearly more, of the farthest of these."""
     farthest: dict[tuple[str, str, bool], float] = {}
     for alarm in alarms:
         key = alarm.statistic, alarm.feature, bool(alarm.slice)
         farthest[key] = max(farthest.get(key, 0.0), abs(alarm.effect))
 
-    def says_more(alarm: SeriesAlarm) -> bool:
+    def tells(alarm: SeriesAlarm) -> bool:
         what = alarm.statistic, alarm.feature
         whole, slices = (farthest.get((*what, of), 0.0) for of in (False, True))
-        if slices < CLEARLY * whole:
+        if not slices or slices < CLEARLY * whole:
             return not alarm.slice
-        return not slices or (bool(alarm.slice) and abs(alarm.effect) * CLEARLY >= slices)
+        return bool(alarm.slice) and abs(alarm.effect) * CLEARLY >= slices
 
-    return [
-        alarm
-        for alarm in alarms
-        if says_more(alarm) and (alarm.feature not in told or not SERIES[alarm.statistic].has_bins)
-    ]
+    return [alarm for alarm in alarms if tells(alarm)]
 
 
 def advice(alarms: Sequence[SeriesAlarm], told_ms: int, cause: Cause | None = None) -> str:
@@ -96,7 +98,7 @@ def advice(alarms: Sequence[SeriesAlarm], told_ms: int, cause: Cause | None = No
     if cause is not None:
         return cause.advice
     told = news(alarms, told_ms)
-    first = (plain(told) or told)[0]
+    first = next((alarm for alarm in plain(alarms) if alarm in told), told[0])
     found = SERIES[first.statistic].advice(replace(first, since_ms=_since(told)))
     return f"{found} Begin where {cut(first.slice)}." if first.slice else found
 
@@ -107,14 +109,14 @@ def resolution(
     """Return the sentence that ends an incident."""
     settled = [alarm for alarm in alarms if alarm.settled_ms is not None]
     back = [alarm for alarm in alarms if alarm.settled_ms is None]
-    subjects = [_subject(alarm) for alarm in plain(back)]
+    subjects = [_subject(alarm) for alarm in telling(back)]
     tail = f" back within tolerance of {_usual(back)} on {moment(resolved_ms)}" if back else ""
     if not settled:
         return f"{name}: {listed(subjects, TITLE - len(f'{name}: {tail}'))}{tail}"
     since = moment(min(alarm.settled_ms or 0 for alarm in settled))
     head, end = f"{name}: a new normal since {since}: ", "; from here on it is compared with that"
     rest = f"; {listed(subjects, LONGEST)}{tail}" if back else ""
-    phrases = [_phrase(alarm, context) for alarm in plain(settled)]
+    phrases = [_phrase(alarm, context) for alarm in telling(settled)]
     return head + listed(phrases, TITLE - len(head + end + rest), "; ") + end + rest
 
 

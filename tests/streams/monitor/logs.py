@@ -73,6 +73,7 @@ SPECS = {
         model="fraud",
         windows=WindowSpec(rows=20),
         reference=ReferenceSpec(windows=3),
+        slices=["country", "amount"],
         retraining=RetrainingSpec(blatant=True),
     ),
     "house": MonitorSpec(
