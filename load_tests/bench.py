@@ -48,7 +48,7 @@ class Size(NamedTuple):
     memory_rows: int
 
 
-FULL: Final = Size(1.0, 5, 360.0, 10.0, (1 / 8, 1 / 4, HALF), 600_000)
+FULL: Final = Size(1.0, 5, 420.0, 10.0, (1 / 8, 1 / 4, HALF), 600_000)
 QUICK: Final = Size(0.2, 1, 75.0, 4.0, (HALF,), 0)
 LEAST_ROWS: Final = 10_000  # of any data: windows have 500, and the rate needs several
 

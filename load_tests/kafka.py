@@ -41,7 +41,11 @@ def create_ours(brokers: str, prefix: str, mapped: dict[str, str]) -> None:
 
 
 def fill(
-    brokers: str, topic: str, messages: Iterable[tuple[bytes, Headers]], codec: str = "none"
+    brokers: str,
+    topic: str,
+    messages: Iterable[tuple[bytes, Headers]],
+    codec: str = "none",
+    key: bytes = b"model",
 ) -> None:
     """Send everything, in order, and wait until the broker has it."""
     producer = Producer({
@@ -54,7 +58,7 @@ def fill(
     for value, headers in messages:
         while True:
             try:
-                producer.produce(topic, value, b"model", partition=0, headers=dict(headers))
+                producer.produce(topic, value, key, partition=0, headers=dict(headers))
                 break
             except BufferError:
                 producer.poll(1.0)

@@ -19,6 +19,8 @@ TARGETS: Final = (
     Target("JSON frames / plain Faust + River", 100.0),
     Target("Arrow frames / plain Faust + River", 200.0),
     Target("1,000 models interleaved / one model", 0.33),
+    Target("all series / the defaults", 0.5),
+    Target("three slices / the defaults", 0.5),
     Target("latency at half of the maximum rate, p99", 40.0, "≤", " ms"),
     Target("memory of a waiting prediction", 100.0, "≤", " B"),
 )

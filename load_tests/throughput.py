@@ -18,6 +18,7 @@ from load_tests.figures import Mark, Spread, measured, rate
 from load_tests.kafka import Record
 from load_tests.processes import CpuClock, QuietError, python, running
 from load_tests.traffic import Data
+from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.topics import FOREVER_MS, configuration
 from tidegauge.schemas.windows import WindowReport
 
@@ -36,6 +37,7 @@ class Contender(NamedTuple):
     data: str
     rounds: int = 2
     share: float = 1.0
+    spec: MonitorSpec | None = None  # by which the model is watched; None: the defaults
 
 
 class Run(NamedTuple):
@@ -138,6 +140,10 @@ def one_run(broker: Broker, run: str, contender: Contender, data: Data, number: 
         if data.labels:
             mapped["labels"] = f"{run}.{contender.data}.labels"
         kafka.create_ours(broker.address, prefix, mapped)
+        if contender.spec is not None:
+            spec = [(msgspec.json.encode(contender.spec), list[tuple[str, bytes]]())]
+            key = contender.spec.model.encode()
+            kafka.fill(broker.address, f"{prefix}monitors", spec, key=key)
         words = [f"--map-topic={source}={name}" for source, name in mapped.items()]
         command = python("tidegauge", "worker", "--brokers", broker.address, "--prefix", prefix,
                          *words, "--log-level", "WARNING")  # fmt: skip

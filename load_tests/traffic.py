@@ -31,6 +31,7 @@ class Data(msgspec.Struct, frozen=True):
     features: int = 10
     labels: bool = False
     codec: str = "none"
+    related: bool = False  # whether every number follows from the first one, as far as 0.6 goes
     shifted_from: int | None = None  # row at which every number jumps by three sd
 
     @property
@@ -56,12 +57,11 @@ def chunks(data: Data, seed: int) -> Iterator[Chunk]:
     for start in range(0, data.rows, FRAME_ROWS):
         size = min(FRAME_ROWS, data.rows - start)
         shifted = data.shifted_from is not None and start >= data.shifted_from
-        numbers = (
-            rng.normal(145.0 if shifted else 100.0, 15.0, (data.features - 1, size))
-            .round(4)
-            .tolist()
-        )
-        features: dict[str, list[Any]] = {f"feature_{j}": x for j, x in enumerate(numbers)}
+        numbers = rng.normal(145.0 if shifted else 100.0, 15.0, (data.features - 1, size))
+        if data.related:
+            numbers[1:] = 0.6 * numbers[0] + 0.8 * numbers[1:]
+        columns = numbers.round(4).tolist()
+        features: dict[str, list[Any]] = {f"feature_{j}": x for j, x in enumerate(columns)}
         countries = rng.integers(len(COUNTRIES), size=size).tolist()
         features["country"] = [COUNTRIES[code] for code in countries]
         several = 1 if data.form != "rows" else size  # a frame is of one model
