@@ -15,15 +15,10 @@ COUNTRY = CategoryProfile(shares={"FR": 0.3, "DE": 0.6, "PL": 0.096, "AT": 0.004
 
 def profile(values: list[float]) -> NumericProfile:
     """Return what a reference says of these values."""
-    points, ranks = mid_ranks(np.array(values), np.ones(len(values)))
-    return NumericProfile(
-        points=points.tolist(),
-        ranks=ranks.tolist(),
-        mean=0,
-        sd=1,
-        low=min(values),
-        high=max(values),
-    )
+    found = mid_ranks(np.array(values), np.ones(len(values)))
+    points, ranks = (part.tolist() for part in found)
+    low, high = min(values), max(values)
+    return NumericProfile(points=points, ranks=ranks, mean=0, sd=1, low=low, high=high)
 
 
 AMOUNT, VIP = profile([*map(float, range(100))]), profile([0.0] * 9 + [1.0])
