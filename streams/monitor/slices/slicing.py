@@ -85,6 +85,18 @@ class Slicing:
             for kind in KINDS
         ]
 
+        self._columns = [  # that are watched in each slice: ranks, and what is missing
+            [
+                [
+                    (s.feature, s.column)
+                    for s in self.series
+                    if (s.at, s.series.statistic) == (at, kind)
+                ]
+                for kind in KINDS[:2]
+            ]
+            for at in range(len(self.names))
+        ]
+
     def _series(self, known: Mapping[str, NumericProfile]) -> list[SliceSeries]:
         """Return what is watched, as many as may be: ranks, then what is missing, then shares."""
         found = list(self._candidates(known))
@@ -172,17 +184,11 @@ class Slicing:
 
     def reports(self, sums: SliceSums) -> list[SliceReport]:
         """Return what a window had of each slice."""
-        means: list[dict[str, float]] = [{} for _ in self.names]
-        missing: list[dict[str, int]] = [{} for _ in self.names]
-        values = sums.part(VALUE)
-        for series, _, at, feature, column in self.series:
-            known = int(sums.known[at, column])
-            if series.statistic == "rank" and known:
-                means[at][feature] = float(values[at, column]) / known
-            elif series.statistic == "missing" and known < sums.rows[at]:
-                missing[at][feature] = int(sums.rows[at]) - known
-        own = zip(self.names, sums.rows.tolist(), means, missing, strict=True)
-        return [
-            SliceReport(slice=name, rows=rows, means=mean, missing=gone)
-            for name, rows, mean, gone in own
-        ]
+        rows, known = sums.rows.tolist(), sums.known.tolist()
+        values, found = sums.part(VALUE).tolist(), list[SliceReport]()
+        for at, name in enumerate(self.names):
+            there, own = known[at], self._columns[at]
+            means = {n: values[at][column] / there[column] for n, column in own[0] if there[column]}
+            gone = {n: rows[at] - there[column] for n, column in own[1] if there[column] < rows[at]}
+            found.append(SliceReport(slice=name, rows=rows[at], means=means, missing=gone))
+        return found

@@ -175,7 +175,7 @@ class SliceCohort(Cohort):
 
     def series(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth of the series in which something may have moved."""
-        return {name: own for name, own in super().series().items() if own.state != "quiet"}
+        return {} if self.watch is None else self.watch.report(with_quiet=False)
 
     def reports(self, part: WindowPart) -> list[SliceReport]:
         """Return what a window had of each slice, for its report."""

@@ -209,8 +209,8 @@ class Watch:
         """Return which detector decides for a series."""
         return self._detector.get(self.names.index(name), "mixture")
 
-    def report(self) -> dict[str, SeriesReport]:
-        """Return what the last window was worth, series by series."""
+    def report(self, with_quiet: bool = True) -> dict[str, SeriesReport]:
+        """Return what the last window was worth, series by series, those that are quiet or not."""
         log_e = dict(zip(self._column, self._mixture.log_e.tolist(), strict=True))
         threshold = dict(zip(self._column, self._mixture.threshold.tolist(), strict=True))
         columns = zip(self.names, self.history.last, self._status.tolist(), strict=True)
@@ -224,7 +224,7 @@ class Watch:
                 level_ms=self.levels[index].since_ms if index in self.levels else None,
             )
             for index, (name, value, status) in enumerate(columns)
-            if self._watched[index]
+            if self._watched[index] and (with_quiet or status != QUIET)
         }
 
     def _decide(
