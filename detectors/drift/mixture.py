@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Final
 
 import numpy as np
+from numba import types
 from numpy.typing import NDArray
 
 from tidegauge.detectors._jit import ALARMS, BLOCK, STATE, TABLE, VECTOR, kernel
@@ -21,18 +22,20 @@ VARIANCES: Final = np.array([0.25, 1.0, 4.0, 16.0])  # of a normal shift, in uni
 CAUTION: Final = 20.0  # windows; what the estimates cost beyond V0(N): measured, not proved
 
 
-@kernel(STATE, BLOCK, ALARMS, TABLE, VECTOR)
+@kernel(STATE, BLOCK, ALARMS, TABLE, VECTOR, types.boolean)
 def fold(
     state: NDArray[np.float64],
     block: NDArray[np.float64],
     alarms: NDArray[np.bool_],
     terms: NDArray[np.float64],
     thresholds: NDArray[np.float64],
+    bounded: bool,
 ) -> None:
     """Fold block[row, series] into state; set alarms[row, series].
 
     E is the sum of weight * exp(rate * d²), where d is the mean of the last 1, 2, ... values, over
-    all lengths and sizes. terms[series] holds SIZES weights, then SIZES rates, for each length.
+    all lengths and sizes. terms[series] holds SIZES weights, then SIZES rates, for each length. The
+    weights of a length sum up to 1 at most, which gives the bound.
     """
     window = state.shape[0] - RING
     for series in range(block.shape[1]):
@@ -43,9 +46,24 @@ def fold(
             slot = int(state[COUNT, series]) % window
             state[RING + slot, series] = value
             state[COUNT, series] += 1.0
+            count = min(int(state[COUNT, series]), window)
+            if bounded:
+                at, sum_of_values, highest, longest = slot, 0.0, -1.0, 0
+                for length in range(1, count + 1):
+                    sum_of_values += state[RING + at, series]
+                    at = at - 1 if at > 0 else window - 1
+                    square = (sum_of_values / length) ** 2
+                    exponent = square * terms[series, 2 * SIZES * length - 1]
+                    if exponent > highest:
+                        highest, longest = exponent, length
+                if highest + math.log(count) <= thresholds[series]:
+                    state[LOG_E, series] = highest + math.log(count)
+                    state[CHANGE, series] = longest
+                    alarms[row, series] = False
+                    continue
             # The terms are kept divided by exp(peak), the largest of all so far: no overflow.
             total = best = peak = sum_of_values = 0.0
-            for length in range(1, min(int(state[COUNT, series]), window) + 1):
+            for length in range(1, count + 1):
                 sum_of_values += state[RING + slot, series]
                 slot = slot - 1 if slot > 0 else window - 1
                 square = (sum_of_values / length) ** 2
@@ -90,6 +108,9 @@ class MixtureEDetector(Bank):
         Windows for which this is promised (M); > 0.
     window
         Values a series keeps (W); >= 1. A change longer ago is not looked for.
+    bounded
+        Whether an upper bound of log E, at a fifth of the time, is enough where it is below the
+        threshold: the alarms are the same.
 
     Raises
     ------
@@ -131,6 +152,7 @@ class MixtureEDetector(Bank):
         false_alarms: NDArray[np.float64] | Sequence[float],
         horizon: float,
         window: int = WINDOW,
+        bounded: bool = False,
     ) -> None:
         require(len(references) > 0, "references must be one a series, at least one", references)
         budget = np.asarray(false_alarms, np.float64)
@@ -147,6 +169,7 @@ class MixtureEDetector(Bank):
         # must go on there.
         parameters = {"window": window, "horizon": float(horizon)}
         super().__init__(len(references), RING + window, parameters)
+        self._bounded = bounded  # not among the parameters: it changes no alarm
         windows = np.array([reference.windows for reference in references])
         self._certain = np.log(horizon / budget)  # with endless references
         self._threshold = self._certain * (1.0 + CAUTION / windows)
@@ -165,7 +188,10 @@ class MixtureEDetector(Bank):
 
     @property
     def log_e(self) -> NDArray[np.float64]:
-        """Evidence for a change at the latest value, log E, shape (width,); -inf before any."""
+        """Evidence for a change at the latest value, log E, shape (width,); -inf before any.
+
+        Of one that is ``bounded`` it may be a bound, where there is no alarm.
+        """
         return np.where(self._state[COUNT] > 0, self._state[LOG_E], -np.inf)
 
     @property
@@ -183,7 +209,7 @@ class MixtureEDetector(Bank):
         return np.where(self.log_e > self._threshold, self._state[CHANGE], 0.0)
 
     def _fold(self, block: NDArray[np.float64], alarms: NDArray[np.bool_]) -> None:
-        fold(self._state, block, alarms, self._terms, self._threshold)
+        fold(self._state, block, alarms, self._terms, self._threshold, self._bounded)
 
 
 def _terms(references: Sequence[Dependence], window: int) -> NDArray[np.float64]:

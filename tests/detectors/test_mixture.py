@@ -49,6 +49,23 @@ def terms(series: int, history: list[float], window: int = WINDOW) -> list[float
     return oracle.log_terms(known, *variances(series, window))
 
 
+@given(streams)
+@example(np.full((20, 3), 3.0))
+@example(np.zeros((20, 3)))
+def test_a_bound_changes_no_alarm_and_is_no_less_than_the_evidence(
+    stream: NDArray[np.float64],
+) -> None:
+    exact, quick = new(), MixtureEDetector(REFERENCES, BUDGETS, HORIZON, WINDOW, bounded=True)
+    for row in range(len(stream)):
+        block = stream[row : row + 1]
+        alarms = exact.update(block)
+        assert np.array_equal(quick.update(block), alarms)
+        assert (quick.log_e >= exact.log_e - 1e-12).all()
+        certain = exact.log_e > exact.threshold
+        assert np.array_equal(quick.log_e[certain], exact.log_e[certain])
+        assert np.array_equal(quick.change[certain], exact.change[certain])
+
+
 @settings(deadline=None)  # the oracle takes its time
 @given(streams)
 @example(np.full((20, 3), 3.0))

@@ -89,6 +89,7 @@ class Cohort(ABC):
         The columns that series read, by the view that has them.
     """
 
+    is_bounded = False  # of its evidence a bound is enough where it is no alarm
     feature = ""  # what a series without a column is about, if not itself
 
     def __init__(
@@ -168,7 +169,9 @@ class Cohort(ABC):
         self._levels, spec = levels, self.spec
         windows = spec.false_alarms.windows
         adopt = spec.reference.adopt
-        self.watch = Watch(series, self._levels, windows, spec.detectors, self.limits, adopt)
+        self.watch = Watch(
+            series, levels, windows, spec.detectors, self.limits, adopt, self.is_bounded
+        )
         self._rows, self.measures = RowDetectors(spec.detectors, found), found
         self._profiled = profiles
         return True

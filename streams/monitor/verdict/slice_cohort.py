@@ -64,6 +64,8 @@ class SliceCohort(Cohort):
     first windows.
     """
 
+    is_bounded = True  # there are many, and nobody is shown more
+
     def __init__(
         self,
         spec: MonitorSpec,

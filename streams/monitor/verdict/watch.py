@@ -85,6 +85,8 @@ class Watch:
         Beyond which a number is out of range, by column.
     adopt
         For how long a level must be kept to take the reference's place, in event time.
+    is_bounded
+        Whether a bound of the evidence is enough where it is no alarm.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Watch:
         detectors: Sequence[DetectorSpec] = (),
         limits: Limits = MappingProxyType({}),
         adopt: Duration | None = None,
+        is_bounded: bool = False,
     ) -> None:
         self.series = list(series)
         self.names = names = [s.name for s in self.series]
@@ -119,7 +122,7 @@ class Watch:
         self._watched = [s.series.is_watched for s in self.series]
         self._worth = [_worth(s.reference) for s in self.series]
         self._mixture = MixtureEDetector(
-            known, np.minimum(false_alarms, most)[judged], float(horizon)
+            known, np.minimum(false_alarms, most)[judged], float(horizon), bounded=is_bounded
         )
         width = len(self.series)
         self.levels: dict[int, Level] = {}  # with which series are compared, not the reference
