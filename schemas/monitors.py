@@ -137,6 +137,9 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return self.type or next(types, None)
 
 
+Check = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]  # see docs/monitors.md
+
+
 class SliceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Rows told apart by a feature: by ``values``, or of a number by so many ``quantiles``.
 
@@ -219,6 +222,7 @@ class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     model: Name
     features: dict[str, FeatureSpec] = {}  # those not named are inferred
+    checks: Annotated[list[Check], msgspec.Meta(max_length=100)] = []  # that rows should pass
     windows: WindowSpec | None = None  # None: 500 rows, where so many come within a day, else a day
     reference: ReferenceSpec = ReferenceSpec()
     false_alarms: BudgetSpec = BudgetSpec()

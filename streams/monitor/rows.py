@@ -16,6 +16,7 @@ from tidegauge.streams.monitor.intake.messages import Intake, Key
 from tidegauge.streams.monitor.intake.record_batch import until
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
+from tidegauge.streams.monitor.series.expression import Expression
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
@@ -190,6 +191,7 @@ class RowMonitors:
         if control.reference is not None:
             self.reader.columns[key] = watched_columns(control.reference, spec.types)
             rest = other_features(control.reference, spec.features)
+            rest += [name for check in spec.checks for name in Expression(check).names]
             if control.learned and columns is not None:
                 rest += [*columns.numeric, *columns.categorical, *self.reader.awaited.get(key, ())]
             self.reader.awaited[key] = {}

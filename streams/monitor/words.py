@@ -70,6 +70,15 @@ def numbers(before: float | None, now: float | None, *others: float | None) -> t
     return tuple(_rounded(value, 3, finest) for value in (before, now, *others))
 
 
+def exact(value: float) -> str:
+    """Return a number with as many digits as tell values of rows apart.
+
+    >>> exact(1_700_000_000_123.0), exact(1e6), exact(0.1)
+    ('1700000000123', '1000000', '0.1')
+    """
+    return f"{value:.15g}"
+
+
 def percent(value: float | None) -> str:
     """Return a share as a percentage.
 

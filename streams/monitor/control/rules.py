@@ -6,9 +6,11 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec
 from tidegauge.streams.monitor.intake.dictionary import MAX_CATEGORY
+from tidegauge.streams.monitor.series.expression import Expression, Kind
 
+IGNORED = FeatureSpec(type="ignore")
 COUNT = re.compile(r"\{\d*,?(\d+)\}")  # of repetitions, the largest
 
 
@@ -17,6 +19,7 @@ def faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
     for name, own in spec.features.items():
         if own.pattern is not None and (fault := _pattern_fault(own.pattern)):
             yield f"$.features.{name}.pattern", fault
+    yield from _check_faults(spec)
 
 
 def _pattern_fault(pattern: str) -> str:
@@ -29,3 +32,23 @@ def _pattern_fault(pattern: str) -> str:
         told = str(fault).removeprefix("Invalid regular expression: ")
         return f"expected a pattern of RE2, got {pattern!r}: {told}"
     return ""
+
+
+def _check_faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
+    kinds: dict[str, Kind] = {
+        name: "text" if own.type == "categorical" else "number" for name, own in spec.types.items()
+    }
+    for at, text in enumerate(spec.checks):
+        path = f"$.checks[{at}]"
+        if text in spec.checks[:at]:
+            yield path, f"expected each check once, got {text!r} again"
+        try:
+            check = Expression(text)
+        except ValueError as error:
+            yield path, str(error)
+            continue
+        ignored = [name for name in check.names if spec.types.get(name) == IGNORED]
+        if ignored:
+            yield path, f"expected columns that are watched, got {ignored[0]!r}, which is ignored"
+        elif fault := check.fault(kinds):
+            yield path, f"{fault}, as the features are declared"

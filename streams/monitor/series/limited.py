@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 
 from tidegauge.schemas.monitors import FeatureSpec
 from tidegauge.streams.monitor.intake.block import Block, Codes, Flags, Floats
+from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
-from tidegauge.streams.monitor.series.cells import TextCells, cells, rows_apart
+from tidegauge.streams.monitor.series.cells import Cells, TextCells, cells, rows_apart
 from tidegauge.streams.monitor.series.view import View
-from tidegauge.streams.monitor.words import cut, number
+from tidegauge.streams.monitor.words import cut, exact
 
 VALUE = 24  # characters of a category in a sentence
 
@@ -36,6 +37,12 @@ class Limits:
         self._allowed = None if spec.allowed is None else {*spec.allowed}
         self._dictionary: Dictionary | None = None
         self._broken = np.empty(0, np.bool_)  # by code; the last is that of a missing value
+
+    def broken(self, column: Cells) -> Flags:
+        """Return which values of a column break a limit."""
+        if isinstance(column, TextCells):
+            return self.broken_codes(*column)
+        return self.broken_numbers(column.values)
 
     def broken_numbers(self, values: Floats) -> Flags:
         """Return which numbers break a limit."""
@@ -70,8 +77,9 @@ class Limits:
             is_other = self._allowed is not None and value not in self._allowed
             return f"{cut(value, VALUE)} is not {'allowed' if is_other else 'of the pattern'}"
         if spec.min is not None and value < spec.min:
-            return f"{number(value)} is below {number(spec.min)}"
-        return f"{number(value)} is above {number(spec.max)}"
+            return f"{exact(value)} is below {exact(spec.min)}"
+        assert spec.max is not None  # or it would break none
+        return f"{exact(value)} is above {exact(spec.max)}"
 
 
 def matches(pattern: str, values: list[str]) -> Flags:
@@ -96,7 +104,8 @@ class Limited(View):
     limits
         Of each feature.
     block
-        Rows; a feature without a column is missing in all of them.
+        Rows; a feature without a column is missing in all of them, unless they have no features at
+        all: then these come by another topic.
     """
 
     has_names = True
@@ -115,19 +124,14 @@ class Limited(View):
     @cached_property
     def judged(self) -> Flags:
         """Which values there are, or must be, shape (rows, columns)."""
-        return self.known | [own.spec.required for own in self.limits]
+        has_features = bool({*self.block.names, *self.block.categorical} - {SCORE})
+        return self.known | [has_features and own.spec.required for own in self.limits]
 
     @cached_property
     def broken(self) -> Flags:
         """Which values break a limit, shape (rows, columns)."""
-        return np.column_stack(
-            [
-                limits.broken_codes(*own)
-                if isinstance(own, TextCells)
-                else limits.broken_numbers(*own)
-                for limits, own in zip(self.limits, self.cells, strict=True)
-            ]
-        )
+        pairs = zip(self.limits, self.cells, strict=True)
+        return self.judged & np.column_stack([limits.broken(own) for limits, own in pairs])
 
     def named(self, column: int, hits: Flags) -> Iterator[str]:
         """Yield how values of a column break its limits in some of its rows, and where."""

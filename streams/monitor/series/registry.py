@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from tidegauge.streams.monitor.series.base import Series
+from tidegauge.streams.monitor.series.check import Check
 from tidegauge.streams.monitor.series.context import Label, Score
 from tidegauge.streams.monitor.series.delay import Delay
 from tidegauge.streams.monitor.series.duplicate import Duplicate
@@ -51,6 +52,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Unlabelled(),
             Resent(),
             Limit(),
+            Check(),
         )
     }
 )

@@ -8,7 +8,9 @@ import numpy as np
 
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.streams.monitor.intake.block import Block
+from tidegauge.streams.monitor.series.checked import Check, Checked
 from tidegauge.streams.monitor.series.limited import Limited, Limits
+from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import View
 from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Watching
@@ -30,8 +32,9 @@ class DeclaredState(msgspec.Struct, tag="declared"):
 class DeclaredCohort(Cohort):
     """Rules that hold for certain, so that no reference is needed to tell what breaks them.
 
-    They are watched from the first window on. Rows that are taken for normal count, too: a rule
-    that is broken in the reference is told, and not learned.
+    They are the limits of features, and checks between columns. They are watched from the first
+    window on. Rows that are taken for normal count, too: a rule that is broken in the reference is
+    told, and not learned.
 
     Parameters
     ----------
@@ -42,7 +45,11 @@ class DeclaredCohort(Cohort):
     def __init__(self, spec: MonitorSpec, effect: float, budget: float) -> None:
         declared = {name: own for name, own in spec.features.items() if own.limits}
         self._limits = {name: Limits(own) for name, own in declared.items()}
-        columns: Mapping[type[View], Sequence[str]] = {Limited: [*self._limits]}
+        self._checks = {text: Check(text) for text in spec.checks}
+        columns: Mapping[type[View], Sequence[str]] = {
+            Limited: [*self._limits],
+            Checked: [*self._checks],
+        }
         super().__init__(spec, effect, budget, columns)
         self.compare({measure.name: noughts(UNIT) for measure in Measures(columns)})
         self._counts = np.zeros((len(self.measures), 2), np.int64)
@@ -59,7 +66,8 @@ class DeclaredCohort(Cohort):
     def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows of a window."""
         part.rows += len(block)
-        self.see(part, {Limited: Limited(self._limits, block)})
+        views = {Limited: Limited(self._limits, block), Checked: Checked(self._checks, block)}
+        self.see(part, views)
 
     @property
     def learning(self) -> Sequence[Begun]:
@@ -71,6 +79,12 @@ class DeclaredCohort(Cohort):
         assert part.figures is not None
         self._counts += part.figures.shares()
         return []
+
+    def unasked(self, numeric: Sequence[str], categorical: Sequence[str]) -> list[str]:
+        """Return the checks that cannot be said of these columns, by series."""
+        columns = tuple(numeric), tuple(categorical)
+        asked = zip(self.columns[Checked], self._checks.values(), strict=True)
+        return [SERIES["check"].name(text) for text, own in asked if not own.fits(*columns)]
 
     @property
     def broken(self) -> dict[str, float]:

@@ -172,6 +172,10 @@ class InputMonitor(Monitor):
             own, levels = np.split(levels, [len(cohort.measures)])
             cohort.spend(own)
 
+    def not_watched(self) -> list[str]:
+        """Return the series that the spec names and that cannot be had of the model's columns."""
+        return super().not_watched() + self.declared.unasked(*self._columns)
+
     def _report(self) -> list[Output]:
         columns = {
             name: told

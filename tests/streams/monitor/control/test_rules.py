@@ -58,6 +58,31 @@ def test_a_type_follows_from_limits(limits: dict[str, Any], kind: str | None) ->
 
 
 @pytest.mark.parametrize(
+    ("check", "told"),
+    [
+        ("end >= start", ""),
+        ("score > 0 or country == 'DE'", ""),
+        ("end > start and", "expected a comparison such as end >= start, got invalid syntax at"),
+        ("country > 5", "expected a text, got '5' at character 11, as the features are declared"),
+        ("amount > 'x'", "expected a number, got \"'x'\" at character 10, as the features are"),
+        ("session == 'x'", "expected columns that are watched, got 'session', which is ignored"),
+    ],
+)
+def test_a_check_that_cannot_be_is_refused_with_its_place(check: str, told: str) -> None:
+    types = {"country": "categorical", "amount": "numeric", "session": "ignore"}
+    features = {name: {"type": own} for name, own in types.items()}
+    found = [*faults(spec(features=features, checks=["amount >= 0", check]))]
+    assert [path for path, _ in found] == ["$.checks[1]"] * bool(told)
+    assert all(fault.startswith(told) for _, fault in found)
+
+
+def test_a_check_stands_once() -> None:
+    assert [*faults(spec(checks=["a > 0", "b > 0", "a > 0"]))] == [
+        ("$.checks[2]", "expected each check once, got 'a > 0' again")
+    ]
+
+
+@pytest.mark.parametrize(
     ("pattern", "told"),
     [
         ("[A-Z", "expected a pattern of RE2, got '[A-Z': missing ]: [A-Z"),

@@ -21,6 +21,7 @@ from tidegauge.schemas.monitors import (
 from tidegauge.schemas.references import NumericProfile, SeriesProfile
 from tidegauge.streams.monitor.intake.block import NO_IDS, Block
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
+from tidegauge.streams.monitor.series.checked import Check, Checked
 from tidegauge.streams.monitor.series.limited import Limited, Limits
 from tidegauge.streams.monitor.series.view import (
     Categories,
@@ -60,7 +61,8 @@ COLUMN = "x"
 USUAL, FAULTY, EMPTY = range(3)  # what a row may be
 
 LIMITED = FeatureSpec(max=20.0)
-DECLARED = msgspec.structs.replace(SPEC, features={COLUMN: LIMITED})
+CHECK = f"({COLUMN} * 2 < 40) or (1 > 3)"
+DECLARED = msgspec.structs.replace(SPEC, features={COLUMN: LIMITED}, checks=[CHECK])
 
 Hows = NDArray[np.int64]
 Columns = Mapping[str, NDArray[np.float64]]
@@ -155,6 +157,10 @@ def _see_slices(block: Block) -> View:
     return Slices((f"{COLUMN} = a", f"{COLUMN} = b"), places[np.clip(block.codes, -1, 1)])
 
 
+def _see_checked(block: Block) -> View:
+    return Checked({CHECK: Check(CHECK), f"{COLUMN} != 0": Check(f"{COLUMN} != 0")}, block)
+
+
 def _see_windows(block: Block) -> View:
     counts = np.unique(block.ts_ms, return_counts=True)[1]
     return Windows(counts, np.ones(len(counts), np.int64))
@@ -208,6 +214,7 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
             ),
             f"{COLUMN} = a",
         ),
+        Checked: Kind(_numbers, _see_checked, lambda _: DeclaredCohort(DECLARED, 0.2, 1.0), CHECK),
         Windows: Kind(_numbers, _see_windows, lambda spec: VolumeCohort(spec, 0.2, 1.0, {}), "", 9),
     }
 )

@@ -1,5 +1,6 @@
 """Limits that a spec declares: what breaks them is told at once, by value and by offset."""
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -152,6 +153,14 @@ def test_a_required_feature_that_stops_is_told_in_the_first_window() -> None:
 def test_a_required_feature_that_never_comes_is_told() -> None:
     stream = traffic(1, declaring(order={"required": True})).send(3)
     assert "100% of order breaks its limits: missing" in stream.alerts()[0]["title"]
+
+
+def test_a_required_feature_that_comes_by_another_topic_is_not_called_missing() -> None:
+    rows = block([1.0, 2.0], ["DE", None])
+    own = {"order": Limits(FeatureSpec(required=True))}
+    alone = replace(rows, names=("score",), codes=rows.codes[:, :0], categorical=())
+    assert Limited(own, rows).broken.all()
+    assert not Limited(own, alone).broken.any() and not Limited(own, alone).judged.any()
 
 
 def test_a_spec_without_limits_has_no_cohort_for_them() -> None:
