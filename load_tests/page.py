@@ -44,9 +44,9 @@ Machines are noisy: read the ratios, and run a near miss again before you believ
 - CPU is the contender's processor time a row, all threads; the broker's own stands beside it.
 - A thousand models come in random order. Of a thousand features Tidegauge watches the first 200; it
   reads them all. With labels, a row counts when its label has been paired.
-- All series are those of the defaults, with limits on each feature and three checks between columns.
-  Three slices have five countries and twice four quarters of a number. Both are beside the defaults on
-  features that are related, so that there is something to see how they follow from each other.
+- All series are those of the defaults, with limits on each feature and three checks between
+  columns. Three slices have five countries and twice four quarters of a number. Both are beside the
+  defaults on features that are related, so that there is something to see of how they follow.
 """
 
 
