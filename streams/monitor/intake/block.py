@@ -12,6 +12,7 @@ from tidegauge.streams.monitor.intake.classes import Said
 from tidegauge.streams.monitor.intake.columns import SCORE, Decoders
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary, as_text
 from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.records import Record
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -33,6 +34,8 @@ class Block:
     categorical: tuple[str, ...]
     dictionaries: tuple[Dictionary, ...]  # one a categorical column
     said: Said | None = None  # where predictions are classes; only the join looks into it
+    logged_ms: Ints | None = None  # the own time of the record each row came in
+    behind: Flags | None = None  # rows that come late; known once a monitor has dated them
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -50,6 +53,8 @@ class Block:
             numbers=self.numbers[start:stop],
             codes=self.codes[start:stop],
             said=None if self.said is None else self.said.cut(start, stop),
+            logged_ms=None if self.logged_ms is None else self.logged_ms[start:stop],
+            behind=None if self.behind is None else self.behind[start:stop],
         )
 
     def take(self, rows: Flags) -> "Block":
@@ -62,6 +67,8 @@ class Block:
             said=None,
             numbers=self.numbers[rows],
             codes=self.codes[rows],
+            logged_ms=None if self.logged_ms is None else self.logged_ms[rows],
+            behind=None if self.behind is None else self.behind[rows],
         )
 
     def number(self, name: str) -> Floats:
@@ -104,6 +111,7 @@ class Waiting(msgspec.Struct, frozen=True):
     categories: list[list[str | None]] = []
     names: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
+    logged_ms: list[int] = []
 
     def before(self, block: Block) -> Block:
         """Return a block with these rows before its own."""
@@ -127,7 +135,15 @@ class Waiting(msgspec.Struct, frozen=True):
             said=None,
             numbers=np.concatenate([numbers, block.numbers]),
             codes=np.concatenate([codes, block.codes]),
+            logged_ms=self._logged(block),
         )
+
+    def _logged(self, block: Block) -> Ints | None:
+        """Return the own times of all records; 0, which is none, of those of an earlier version."""
+        if block.logged_ms is None:
+            return None
+        own = self.logged_ms or [0] * len(self.offsets)
+        return np.concatenate([np.array(own, np.int64), block.logged_ms])
 
 
 def waiting(block: Block) -> Waiting:
@@ -140,6 +156,7 @@ def waiting(block: Block) -> Waiting:
         [list(map(dictionary.value, codes)) for dictionary, codes in columns],
         block.names,
         block.categorical,
+        [] if block.logged_ms is None else block.logged_ms.tolist(),
     )
 
 
@@ -157,6 +174,7 @@ def encode(
 def from_rows(
     rows: Sequence[Any],
     offsets: Sequence[int],
+    logged_ms: Sequence[int],
     read: Decoders,
     dictionaries: tuple[Dictionary, ...],
 ) -> Block:
@@ -178,13 +196,14 @@ def from_rows(
         read.columns.categorical,
         dictionaries,
         said,
+        np.array(logged_ms, np.int64),
     )
 
 
 def from_frame(
-    frame: Any, offset: int, read: Decoders, dictionaries: tuple[Dictionary, ...]
+    frame: Any, record: Record, read: Decoders, dictionaries: tuple[Dictionary, ...]
 ) -> Block:
-    """Return a decoded frame, its columns of equal length, as a block."""
+    """Return the decoded frame of a record, its columns of equal length, as a block."""
     rows = len(frame.ids)
     numbers = list(read.numbers(frame.features))
     if SCORE in read.names:
@@ -194,7 +213,7 @@ def from_frame(
     for column, values in enumerate(numbers):
         table[:, column] = np.nan if values is None else np.array(values, np.float64)
     return Block(
-        np.full(rows, offset, np.int64),
+        np.full(rows, record.offset, np.int64),
         np.array(frame.ts_ms, np.int64),
         Texts.of(frame.ids),
         table,
@@ -203,6 +222,7 @@ def from_frame(
         read.columns.categorical,
         dictionaries,
         said,
+        np.full(rows, record.timestamp, np.int64),
     )
 
 

@@ -72,6 +72,7 @@ class _Group:
     place: int | None = None  # in the kernel's table of this batch; None: read row by row
     rows: list[Any] = field(default_factory=list)
     offsets: list[int] = field(default_factory=list)
+    logged_ms: list[int] = field(default_factory=list)
     attended: int = -1  # the last record whose features without a column were looked at
 
     def with_room(self) -> tuple[Dictionary, ...]:
@@ -217,6 +218,7 @@ class BatchReader:
             rows = replace(ahead.rows, owner=ahead.rows.owner.copy())  # it may be asked for again
         else:
             rows = layouts.read(records.buffer, records.values)
+        rows = replace(rows, logged_ms=records.timestamps)
         owner, looked_at = rows.owner, rows.strange & (records.offsets % LOOK_EVERY == 0)
         for at in np.flatnonzero((owner >= 0) & looked_at).tolist():
             if self._placed[int(owner[at])].looks:
@@ -256,6 +258,7 @@ class BatchReader:
             self._listed[group.key] = None
             group.rows.append(row)
             group.offsets.append(record.offset)
+            group.logged_ms.append(record.timestamp)
 
     def _whose(self, record: Record) -> Key:
         """Return the model version that a record names, if it is one that is watched."""
@@ -318,9 +321,10 @@ class BatchReader:
             if (part := self._table.take(group.place, before)) is not None:
                 self._give(group, part)
         if group.rows:
-            block = from_rows(group.rows, group.offsets, group.read, group.with_room())
+            places = group.offsets, group.logged_ms
+            block = from_rows(group.rows, *places, group.read, group.with_room())
             self._batch.blocks.append((group.key, block))
-            group.rows, group.offsets = [], []
+            group.rows, group.offsets, group.logged_ms = [], [], []
 
     def _give(self, group: _Group, part: PlainPart) -> None:
         """Give rows that a kernel read as a block."""
@@ -346,7 +350,7 @@ class BatchReader:
         now = self._attend(group, record, at, values, len(frame.ids))
         if now is not group:
             frame = self._frame(now, record)
-        block = from_frame(frame, record.offset, now.read, now.with_room())
+        block = from_frame(frame, record, now.read, now.with_room())
         self._flush(now, at)
         self._batch.blocks.append((now.key, block))
         return now
@@ -367,6 +371,7 @@ class BatchReader:
             return None
         self._flush(group, at)
         offsets = np.full(len(rows.ids), record.offset, np.int64)
+        rows = replace(rows, logged_ms=np.full(len(rows.ids), record.timestamp, np.int64))
         self._give(group, PlainPart(np.frombuffer(value, np.uint8), offsets, rows))
         return group
 
@@ -536,8 +541,8 @@ class BatchReader:
         if bad:
             self._batch.rejections.append(bad_rows(key, record, frame, bad, reason))
         if good:
-            offsets = [record.offset] * len(good)
-            block = from_rows(good, offsets, group.read, group.with_room())
+            places = [record.offset] * len(good), [record.timestamp] * len(good)
+            block = from_rows(good, *places, group.read, group.with_room())
             self._batch.blocks.append((key, block))
 
     def _gather(self, key: Key, record: Record) -> None:

@@ -47,6 +47,7 @@ class PlainPart:
             codes,
             categorical,
             dictionaries,
+            logged_ms=rows.logged_ms,
         )
 
 

@@ -20,6 +20,7 @@ class PlainRows:
     ids: NDArray[np.int64]  # rows x (start, length) in the buffer
     numbers: NDArray[np.float64]  # rows x most numbers, the score last; NaN = missing
     texts: NDArray[np.int64]  # rows x most texts x (start, length); NULL = missing
+    logged_ms: NDArray[np.int64]  # the records' own times
 
     @classmethod
     def missing(
@@ -33,13 +34,14 @@ class PlainRows:
             np.empty((rows, 2), np.int64),
             np.full((rows, numbers), np.nan),
             np.full((rows, texts, 2), NULL),
+            np.zeros(rows, np.int64),
         )
 
     def cut(self, at: Any) -> "PlainRows":
         """Return some of the rows: of a slice, arrays that are shared."""
         return PlainRows(
             self.owner[at], self.strange[at], self.ts_ms[at], self.ids[at], self.numbers[at],
-            self.texts[at],
+            self.texts[at], self.logged_ms[at],
         )  # fmt: skip
 
 

@@ -10,7 +10,9 @@ from tidegauge.streams.monitor.series.context import Label, Score
 from tidegauge.streams.monitor.series.delay import Delay
 from tidegauge.streams.monitor.series.duplicate import Duplicate
 from tidegauge.streams.monitor.series.error import Error
+from tidegauge.streams.monitor.series.freshness import Freshness
 from tidegauge.streams.monitor.series.hist import Hist
+from tidegauge.streams.monitor.series.late import Late
 from tidegauge.streams.monitor.series.limit import Limit
 from tidegauge.streams.monitor.series.loss import Loss
 from tidegauge.streams.monitor.series.missing import Missing
@@ -48,6 +50,8 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Unpaired(),
             Duplicate(),
             Volume(),
+            Late(),
+            Freshness(),
             Delay(),
             Unlabelled(),
             Resent(),

@@ -360,6 +360,22 @@ class Due(View):
         self.unlabelled = unlabelled
 
 
+class Times(View):
+    """When rows are of, and when they came.
+
+    Parameters
+    ----------
+    behind
+        Which come behind later ones by more than they may.
+    ages_ms
+        By how much their event times lie before their records' own; NaN: nobody knows.
+    """
+
+    def __init__(self, behind: Flags, ages_ms: Floats) -> None:
+        super().__init__(("",), len(behind))
+        self.behind, self.ages_ms = behind, ages_ms
+
+
 class Windows(View):
     """Closed windows of event time, a row each: how many rows came, and for how long.
 

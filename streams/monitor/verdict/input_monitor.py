@@ -1,5 +1,6 @@
 """Watches the inputs and the score of one model version."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
@@ -20,17 +21,18 @@ from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputC
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.reports import window_report
 from tidegauge.streams.monitor.verdict.slice_cohort import PART, SliceCohort, publishable
+from tidegauge.streams.monitor.verdict.times_cohort import TimesCohort, TimesState
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort, VolumeState
 from tidegauge.streams.monitor.windows.bounds import first_ms
 from tidegauge.streams.monitor.windows.cutting import (
     AROUND,
     DAY_MS,
     DEFAULT_ROWS,
+    LATE_MS,
+    Dated,
     windows_of,
 )
 from tidegauge.streams.monitor.windows.gathered import Gathered
-
-SLICES = 2  # place of the slices among the cohorts, where there are some
 
 
 class InputMonitor(Monitor):
@@ -63,6 +65,8 @@ class InputMonitor(Monitor):
         learned = reference.series if reference is not None and control.learned else {}
         self.volume = VolumeCohort(spec, spec.effect.features, self.budget, learned)
         self._join(self.volume)
+        self.times = TimesCohort(spec, spec.effect.features, self.budget, learned)
+        self._join(self.times)
         self.declared = DeclaredCohort(spec, spec.effect.features, self.budget)
         if self.declared.measures:
             self._join(self.declared)
@@ -114,6 +118,13 @@ class InputMonitor(Monitor):
             return []
         self.settle()
         return super().fold(block)
+
+    def timed(self, block: Block, found: Dated) -> Block:
+        """Return rows with which of them come behind later ones by more than they may."""
+        assert self.windows is not None  # or they had no times
+        clock_ms = np.maximum.accumulate(np.append(self.latest.latest_ms, found.ts_ms))
+        may_ms = max(LATE_MS, self.windows.lateness_ms)
+        return dataclasses.replace(block, behind=found.ts_ms < clock_ms[:-1] - may_ms)
 
     @property
     def patience(self) -> Patience:
@@ -182,7 +193,8 @@ class InputMonitor(Monitor):
             for cohort, part in zip(self.cohorts, self.window.parts, strict=True)
             for name, told in cohort.columns_of(part).items()
         }
-        slices = [] if self.slices is None else self.slices.reports(self.window.parts[SLICES])
+        own = self.slices
+        slices = [] if own is None else own.reports(self.window.parts[self.cohorts.index(own)])
         return [window_report(self, columns, slices=slices)]
 
     def learn(self) -> Reference:
@@ -220,7 +232,8 @@ class InputMonitor(Monitor):
             numeric={name: own for p in profiles for name, own in p.numeric.items()},
             categorical={name: own for p in profiles for name, own in p.categorical.items()},
             series={name: own for p in profiles for name, own in p.series.items()}
-            | self.volume.learned,
+            | self.volume.learned
+            | self.times.learned,
             slices=publishable(slices),
             relations={name: own for p in profiles for name, own in p.relations.items()},
         )
@@ -230,6 +243,10 @@ class InputMonitor(Monitor):
         if not any(isinstance(own, VolumeState) for own in state.cohorts):  # of an earlier version
             state.cohorts.insert(1, self.volume.state())
             state.window.parts.insert(1, self.volume.begin().state())
+        if not any(isinstance(own, TimesState) for own in state.cohorts):
+            state.cohorts.insert(2, self.times.state())
+            for window in (state.window, *state.later):
+                window.parts.insert(2, self.times.begin().state())
         for own in state.cohorts[1:]:
             if isinstance(own, InputsState):
                 self._take_up(tuple(own.numeric), tuple(own.categorical))

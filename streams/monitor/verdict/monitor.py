@@ -25,6 +25,7 @@ from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState
 from tidegauge.streams.monitor.verdict.slice_cohort import SlicesState
+from tidegauge.streams.monitor.verdict.times_cohort import TimesState
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeState
 from tidegauge.streams.monitor.verdict.watch import LATELY, Verdicts, Watch
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start, first_ms
@@ -44,6 +45,7 @@ class MonitorState(msgspec.Struct):
         | OutcomesState
         | NilState
         | VolumeState
+        | TimesState
         | CountedState
         | DeclaredState
         | SlicesState
@@ -153,6 +155,7 @@ class Monitor:
         self.waiting = Waiting()
         if len(found) < len(block):
             self.waiting = waiting(block.cut(len(found), len(block)))
+        block = self.timed(block.cut(0, len(found)), found)
         outputs: list[Output] = []
         for piece in cut(self.latest, self.windows, found.ts_ms, self.floor):
             outputs += self.close_before(piece.floor)
@@ -212,6 +215,10 @@ class Monitor:
             windows.sort(key=lambda window: window.bounds.slot or 0)
             windows[0].bounds.index = self.bounds.index
             self.window, *self.later = windows
+
+    def timed(self, block: Block, found: Dated) -> Block:
+        """Return rows with what their order says of them; by itself a monitor asks nothing."""
+        return block
 
     def settle(self) -> None:
         """Fold what was put off; by itself a monitor puts off nothing."""

@@ -18,6 +18,7 @@ from tidegauge.streams.monitor.windows.bounds import Bounds, slots
 
 DEFAULT_ROWS = 500  # of a window, where so many come within a day
 DAY_MS = 86_400_000
+LATE_MS = 60_000  # behind the latest row: less is no disorder
 AROUND = 9  # rows that are asked whether time has moved on
 MOST = AROUND // 2 + 1
 

@@ -28,6 +28,8 @@ class Gathered:
         self._room.ts_ms[start:stop] = block.ts_ms
         self._room.numbers[start:stop] = block.numbers
         self._room.codes[start:stop] = block.codes
+        if self._room.logged_ms is not None and block.logged_ms is not None:
+            self._room.logged_ms[start:stop] = block.logged_ms
         self.rows = stop
         return True
 
@@ -52,7 +54,7 @@ def _are_alike(one: Block, other: Block) -> bool:
 def _room(block: Block) -> Block:
     """Return room for rows of the same columns."""
     numbers, codes = len(block.names), len(block.categorical)
-    rows = BYTES // (16 + 8 * numbers + 4 * codes)
+    rows = BYTES // (24 + 8 * numbers + 4 * codes)
     return Block(
         np.empty(rows, np.int64),
         np.empty(rows, np.int64),
@@ -62,4 +64,5 @@ def _room(block: Block) -> Block:
         np.empty((rows, codes), np.int32),
         block.categorical,
         block.dictionaries,
+        logged_ms=None if block.logged_ms is None else np.empty(rows, np.int64),
     )

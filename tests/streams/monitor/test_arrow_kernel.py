@@ -21,6 +21,7 @@ from tidegauge.streams.monitor.intake.columns import Columns, RowSource, decoder
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
 from tidegauge.streams.monitor.intake.plain import PlainPart
 from tidegauge.streams.monitor.intake.rejections import FAULTS
+from tidegauge.streams.monitor.offline import LoggedRecord
 
 COLUMNS, AWAITED = Columns(("x", "n"), ("c",)), ("late",)
 
@@ -37,7 +38,7 @@ def accepts(value: bytes, source: RowSource = "predictions") -> bool:
     except FAULTS as fault:
         raise AssertionError(f"{value!r} was accepted: {fault}") from None
     dictionaries = (Dictionary(),)
-    block = from_frame(expected, 7, read, dictionaries)
+    block = from_frame(expected, LoggedRecord(7, 9, None, value), read, dictionaries)
     own = PlainPart(np.frombuffer(value, np.uint8), block.offsets, rows).block(read, dictionaries)
     assert found.layout.key == (expected.model, expected.version), value
     assert [*own.ids] == expected.ids, value

@@ -65,7 +65,7 @@ class Judged:
         except FAULTS as fault:
             raise AssertionError(f"{value!r} was accepted: {fault}") from None
         dictionaries = tuple(Dictionary() for _ in columns.categorical)
-        expected = from_frame(frame, 7, read, dictionaries)
+        expected = from_frame(frame, LoggedRecord(7, 9, None, value), read, dictionaries)
         part = PlainPart(np.frombuffer(value, np.uint8), expected.offsets, rows)
         found = part.block(read, dictionaries)
         names = set(json.loads(value.decode(errors="replace")).get("features", {}))

@@ -111,7 +111,7 @@ def part(places: list[int], start: int, numbers: int = 2, texts: int = 1) -> Pla
     spans = (names.spans + (len(ids.buffer), 0)).reshape(len(at), texts, 2)  # noqa: RUF005 (a sum)
     spans[at % 7 == 0, :, 1] = -1  # missing
     table = np.stack([at + 0.5 * n for n in range(numbers)], axis=1)
-    rows = PlainRows(own, own > 0, at * 10, ids.spans, table, spans)
+    rows = PlainRows(own, own > 0, at * 10, ids.spans, table, spans, at * 10 + 1)
     return PlainPart(buffer, at, rows)
 
 
@@ -122,7 +122,12 @@ def told(found: PlainPart) -> list[tuple[object, ...]]:
         [None if length < 0 else Texts(found.buffer, own)[at] for at, (_, length) in enumerate(own)]
         for own in rows.texts
     ]
-    columns = rows.ts_ms.tolist(), list(Texts(found.buffer, rows.ids)), rows.numbers.tolist()
+    columns = (
+        rows.ts_ms.tolist(),
+        rows.logged_ms.tolist(),
+        list(Texts(found.buffer, rows.ids)),
+        rows.numbers.tolist(),
+    )
     return [*zip(found.offsets.tolist(), rows.strange.tolist(), *columns, texts, strict=True)]
 
 

@@ -35,6 +35,7 @@ from tidegauge.streams.monitor.series.view import (
     Related,
     Sent,
     Slices,
+    Times,
     View,
     Vocabulary,
     Windows,
@@ -48,6 +49,7 @@ from tidegauge.streams.monitor.verdict.monitor import Monitor
 from tidegauge.streams.monitor.verdict.nil_cohort import FIRST, SECOND, NilCohort
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
 from tidegauge.streams.monitor.verdict.slice_cohort import SliceCohort
+from tidegauge.streams.monitor.verdict.times_cohort import TimesCohort, times
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort
 from tidegauge.streams.monitor.windows.outcome_rows import DELAY
 
@@ -57,7 +59,7 @@ SPEC = MonitorSpec(
     model="m", windows=WindowSpec(every="1h"), reference=ReferenceSpec(windows=LEARNED)
 )
 ROWS_OF_MODEL = Origin("m", "", "predictions", "predictions", 0, RetrainingSpec(), 0)
-COLUMN = "x"
+COLUMN, AGE = "x", "age_ms"
 USUAL, FAULTY, EMPTY = range(3)  # what a row may be
 
 LIMITED = FeatureSpec(max=20.0)
@@ -100,6 +102,11 @@ def _wrongs(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
     wrong = rng.random(len(how)) < np.array([0.01, 0.6, 0.0])[how]
     what = rng.choice(["first", "second"], len(how)).tolist()
     return {}, [one if hit else None for one, hit in zip(what, wrong.tolist(), strict=True)]
+
+
+def _ages(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
+    ages_ms = rng.exponential(np.array([1e4, 1e7, 1e4])[how])
+    return {AGE: np.where(how == EMPTY, np.nan, ages_ms)}, []
 
 
 def _gaps(how: Hows) -> NDArray[np.float64]:
@@ -215,6 +222,7 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
             f"{COLUMN} = a",
         ),
         Checked: Kind(_numbers, _see_checked, lambda _: DeclaredCohort(DECLARED, 0.2, 1.0), CHECK),
+        Times: Kind(_ages, times, lambda spec: TimesCohort(spec, 0.2, 1.0, {}), ""),
         Windows: Kind(_numbers, _see_windows, lambda spec: VolumeCohort(spec, 0.2, 1.0, {}), "", 9),
     }
 )
@@ -240,15 +248,19 @@ def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
     dictionary = Dictionary()
     dictionary.encode(["first", "second"])  # as FIRST and SECOND
     codes = dictionary.encode(texts).reshape(len(how), -1)
+    ts_ms = (first + np.arange(len(counts)).repeat(counts)) * HOUR_MS
+    ages_ms = columns.get(AGE, np.full(len(how), np.nan))
     return Block(
         np.arange(len(how)) + 1000 * first,
-        (first + np.arange(len(counts)).repeat(counts)) * HOUR_MS,
+        ts_ms,
         NO_IDS,
         numbers,
         tuple(columns),
         codes,
         (COLUMN,) if texts else (),
         (dictionary,) if texts else (),
+        logged_ms=np.where(np.isnan(ages_ms), 0, ts_ms + np.nan_to_num(ages_ms)).astype(np.int64),
+        behind=ages_ms > HOUR_MS,
     )
 
 
@@ -256,6 +268,6 @@ def learned_profiles(cohort: Cohort) -> Mapping[str, SeriesProfile]:
     """Return the profiles that a cohort has learned; of what should be nil there are none."""
     if isinstance(cohort, InputCohort):
         return cohort.learned.series if cohort.learned is not None else {}
-    if isinstance(cohort, (OutcomeCohort, VolumeCohort, SliceCohort)):
+    if isinstance(cohort, (OutcomeCohort, VolumeCohort, SliceCohort, TimesCohort)):
         return cohort.learned
     return {}
