@@ -204,6 +204,7 @@ OUTCOMES_JSON = {
     "classes": ["cat", None],
     "label_classes": ["cat", None],
     "probabilities": [0.5, None],
+    "class_probabilities": {},
 }
 
 

@@ -63,7 +63,7 @@ def test_a_fault_in_a_slice_is_one_incident_that_names_it_and_is_told_no_other_w
 
 
 def test_what_moves_all_rows_is_told_of_them_and_slices_only_join() -> None:
-    stream = traffic(1, SLICED).send(REFERENCE + 5).send(6, amounts_up)
+    stream = traffic(1, SLICED).send(REFERENCE + 5).send(9, amounts_up)
     told = stream.alerts()
     assert "amount moved up" in told[0]["title"]
     assert not any(" where " in alert["title"] + alert["advice"] for alert in told)

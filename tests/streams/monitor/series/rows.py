@@ -1,5 +1,6 @@
 """Rows of each kind that series read, and monitors of the cohorts that fold them."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -51,6 +52,7 @@ from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
 from tidegauge.streams.monitor.verdict.slice_cohort import SliceCohort
 from tidegauge.streams.monitor.verdict.times_cohort import TimesCohort, times
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort
+from tidegauge.streams.monitor.windows.cutting import Dated
 from tidegauge.streams.monitor.windows.outcome_rows import DELAY
 
 HOUR_MS = 3_600_000  # a window
@@ -228,6 +230,14 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
 )
 
 
+class Timed(Monitor):
+    """A monitor to which rows that are an hour old are behind."""
+
+    def timed(self, block: Block, found: Dated) -> Block:
+        assert block.logged_ms is not None
+        return dataclasses.replace(block, behind=block.logged_ms > found.ts_ms + HOUR_MS)
+
+
 def monitor(kind: Kind, *named: str) -> Monitor:
     """Return a monitor that has seen nothing yet, with ADWIN on the rows of the named series."""
     adwin = {"kind": "adwin", "on": "rows", "parameters": {"clock": 1}}
@@ -235,7 +245,7 @@ def monitor(kind: Kind, *named: str) -> Monitor:
     spec = msgspec.structs.replace(SPEC, detectors=detectors)
     cohort = kind.cohort(spec)
     before = [cohort.inputs] if isinstance(cohort, SliceCohort) else []
-    return Monitor(ROWS_OF_MODEL, spec, spec.windows, [*before, cohort])
+    return Timed(ROWS_OF_MODEL, spec, spec.windows, [*before, cohort])
 
 
 def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
@@ -260,7 +270,6 @@ def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
         (COLUMN,) if texts else (),
         (dictionary,) if texts else (),
         logged_ms=np.where(np.isnan(ages_ms), 0, ts_ms + np.nan_to_num(ages_ms)).astype(np.int64),
-        behind=ages_ms > HOUR_MS,
     )
 
 
