@@ -35,8 +35,8 @@ class Check(Share):
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""
-        examples = listed(alarm.examples, EXAMPLES, "; ")
-        named = f": {examples}" if examples else ""
+        examples = listed([cut(one) for one in alarm.examples], EXAMPLES, "; ")
+        named = f" ({examples})" if examples else ""
         now = percent(alarm.value.current)
         return f"{now} of rows break the check {cut(alarm.feature)}{named}"
 

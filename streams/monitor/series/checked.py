@@ -165,7 +165,7 @@ class Checked(View):
         offsets, names = self.block.offsets, self.checks[column].expression.names[:NAMED]
         for row in rows_apart(hits, offsets, *(self.cells[name].keys for name in names)):
             told = ", ".join(f"{cut(n, NAME)} {_told(self.cells[n].value(row))}" for n in names)
-            yield f"{told} (offset {offsets[row]})"
+            yield f"offset {offsets[row]}: {told}"
 
 
 def _told(value: float | str | None) -> str:

@@ -35,8 +35,8 @@ class Limit(Share):
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""
-        examples = listed(alarm.examples, EXAMPLES)
-        named = f": {examples}" if examples else ""
+        examples = listed([cut(one) for one in alarm.examples], EXAMPLES)
+        named = f" ({examples})" if examples else ""
         return f"{percent(alarm.value.current)} of {cut(alarm.feature)} breaks its limits{named}"
 
     def subject(self, feature: str) -> str:

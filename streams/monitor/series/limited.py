@@ -137,4 +137,4 @@ class Limited(View):
         """Yield how values of a column break its limits in some of its rows, and where."""
         offsets, own, limits = self.block.offsets, self.cells[column], self.limits[column]
         for row in rows_apart(hits, offsets, own.keys):
-            yield f"{limits.why(own.value(row))} (offset {offsets[row]})"
+            yield f"offset {offsets[row]}: {limits.why(own.value(row))}"

@@ -92,8 +92,8 @@ def test_examples_are_the_first_values_with_their_offsets_wherever_blocks_are_cu
     limits = {"x": FeatureSpec(min=0, max=10, required=True)}
     expected = {
         "limit(x)": [
-            "-1 is below 0 (offset 8)", "-1 is below 0 (offset 9)", "missing (offset 10)",
-            "12 is above 10 (offset 11)", "-3 is below 0 (offset 12)",
+            "offset 8: -1 is below 0", "offset 9: -1 is below 0", "offset 10: missing",
+            "offset 11: 12 is above 10", "offset 12: -3 is below 0",
         ]
     }  # fmt: skip
     for cut in range(9):
@@ -109,7 +109,7 @@ def test_rows_of_one_frame_that_are_alike_are_one_example() -> None:
     rows.offsets[:] = 3
     view = Limited({"x": Limits(FeatureSpec(min=0))}, rows)
     told = list(view.named(0, view.broken[:, 0]))
-    assert told == ["-1 is below 0 (offset 3)", "-2 is below 0 (offset 3)"]
+    assert told == ["offset 3: -1 is below 0", "offset 3: -2 is below 0"]
 
 
 def test_what_breaks_a_rule_is_told_with_the_first_window_and_names_rows() -> None:
@@ -120,8 +120,8 @@ def test_what_breaks_a_rule_is_told_with_the_first_window_and_names_rows() -> No
     alarms = {alarm["series"]: alarm for alarm in alert["series"]}
     told = alarms["limit(amount)"]
     assert (told["detector"], alert["kind"], alert["cooldown_ms"]) == ("blatant", "quality", None)
-    assert "of amount breaks its limits: -" in alert["title"]
-    assert f" is below 0 (offset {REFERENCE + 10})" in alert["title"]
+    assert f"of amount breaks its limits (offset {REFERENCE + 10}: -" in alert["title"]
+    assert " is below 0, offset " in alert["title"]
     assert alert["advice"].startswith("Look at the records named and at the source of amount")
 
 
@@ -147,12 +147,12 @@ def test_a_rule_that_holds_is_never_told_though_values_move() -> None:
 
 def test_a_required_feature_that_stops_is_told_in_the_first_window() -> None:
     stream = traffic(1, declaring(age={"required": True})).send(REFERENCE).send(1, unset)
-    assert "100% of age breaks its limits: missing (offset 40)" in stream.alerts()[0]["title"]
+    assert "100% of age breaks its limits (offset 40: missing)" in stream.alerts()[0]["title"]
 
 
 def test_a_required_feature_that_never_comes_is_told() -> None:
     stream = traffic(1, declaring(order={"required": True})).send(3)
-    assert "100% of order breaks its limits: missing" in stream.alerts()[0]["title"]
+    assert "100% of order breaks its limits (offset 0: missing)" in stream.alerts()[0]["title"]
 
 
 def test_a_required_feature_that_comes_by_another_topic_is_not_called_missing() -> None:
