@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
@@ -137,6 +138,7 @@ class FeatureSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return self.type or next(types, None)
 
 
+Pattern = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]  # as file names have
 Check = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]  # see docs/monitors.md
 
 
@@ -160,11 +162,50 @@ class SliceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             raise ValueError("expected values or quantiles, got both")
 
 
+class GateSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Least shift worth an alert of the series of one column, in units that people know."""
+
+    absolute: Positive | None = None  # of its values, or of loss and error, in their own unit
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None  # of rows, of its shares
+    sd: Positive | None = None  # standard deviations, in place of what holds for all
+
+    def __post_init__(self) -> None:
+        """Refuse what says nothing, and two gates for the same series."""
+        if self.absolute is None and self.share is None and self.sd is None:
+            raise ValueError("expected absolute, share or sd")
+        if self.absolute is not None and self.sd is not None:
+            raise ValueError("expected either absolute or sd")
+
+    def of(self, is_share: bool) -> str:
+        """Return what holds for a share of rows, or for another series; empty: nothing.
+
+        >>> GateSpec(absolute=5).of(is_share=False), GateSpec(absolute=5).of(is_share=True)
+        ('absolute 5', '')
+        """
+        unit = "share" if is_share else "absolute"
+        held = [(name, getattr(self, name)) for name in (unit, "sd")]
+        return next((f"{name} {value:g}" for name, value in held if value is not None), "")
+
+
 class EffectSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Least shift worth an alert, in standard deviations of reference rows (Cohen's d)."""
+    """Least shift worth an alert, in standard deviations of reference rows (Cohen's d).
+
+    ``by`` has others, by column or pattern of columns, by ``score``, ``loss`` or ``error``.
+    """
 
     features: Positive = 0.2
     outcomes: Positive = 0.1
+    by: Annotated[dict[Pattern, GateSpec], msgspec.Meta(max_length=200)] = {}
+
+    def of(self, name: str) -> GateSpec | None:
+        """Return what is said of a column: under its own name, else by the first that matches.
+
+        >>> gates = {"amount*": GateSpec(absolute=5), "amount_eur": GateSpec(absolute=7)}
+        >>> EffectSpec(by=gates).of("amount_eur").absolute
+        7
+        """
+        matching = (gate for pattern, gate in self.by.items() if fnmatchcase(name, pattern))
+        return self.by.get(name) or next(matching, None)
 
 
 class DetectorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

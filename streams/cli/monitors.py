@@ -93,6 +93,7 @@ def tables(one: "Effective") -> Iterator["Table"]:
     for watched, part in one.series.items():
         figures = (part.false_alarms, part.threshold, part.gate, part.worth)
         told = ["" if figure is None else f"{figure:.4g}" for figure in figures]
+        told[2] += f" ({part.asked})" if part.asked else ""
         level = "reference" if part.level_ms is None else f"level since {moment(part.level_ms)}"
         series.add_row(watched, *told, part.decider, level)
     yield series

@@ -10,6 +10,7 @@ from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec
 from tidegauge.streams.monitor.intake.dictionary import MAX_CATEGORY
 from tidegauge.streams.monitor.series.expression import Expression, Kind
 
+CATEGORICAL = FeatureSpec(type="categorical")
 IGNORED = FeatureSpec(type="ignore")
 COUNT = re.compile(r"\{\d*,?(\d+)\}")  # of repetitions, the largest
 
@@ -20,6 +21,10 @@ def faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
         if own.pattern is not None and (fault := _pattern_fault(own.pattern)):
             yield f"$.features.{name}.pattern", fault
     yield from _check_faults(spec)
+    for name, gate in spec.effect.by.items():
+        declared = spec.types.get(name)
+        if declared == CATEGORICAL and gate.absolute is not None:
+            yield f"$.effect.by.{name}", "expected share or sd, as the feature is categorical"
 
 
 def _pattern_fault(pattern: str) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from tidegauge.detectors.statistics.shares import row_variance
 from tidegauge.schemas.alerts import Figure, Kind, SeriesAlarm
-from tidegauge.schemas.references import SeriesProfile
+from tidegauge.schemas.references import NumericProfile, SeriesProfile
 from tidegauge.streams.monitor.intake.block import Flags, Floats, Ints
 from tidegauge.streams.monitor.series.summary import Summary
 from tidegauge.streams.monitor.series.tally import MISSING, UNLIKE
@@ -66,6 +66,13 @@ class Series(ABC):
     def name(self, feature: str) -> str:
         """Return what the series of a feature is called in specs, reports and alerts."""
         return f"{self.statistic}({feature})" if feature else self.statistic
+
+    def moved(self, by: float, numeric: NumericProfile | None, usual: float) -> float:
+        """Return by how much it moves where all values of a column do by so much, in their unit.
+
+        ``usual`` is the least shift that is told otherwise, which stays where that says nothing.
+        """
+        return usual
 
     def learn(self, windows: Summary) -> SeriesProfile:
         """Return what a reference keeps of one column, from its windows."""

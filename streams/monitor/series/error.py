@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.schemas.references import NumericProfile
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.loss import recalibrate
@@ -23,6 +24,10 @@ class Error(Series):
         assert isinstance(view, Pairs)
         wrong = view.task == "multiclass"
         return (1 - view.labels if wrong else view.labels - view.scores)[:, None]
+
+    def moved(self, by: float, numeric: NumericProfile | None, usual: float) -> float:
+        """Return so much: it is in the unit of the labels."""
+        return by
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
-from tidegauge.schemas.references import Bin, SeriesProfile
+from tidegauge.schemas.references import Bin, NumericProfile, SeriesProfile
 from tidegauge.streams.monitor.intake.block import Floats, Ints
 from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.bins import (
@@ -20,6 +20,7 @@ from tidegauge.streams.monitor.series.bins import (
     owners,
     tenths_of_windows,
 )
+from tidegauge.streams.monitor.series.moved import moved_ranks
 from tidegauge.streams.monitor.series.summary import Summary
 from tidegauge.streams.monitor.series.view import Categories, Numbers, View
 from tidegauge.streams.monitor.words import cut, moment, numbers, percents
@@ -84,6 +85,17 @@ class Hist(Series):
             bins=bins,
         )
 
+    def moved(self, by: float, numeric: NumericProfile | None, usual: float) -> float:
+        """Return the divergence of values that moved; no less than otherwise."""
+        if numeric is None:
+            return usual
+        here, *moved = (_shares(ranks) for ranks in moved_ranks(numeric, by))
+        own = owners(here)
+        expected = merged(here, own)
+        known = expected > 0
+        parts = (((merged(now, own) - expected) ** 2)[known] / expected[known] for now in moved)
+        return max(usual, min(float(part.sum()) for part in parts))
+
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""
         name = cut(alarm.feature)
@@ -102,6 +114,13 @@ class Hist(Series):
             f"Look for what has changed {cut(alarm.feature)} since {moment(alarm.since_ms)}: "
             "another mix of customers or sources, values that are filled in, rounded or cut off."
         )
+
+
+def _shares(ranks: Floats) -> Floats:
+    """Return which share of ranks is in each tenth, shape (1, TENTHS)."""
+    counts = np.zeros((1, BINS), np.int64)
+    count_tenths(counts, np.ascontiguousarray(ranks[:, None]))
+    return counts[:, :TENTHS] / len(ranks)
 
 
 def _tenths(windows: Summary) -> tuple[list[Bin], Floats]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.schemas.references import NumericProfile
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.view import Pairs, View
@@ -24,6 +25,10 @@ class Loss(Series):
         """Return the loss of each pair."""
         assert isinstance(view, Pairs)
         return view.losses[:, None]
+
+    def moved(self, by: float, numeric: NumericProfile | None, usual: float) -> float:
+        """Return so much: it is in the unit of the loss."""
+        return by
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

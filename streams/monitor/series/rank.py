@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.schemas.references import NumericProfile
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.base import Series
+from tidegauge.streams.monitor.series.moved import rank_shift
 from tidegauge.streams.monitor.series.view import Numbers, View
 from tidegauge.streams.monitor.words import cut, moment, numbers
 
@@ -33,6 +35,10 @@ class Rank(Series):
         """Return the values themselves."""
         assert isinstance(view, Numbers)
         return view.values
+
+    def moved(self, by: float, numeric: NumericProfile | None, usual: float) -> float:
+        """Return by how much the mean rank moves with the values."""
+        return usual if numeric is None else rank_shift(numeric, by)
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

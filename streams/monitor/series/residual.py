@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from math import sqrt
 
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.schemas.references import NumericProfile
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.base import Series
+from tidegauge.streams.monitor.series.moved import rank_shift
 from tidegauge.streams.monitor.series.view import Related, View
 from tidegauge.streams.monitor.words import cut, moment, percents
 
@@ -30,6 +32,10 @@ class Residual(Series):
         """Return the squared residual of each row and column."""
         assert isinstance(view, Related)
         return view.squares
+
+    def moved(self, by: float, numeric: NumericProfile | None, usual: float) -> float:
+        """Return the square of the shift of ranks; no less than otherwise."""
+        return usual if numeric is None else max(rank_shift(numeric, by) ** 2, usual)
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

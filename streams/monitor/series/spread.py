@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
+from tidegauge.schemas.references import NumericProfile
 from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.series.base import Series
+from tidegauge.streams.monitor.series.moved import is_within_a_step, spread_shift
 from tidegauge.streams.monitor.series.view import Numbers, View
 from tidegauge.streams.monitor.words import cut, moment, numbers
 
@@ -25,6 +27,12 @@ class Spread(Series):
         """Return the distance of each value; the median's rank is 0."""
         assert isinstance(view, Numbers)
         return np.abs(view.ranks)
+
+    def moved(self, by: float, numeric: NumericProfile | None, usual: float) -> float:
+        """Return what it is where values lie so much farther from their middle, or nearer."""
+        if numeric is None or is_within_a_step(numeric, by):
+            return usual
+        return spread_shift(numeric, by)
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

@@ -10,6 +10,7 @@ from tidegauge.schemas.alerts import Alert, Evidence, Figure, SeriesAlarm
 from tidegauge.schemas.cloudevents import stable_id
 from tidegauge.schemas.monitors import EffectSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
+from tidegauge.streams.monitor.series.gates import least_effect
 from tidegauge.streams.monitor.series.registry import SERIES, parse
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS, Watched, rows_of, watch
 from tidegauge.streams.monitor.verdict.alerts import by_size
@@ -59,7 +60,11 @@ def told_inside(reference: Reference, effect: EffectSpec) -> list[str]:
         (reference.outcomes, effect.outcomes),
     ):
         named = {name: parse(name) for name in profiles}
-        series = [watch(*read, profiles[name], gate) for name, read in named.items() if read]
+        series = []
+        for name, read in named.items():
+            if read:
+                own = profiles[name], reference.numeric.get(read[1])
+                series.append(watch(*read, own[0], least_effect(effect, *read, *own, gate)))
         for inside in changes_inside(series, profiles):
             moved = "up" if inside.change.shift > 0 else "down"
             what = inside.watched.series.subject(inside.watched.feature)

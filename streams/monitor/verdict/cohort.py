@@ -9,10 +9,11 @@ import numpy as np
 
 from tidegauge.schemas.alerts import SeriesAlarm
 from tidegauge.schemas.monitors import MonitorSpec
-from tidegauge.schemas.references import SeriesProfile
+from tidegauge.schemas.references import NumericProfile, SeriesProfile
 from tidegauge.schemas.windows import ColumnReport, SeriesReport
 from tidegauge.streams.monitor.intake.block import Block, Floats
 from tidegauge.streams.monitor.series.base import Series
+from tidegauge.streams.monitor.series.gates import least_effect
 from tidegauge.streams.monitor.series.view import View
 from tidegauge.streams.monitor.series.watched import Watched, watch
 from tidegauge.streams.monitor.verdict.aa_check import Inside
@@ -21,7 +22,7 @@ from tidegauge.streams.monitor.verdict.likeness import Limits
 from tidegauge.streams.monitor.verdict.row_detectors import RowDetectors
 from tidegauge.streams.monitor.verdict.watch import Verdicts, Watch, WatchState
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
-from tidegauge.streams.monitor.windows.figures import Figures, Measures, Views
+from tidegauge.streams.monitor.windows.figures import Figures, Measure, Measures, Views
 from tidegauge.streams.monitor.windows.window import WindowPart
 
 FURTHER = 1 / 4  # of a budget, of the further series
@@ -62,6 +63,7 @@ class SeriesPart(msgspec.Struct, frozen=True, kw_only=True):
     threshold: float | None  # of its evidence; None: its reference says too little
     worth: float | None  # independent windows that its reference amounts to
     gate: float  # least shift that is told, in the unit of its figure
+    asked: str = ""  # as the spec says it for its column, such as "absolute 5"
     decider: str
     level_ms: int | None = None  # start of the level it is compared with; None: the reference
 
@@ -180,8 +182,25 @@ class Cohort(ABC):
         """Return what is computed of rows, and what is watched, of what these profiles know."""
         found = Measures(self.columns, profiles)
         return found, [
-            watch(p.series, p.column, profiles[p.name], self.effect, self.feature) for p in found
+            watch(
+                p.series, p.column, profiles[p.name], self._gate(p, profiles[p.name]), self.feature
+            )
+            for p in found
         ]
+
+    @property
+    def numbers(self) -> Mapping[str, NumericProfile]:
+        """What the reference says of numbers, by column."""
+        return {}
+
+    def _gate(self, measure: Measure, profile: SeriesProfile) -> float:
+        """Return the least effect of a series that is told."""
+        own, said = self.numbers.get(measure.column), self.spec.effect
+        return least_effect(said, measure.series, measure.column, profile, own, self.effect)
+
+    def _asked(self, own: Watched) -> str:
+        gate = self.spec.effect.of(own.column or own.series.statistic)
+        return "" if gate is None else gate.of(own.series.is_share)
 
     def series(self) -> dict[str, SeriesReport]:
         """Return what the last window was worth, series by series."""
@@ -205,6 +224,7 @@ class Cohort(ABC):
                 threshold=report[one.name].threshold,
                 worth=report[one.name].worth,
                 gate=one.gate,
+                asked="" if one.gate == self.effect * one.sd else self._asked(one),
                 level_ms=report[one.name].level_ms,
                 decider=self.watch.decider(one.name),
             )

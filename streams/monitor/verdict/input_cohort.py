@@ -1,6 +1,6 @@
 """Features and scores of a model version: what is learned of them, and what is watched."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import isnan
 from typing import Any, Final
 
@@ -124,6 +124,11 @@ class InputCohort(Cohort):
     def profiles_of(self, profile: CohortProfile | Reference) -> Profiles:
         """Return what a reference says of its numbers."""
         return Profiles([profile.numeric.get(name) for name in self.numeric])
+
+    @property
+    def numbers(self) -> Mapping[str, NumericProfile]:
+        """What the reference says of numbers, by column."""
+        return {} if self.known is None else self.known.numeric
 
     @property
     def limits(self) -> Limits:

@@ -12,6 +12,7 @@ from tidegauge.schemas.windows import SeriesReport, SliceReport
 from tidegauge.streams.monitor.intake.block import Block, Floats
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
 from tidegauge.streams.monitor.series.base import series_profile
+from tidegauge.streams.monitor.series.gates import least_effect
 from tidegauge.streams.monitor.series.view import Categories, Numbers, Slices
 from tidegauge.streams.monitor.series.watched import Watched, watch
 from tidegauge.streams.monitor.slices.slicing import Slicing
@@ -106,14 +107,14 @@ class SliceCohort(Cohort):
     def watched(self, profiles: Mapping[str, SeriesProfile]) -> tuple[Measures, list[Watched]]:
         """Return what is watched by these; no detector sees rows of it."""
         assert self.slicing is not None  # or nothing would have been learned
-        found = [
-            replace(
-                watch(own.series, own.name, profiles[own.series.name(own.name)], self.effect),
-                feature=own.feature,
-                slice=own.slice,
+        found, numbers = list[Watched](), self.inputs.numbers
+        for one in self.slicing.series:
+            known, number = profiles[one.series.name(one.name)], numbers.get(one.feature)
+            gate = least_effect(
+                self.spec.effect, one.series, one.feature, known, number, self.effect
             )
-            for own in self.slicing.series
-        ]
+            own = watch(one.series, one.name, known, gate)
+            found.append(replace(own, feature=one.feature, slice=one.slice))
         return Measures({}), found
 
     def begin(self) -> WindowPart:

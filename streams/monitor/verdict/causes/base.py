@@ -12,6 +12,7 @@ from tidegauge.schemas.alerts import SeriesAlarm
 from tidegauge.schemas.references import CategoryProfile, NumericProfile
 from tidegauge.schemas.windows import ColumnReport
 from tidegauge.streams.monitor.intake.block import Flags, Floats
+from tidegauge.streams.monitor.series.moved import like
 from tidegauge.streams.monitor.series.view import Profiles, bounds
 from tidegauge.streams.monitor.words import cut, moment
 
@@ -114,19 +115,6 @@ def apart(values: Floats, others: Floats) -> float:
     """
     shares = np.linspace(0.05, 0.95, 19)
     return float(np.abs(np.quantile(values, shares) - np.quantile(others, shares)).mean())
-
-
-def like(profile: NumericProfile, count: int) -> Floats:
-    """Return so many values, ascending, that are distributed as the reference's."""
-    points, ranks = np.array(profile.points), np.array(profile.ranks)
-    below = np.zeros(len(points))  # of each point: a mid-rank has half of the point's own share
-    for at in range(1, len(points)):
-        below[at] = min(max(2 * (ranks[at - 1] + 0.5) - below[at - 1], below[at - 1]), 1.0)
-    shares = (np.arange(count) + 0.5) / count
-    exact = bool((below <= ranks + 0.5 + 1e-9).all())  # all points are known, not only some
-    steps = below if exact else np.concatenate([[0.0], (ranks[1:] + ranks[:-1]) / 2 + 0.5])
-    found: Floats = points[np.searchsorted(steps, shares, side="right") - 1]
-    return found
 
 
 def out_of_range(values: Floats, profile: NumericProfile) -> Flags:

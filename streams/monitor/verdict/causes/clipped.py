@@ -4,13 +4,13 @@ from typing import Final
 
 import numpy as np
 
+from tidegauge.streams.monitor.series.moved import like
 from tidegauge.streams.monitor.verdict.causes.base import (
     ALIKE,
     FEW,
     Cause,
     Evidence,
     apart,
-    like,
 )
 from tidegauge.streams.monitor.words import cut, number, percent
 

@@ -4,7 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from tidegauge.streams.monitor.verdict.causes.base import ALIKE, Cause, Evidence, apart, like
+from tidegauge.streams.monitor.series.moved import like
+from tidegauge.streams.monitor.verdict.causes.base import ALIKE, Cause, Evidence, apart
 from tidegauge.streams.monitor.words import cut, number, percent
 
 STEPS: Final = (1000.0, 100.0, 10.0, 1.0, 0.1, 0.01)  # coarsest first

@@ -76,6 +76,16 @@ def test_a_check_that_cannot_be_is_refused_with_its_place(check: str, told: str)
     assert all(fault.startswith(told) for _, fault in found)
 
 
+def test_a_category_has_no_gate_in_a_unit_of_numbers() -> None:
+    own = spec(
+        features={"country": {"allowed": ["DE"]}},
+        effect={"by": {"country": {"absolute": 5}, "c*": {"absolute": 5}}},
+    )
+    assert [*faults(own)] == [
+        ("$.effect.by.country", "expected share or sd, as the feature is categorical")
+    ]
+
+
 def test_a_check_stands_once() -> None:
     assert [*faults(spec(checks=["a > 0", "b > 0", "a > 0"]))] == [
         ("$.checks[2]", "expected each check once, got 'a > 0' again")
