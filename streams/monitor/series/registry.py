@@ -24,6 +24,7 @@ from tidegauge.streams.monitor.series.resent import Resent
 from tidegauge.streams.monitor.series.residual import Residual
 from tidegauge.streams.monitor.series.share import SliceShare
 from tidegauge.streams.monitor.series.spread import Spread
+from tidegauge.streams.monitor.series.type import Type
 from tidegauge.streams.monitor.series.unlabelled import Unlabelled
 from tidegauge.streams.monitor.series.unpaired import Unpaired
 from tidegauge.streams.monitor.series.unseen import Unseen
@@ -47,6 +48,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Label(),
             Score(),
             Rejected(),
+            Type(),
             Unpaired(),
             Duplicate(),
             Volume(),

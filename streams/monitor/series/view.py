@@ -330,6 +330,17 @@ class Records(View):
         self.refused = refused
 
 
+class Typed(View):
+    """Rows of a topic, and which of them could not be read because of one feature."""
+
+    has_names = True
+    of_model = False
+
+    def __init__(self, feature: str, refused: Flags) -> None:
+        super().__init__((feature,), len(refused))
+        self.refused = refused
+
+
 class Labels(View):
     """What became of labels."""
 

@@ -9,8 +9,7 @@ from tidegauge.detectors.statistics.shares import row_variance
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.streams.monitor.intake.block import Block, Codes
-from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.view import Labels, Records, View
+from tidegauge.streams.monitor.series.view import Labels, Records, Typed, View
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Examples, Watching
@@ -22,7 +21,7 @@ from tidegauge.streams.monitor.windows.window import WindowPart
 
 BLOCK = 100  # rows of a window
 EFFECT = 0.2  # of the series' unit: two points of share
-FINE, FIRST, SECOND = range(-1, 2)  # codes of rows: nothing wrong, or what
+FINE, FIRST, SECOND = range(-1, 2)  # codes of rows: nothing wrong, or what; further ones too
 
 
 class NilState(msgspec.Struct, tag="nil"):
@@ -30,6 +29,7 @@ class NilState(msgspec.Struct, tag="nil"):
 
     watching: Watching | None = None
     calm: int = 0
+    column: str = ""
 
 
 class NilCohort(Cohort):
@@ -42,7 +42,9 @@ class NilCohort(Cohort):
     model, topic
         Whose rows these are.
     reads
-        ``Records`` or ``Labels``.
+        ``Records`` or ``Labels``; ``Typed`` of one feature.
+    column, code
+        The feature, and what its rows have in their only category.
 
     Examples
     --------
@@ -53,10 +55,12 @@ class NilCohort(Cohort):
     [('rejected', 0.2)]
     """
 
-    def __init__(self, model: str, topic: str, reads: type[View]) -> None:
+    def __init__(
+        self, model: str, topic: str, reads: type[View], column: str = "", code: int = FIRST
+    ) -> None:
         spec = MonitorSpec(model=model)
-        super().__init__(spec, EFFECT, spec.false_alarms.count, {reads: ("",)})
-        self.feature, self._reads = topic, reads
+        super().__init__(spec, EFFECT, spec.false_alarms.count, {reads: (column,)})
+        self.feature, self._reads, self._column, self._code = topic, reads, column, code
         self._all = Measures(self.columns)  # counted whether anything is watched or not
         self.calm = 0  # windows without a hit, since the last that had one
 
@@ -74,14 +78,21 @@ class NilCohort(Cohort):
         codes = block.codes[:, 0]
         part.rows += len(block)
         if part.figures is not None:
-            part.figures.add({self._reads: _view(self._reads, codes)})
+            part.figures.add({self._reads: self._view(codes)})
 
     def count(self, part: WindowPart, counts: Mapping[int, int]) -> None:
         """Take so many further rows of each code."""
         codes, times = np.array(list(counts), np.int32), np.array(list(counts.values()))
         part.rows += int(times.sum())
         if part.figures is not None:
-            part.figures.add({self._reads: _view(self._reads, codes)}, times)
+            part.figures.add({self._reads: self._view(codes)}, times)
+
+    def _view(self, codes: Codes) -> View:
+        if self._reads is Typed:
+            return Typed(self._column, codes == self._code)
+        if self._reads is Records:
+            return Records(codes >= FIRST)
+        return Labels(codes == FIRST, codes == SECOND)
 
     def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:
         """Learn nothing: there should be nothing."""
@@ -108,11 +119,11 @@ class NilCohort(Cohort):
 
     def follow(self) -> None:
         """Watch by noughts."""
-        self.compare(dict.fromkeys(SERIES, noughts(0.1)))
+        self.compare({measure.name: noughts(0.1) for measure in self._all})
 
     def state(self) -> NilState:
         """Return what a snapshot needs."""
-        return NilState(self.watching(), self.calm)
+        return NilState(self.watching(), self.calm, self._column)
 
     def load(self, state: NilState) -> None:
         """Take back the state of the same stream."""
@@ -127,9 +138,3 @@ def noughts(sd: float) -> SeriesProfile:
     rows = [float(BLOCK)] * PROVISIONAL_WINDOWS
     variance = row_variance(0, sum(rows))
     return SeriesProfile(values=[0.0] * len(rows), rows=rows, sd=sd, shown=0.0, variance=variance)
-
-
-def _view(reads: type[View], codes: Codes) -> View:
-    if reads is Records:
-        return Records(codes == FIRST)
-    return Labels(codes == FIRST, codes == SECOND)

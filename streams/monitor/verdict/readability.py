@@ -1,5 +1,6 @@
 """Which share of the rows cannot be read, model by model."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,15 +14,17 @@ from tidegauge.streams.monitor.intake.block import NO_IDS, Block, Codes, Ints
 from tidegauge.streams.monitor.intake.messages import NOBODY, Key
 from tidegauge.streams.monitor.intake.rejections import Rejection
 from tidegauge.streams.monitor.records import Output, Record
-from tidegauge.streams.monitor.series.view import Records
+from tidegauge.streams.monitor.series.view import Records, Typed
 from tidegauge.streams.monitor.verdict.incidents import MonitorSource, Origin
 from tidegauge.streams.monitor.verdict.logged_rows import Good, Listed, Mixed, Rows, dated, in_order
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
-from tidegauge.streams.monitor.verdict.nil_cohort import BLOCK, FINE, FIRST, NilCohort
+from tidegauge.streams.monitor.verdict.nil_cohort import BLOCK, FINE, FIRST, NilCohort, NilState
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.cutting import Dated
 
 MAX_MODELS = 1000  # counted apart; those of further ones count as nobody's
+FEATURES = 20  # that rows are rejected for are counted apart
+FEATURE = re.compile(r" - at `\$\.features\.(.+)`\Z").search  # in a reason
 REASONS = 20  # counted in a window, where further ones are not told, and of all
 GATHERED = 128  # rows of which nothing is told that are counted together
 
@@ -50,6 +53,7 @@ class Readable:
         self._all_reasons: Counter[str] = Counter()
         self._cohort = NilCohort(origin.model, origin.topic, Records)
         self.monitor = Monitor(origin, self._cohort.spec, WindowSpec(rows=BLOCK), [self._cohort])
+        self._features: dict[str, int] = {}  # that rows were rejected for: the codes of these
         self._room = np.empty((2, GATHERED), np.int64)  # event times and offsets of good rows
         self._gathered = 0
 
@@ -116,28 +120,52 @@ class Readable:
         ts_ms, offsets = rows.piece(start, stop)
         codes = np.full(len(ts_ms), FINE, np.int32)
         if mixed is not None:
-            codes[mixed.bad[start:stop]] = FIRST
-            self._count(mixed, start, stop)
+            reasons = self._count(mixed, start, stop)
+            codes[mixed.bad[start:stop]] = [self._code(reason) for reason in reasons]
         found = Dated(ts_ms, np.zeros(len(ts_ms), np.bool_))
         self.monitor.add(_block(ts_ms, offsets, codes), found)
 
-    def _count(self, rows: Mixed, start: int, stop: int) -> None:
+    def _code(self, reason: str) -> int:
+        """Return which feature a row was rejected for, from a reason; FIRST where it is none."""
+        found = FEATURE(reason)
+        if found is None:
+            return FIRST
+        if found[1] not in self._features and len(self._features) < FEATURES:
+            self._follow(found[1])
+        return self._features.get(found[1], FIRST)
+
+    def _follow(self, feature: str) -> None:
+        """Count the rows that are rejected for a feature, too."""
+        origin, code = self.monitor.origin, FIRST + 1 + len(self._features)
+        self._features[feature] = code
+        cohort = NilCohort(origin.model, origin.topic, Typed, feature, code)
+        part = cohort.begin()
+        cohort.count(part, {FINE: self.monitor.bounds.rows})  # those of the window so far
+        self.monitor.cohorts.append(cohort)
+        self.monitor.window.parts.append(part)
+
+    def _count(self, rows: Mixed, start: int, stop: int) -> list[str]:
+        """Count the reasons of bad rows among some, and return them."""
         before, hits = (
             int(np.count_nonzero(rows.bad[a:b])) for a, b in ((0, start), (start, stop))
         )
         self.rejected += hits
-        for reason in rows.reasons[before : before + hits]:
+        found = rows.reasons[before : before + hits]
+        for reason in found:
             if reason in self._reasons or len(self._reasons) < REASONS:
                 self._reasons[reason] += 1
             self._all_reasons[reason] += 1
             if len(self._all_reasons) > REASONS:
                 self._all_reasons -= Counter([*self._all_reasons])
+        return found
 
     def _close(self) -> list[Output]:
         self.reason, self._reasons = _most_common(self._reasons, self.reason), Counter()
         outputs = self.monitor.close({"rejected": [self.reason]})
         if not self.monitor.incidents.open:
             self._cohort.rest()
+        if self._cohort.watch is None:  # nor is there anything of a feature
+            self.monitor.cohorts, self._features = [self._cohort], {}
         # As ``_skip`` leaves it, whichever of the two the batches' cuts lead to.
         bounds = self.monitor.bounds
         self.monitor.begin(Bounds(bounds.index, last_offset=bounds.last_offset))
@@ -161,6 +189,9 @@ class Readable:
         self.rows, self.rejected, self.reason = state.rows, state.rejected, state.reason
         self.last_ms, self._reasons = state.last_ms, Counter(state.reasons)
         self._all_reasons = Counter(state.all_reasons)
+        for own in state.monitor.cohorts[1:]:
+            assert isinstance(own, NilState)
+            self._follow(own.column)
         self.monitor.load(state.monitor)
 
 

@@ -10,6 +10,7 @@ from tests.streams.monitor.logs import NOON_MS, frame, label, row
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
+from tidegauge.streams.monitor.verdict.readability import FEATURES
 
 
 def fold(values: list[bytes], source: Source = "predictions", batch: int = 10_000) -> Driver:
@@ -43,6 +44,47 @@ def test_two_of_five_rows_rejected_are_told_within_a_hundred_rows_with_the_reaso
     assert (told["evidence"]["first_offset"], told["evidence"]["last_offset"]) == (1000, 1099)
     assert "; JSON has no NaN and no Infinity: send null." in told["title"] + "."
     assert told["series"][0]["value"] == {"reference": 0.0, "current": 0.4}
+
+
+def as_text(n: int, *names: str) -> bytes:
+    values = {name: str(n) if name in names else n for name in ("x", "y")}
+    return row("m", f"r{n}", NOON_MS + n, values, 0.5)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 10_000])
+def test_features_whose_numbers_come_as_text_are_told_each_with_its_share(batch: int) -> None:
+    rows = [as_text(n) for n in range(1000)]
+    rows += [as_text(n, "x") if n % 5 < 2 else as_text(n) for n in range(1000, 1050)]
+    rows += [as_text(n, "y") if n % 5 < 2 else as_text(n) for n in range(1050, 1100)]
+    (told,) = alerts(fold(rows, batch=batch))
+    shares = {alarm["series"]: alarm["value"]["current"] for alarm in told["series"]}
+    assert shares == {"rejected": 0.4, "type(x)": 0.2, "type(y)": 0.2}
+    assert "; 20% of x is of a type that it cannot have" in told["title"]
+
+
+def test_rows_that_are_rejected_for_something_else_are_told_of_no_feature() -> None:
+    told = alerts(fold([bad(n) if n % 5 < 2 else good(n) for n in range(400)]))
+    assert [alarm["series"] for alarm in told[0]["series"]] == ["rejected"]
+
+
+def test_features_are_forgotten_once_rows_can_be_read_again() -> None:
+    rows = [as_text(n) for n in range(200)] + [as_text(n, "x", "y") for n in range(200, 300)]
+    driver = fold(rows + [as_text(n) for n in range(300, 12_000)])
+    state = driver.partition.readability["predictions"].models["m", ""].state()
+    (cohort,) = state.monitor.cohorts
+    assert isinstance(cohort, NilState) and cohort.watching is None
+    assert [alert["status"] for alert in alerts(driver)] == ["firing", "resolved"]
+
+
+def test_more_features_than_are_counted_apart_are_no_fault() -> None:
+    names = [f"n{at}" for at in range(30)]
+    rows = [row("m", f"r{n}", n, dict.fromkeys(names, 1), 0.5) for n in range(200)]
+    spoilt = [dict.fromkeys(names, 1) | {names[n % 30]: "1"} for n in range(300)]
+    rows += [row("m", f"s{n}", n, own, 0.5) for n, own in enumerate(spoilt)]
+    driver = fold(rows)
+    assert alerts(driver)[0]["series"][0]["value"]["current"] == 1.0
+    state = driver.partition.readability["predictions"].models["m", ""].state()
+    assert len(state.monitor.cohorts) == 1 + FEATURES
 
 
 def test_a_row_in_seconds_among_those_that_cannot_be_read_dates_nothing() -> None:

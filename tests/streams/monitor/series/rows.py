@@ -37,6 +37,7 @@ from tidegauge.streams.monitor.series.view import (
     Sent,
     Slices,
     Times,
+    Typed,
     View,
     Vocabulary,
     Windows,
@@ -145,6 +146,10 @@ def _see_records(block: Block) -> View:
     return Records(block.codes[:, 0] == FIRST)
 
 
+def _see_typed(block: Block) -> View:
+    return Typed(COLUMN, block.codes[:, 0] == FIRST)
+
+
 def _see_labels(block: Block) -> View:
     return Labels(block.codes[:, 0] == FIRST, block.codes[:, 0] == SECOND)
 
@@ -207,6 +212,7 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
         ),
         Pairs: Kind(_pairs, _see_pairs, lambda spec: OutcomeCohort(spec, 0.1, 1.0, None), ""),
         Records: Kind(_wrongs, _see_records, lambda _: NilCohort("m", "topic", Records), ""),
+        Typed: Kind(_wrongs, _see_typed, lambda _: NilCohort("m", "topic", Typed, COLUMN), COLUMN),
         Labels: Kind(_wrongs, _see_labels, lambda _: NilCohort("m", "topic", Labels), ""),
         Sent: Kind(_wrongs, _see_sent, lambda _: CountedCohort("m", Sent), ""),
         Due: Kind(_wrongs, _see_due, lambda _: CountedCohort("m", Due), ""),
