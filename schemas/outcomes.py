@@ -52,11 +52,12 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True, tag="outcomes", tag_fi
 
 
 class LabelCounts(msgspec.Struct, kw_only=True):
-    """What became of a model's labels; a label counts once in one of the first four after all."""
+    """What became of a model's labels; a label counts once, in one of those that say so."""
 
     labels: Tally = 0
     paired: Tally = 0  # with the prediction of one version at least
-    duplicate: Tally = 0  # the id had a label already
+    duplicate: Tally = 0  # the id had a label already, of the same value
+    corrected: Tally = 0  # the id had a label already, of another value
     beyond_horizon: Tally = 0  # of every prediction with its id
     unpaired: Tally = 0  # found no prediction with its id
     late: Tally = 0  # of the two before: paired after all

@@ -15,7 +15,7 @@ STALE_MS = 60_000  # a worker that folds anything writes its state six times as 
 NAMED = 10  # features, reasons, models that are named; of more there is the number
 WIDTH = 100  # of what goes to no terminal
 USUAL = 0.9  # share of labels that are paired, or it is shown
-SETTLED = ("paired", "duplicate", "beyond_horizon", "unpaired")
+SETTLED = ("paired", "duplicate", "corrected", "beyond_horizon", "unpaired")
 PARTS = {"predictions": "predictions", "features": "features", "outcomes": "labelled"}
 
 

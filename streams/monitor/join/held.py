@@ -74,15 +74,16 @@ def add_apart(
     hashes, given
         Of each row, given[:, k] = offset, time, and the most of far.
     places
-        places[0, k] = where it is held, places[1, k] = where what it replaces was; or NOTHING.
+        places[0, k] = where it is held, places[1, k] = where what it replaces was, or repeats is;
+        or NOTHING.
     """
     for k in range(len(hashes)):
         former = place_of(hashes[k, 0], hashes[k, 1], own, offsets, table)
-        places[0, k], places[1, k] = NOTHING, NOTHING
+        places[0, k], places[1, k] = NOTHING, former
         if former != NOTHING:
             if abs(given[1, k] - ts_ms[former]) <= given[2, k]:
                 continue
-            offsets[former], places[1, k] = GONE, former
+            offsets[former] = GONE
         own[tail, 0], own[tail, 1] = hashes[k, 0], hashes[k, 1]
         offsets[tail], ts_ms[tail], places[0, k] = given[0, k], given[1, k], tail
         enter(tail, own, table)

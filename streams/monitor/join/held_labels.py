@@ -21,12 +21,15 @@ class HeldLabels(HashIndex):
     --------
     >>> labels, hashes = HeldLabels(), np.array([[5, 5], [6, 6], [5, 5]], np.uint64)
     >>> offsets, ts_ms = np.array([10, 11, 12]), np.array([70, 80, 90])
-    >>> places, _ = labels.hold(hashes, offsets, ts_ms, np.array([1.0, 0.0, 1.0]), np.full(3, 50))
-    >>> places.tolist()
-    [0, 1, -1]
+    >>> values = np.array([1.0, 0.0, 0.0])
+    >>> places, before = labels.hold(hashes, offsets, ts_ms, values, np.full(3, 50))
+    >>> places.tolist(), before.tolist()
+    ([0, 1, -1], [-1, -1, 0])
+    >>> labels.correct(before[2:], values[2:]).tolist()
+    [True]
     >>> labels.mark(places[:1], labels.joined(labels.kinds(places[:1]), np.array([True]), "v1"))
     >>> labels.met(places[0]), [column.tolist() for column in labels.at(places[:1])]
-    (('v1',), [[10], [70], [1.0]])
+    (('v1',), [[10], [70], [0.0]])
     >>> labels.drop_unmet_before(12), len(labels)
     (1, 0)
     """
@@ -46,23 +49,34 @@ class HeldLabels(HashIndex):
     def hold(
         self, hashes: Hashes, offsets: Ints, ts_ms: Ints, values: Floats, apart_ms: Ints
     ) -> tuple[Ints, Ints]:
-        """Hold labels, as if they had met nothing; return where, and in whose place.
+        """Hold labels, as if they had met nothing; return where, and where the one before is.
 
         NOTHING is where a label is not held, as one of its id is: it takes the place of that one
-        only if they lie further apart than ``apart_ms``.
+        only if they lie further apart than ``apart_ms``. NOTHING is also where there is none.
         """
         if self._tail + len(offsets) > len(self._offsets):
             self._make_room(len(offsets))
         given, found = np.array([offsets, ts_ms, apart_ms]), np.empty((2, len(offsets)), np.int64)
         held = self._hashes, self._offsets, self._ts_ms, self._table
         add_apart(*held, self._tail, hashes, given, found)
-        places, replaced = found
+        places, before = found
         is_held = places != NOTHING
         own = places[is_held]
         self._values[own], self._met[own] = values[is_held], MET_NONE
         self._tail += len(own)
-        self._rows += len(own) - int(np.count_nonzero(replaced != NOTHING))
-        return places, replaced
+        self._rows += len(own) - int(np.count_nonzero(before[is_held] != NOTHING))
+        return places, before
+
+    def correct(self, places: Ints, values: Floats) -> Flags:
+        """Let the labels there have these values from now on; return which had another one.
+
+        One after the other, as a label may be corrected more than once.
+        """
+        differs: Flags = self._values[places] != values
+        for at in np.flatnonzero(np.isin(places, places[differs])).tolist():
+            differs[at] = self._values[places[at]] != values[at]
+            self._values[places[at]] = values[at]
+        return differs
 
     def at(self, places: Ints) -> tuple[Ints, Ints, Floats]:
         """Return offsets, event times and values of labels."""

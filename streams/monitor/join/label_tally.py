@@ -21,6 +21,7 @@ Met = tuple[str | None, ...]
 NONE: Met = ()
 BEYOND: Met = (None,)  # a prediction came, and the label lay beyond its horizon
 MET_NONE, MET_BEYOND = 0, 1  # the numbers of these two
+CORRECTED = -2  # in place of such a number: the id has a label already, which said another value
 
 
 class Batch(msgspec.Struct, array_like=True):
@@ -70,7 +71,7 @@ class LabelTally(msgspec.Struct):
         batch, came
             Which.
         kinds
-            What they met when they came; NOTHING where the id had a label already.
+            What they met when they came; NOTHING where the id had a label already, or CORRECTED.
         beyond_ms
             Times of the latest beyond the horizon and of its prediction, if there is one.
         """
@@ -78,12 +79,15 @@ class LabelTally(msgspec.Struct):
         if len(waiting):
             batch.waiting += len(waiting)
             self.id = came.ids[int(waiting[-1])]
-        duplicate, beyond = (int(np.count_nonzero(kinds == own)) for own in (NOTHING, MET_BEYOND))
+        duplicate, corrected, beyond = (
+            int(np.count_nonzero(kinds == own)) for own in (NOTHING, CORRECTED, MET_BEYOND)
+        )
         counts = self.counts
         counts.labels += len(came)
         counts.duplicate += duplicate
+        counts.corrected += corrected
         counts.beyond_horizon += beyond
-        counts.paired += len(came) - len(waiting) - duplicate - beyond
+        counts.paired += len(came) - len(waiting) - duplicate - corrected - beyond
         self.beyond_ms = beyond_ms or self.beyond_ms
         if came.strays.any():
             strays = np.flatnonzero(came.strays)

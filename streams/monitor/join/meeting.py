@@ -12,7 +12,7 @@ from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.classified import classified
 from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
-from tidegauge.streams.monitor.join.label_tally import MET_NONE, Met, Times
+from tidegauge.streams.monitor.join.label_tally import CORRECTED, MET_NONE, Met, Times
 from tidegauge.streams.monitor.join.pairs import Pairs
 from tidegauge.streams.monitor.join.store import Store
 
@@ -85,7 +85,7 @@ class LabelsMet(NamedTuple):
     """What labels of one model met when they came."""
 
     came: LabelArrivals
-    kinds: Ints  # what each has met; NOTHING where its id has a label already
+    kinds: Ints  # what each has met; NOTHING where its id has a label already, or CORRECTED
     found: Mapping[str, Partners]  # by version
 
     def cut(self, own: slice) -> list[tuple[str, Partners]]:
@@ -121,17 +121,19 @@ class Meeting:
         """
         labels, came = self._store.labels, self._came.cut(slice(start, stop))
         apart_ms = 2 * self._store.horizons_ms(np.full(len(came), NOTHING), came.offsets)
-        places, replaced = labels.hold(came.hashes, came.offsets, came.ts_ms, came.values, apart_ms)
+        places, before = labels.hold(came.hashes, came.offsets, came.ts_ms, came.values, apart_ms)
         kinds = np.array([labels.kind(one) for one in met] or [MET_NONE] * len(came), np.int64)
         found: dict[str, list[Partners]] = {version: [] for version in self._waiting}
-        bulk = np.flatnonzero((places != NOTHING) & (replaced == NOTHING))
+        is_held, is_first = places != NOTHING, before == NOTHING
+        bulk = np.flatnonzero(is_held & is_first)
         self._pair(came, kinds, bulk, start, found)
         labels.mark(places[bulk], kinds[bulk])
-        for at in np.flatnonzero(replaced != NOTHING):  # maybe one after the other
-            kinds[at] = labels.inherited(replaced[at])
+        for at in np.flatnonzero(is_held & ~is_first):  # maybe one after the other
+            kinds[at] = labels.inherited(before[at])
             self._pair(came, kinds, np.array([at]), start, found)
             labels.mark(places[at], kinds[at])
-        kinds[places == NOTHING] = NOTHING
+        differs = labels.correct(before[~is_held], came.values[~is_held])
+        kinds[~is_held] = np.where(differs, CORRECTED, NOTHING)
         return LabelsMet(came, kinds, {v: in_order(own) for v, own in found.items() if own})
 
     def _pair(

@@ -10,6 +10,7 @@ from tidegauge.streams.monitor.series.context import Label, Score
 from tidegauge.streams.monitor.series.delay import Delay
 from tidegauge.streams.monitor.series.duplicate import Duplicate
 from tidegauge.streams.monitor.series.error import Error
+from tidegauge.streams.monitor.series.flips import Flips
 from tidegauge.streams.monitor.series.freshness import Freshness
 from tidegauge.streams.monitor.series.hist import Hist
 from tidegauge.streams.monitor.series.late import Late
@@ -51,6 +52,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             Type(),
             Unpaired(),
             Duplicate(),
+            Flips(),
             Volume(),
             Late(),
             Freshness(),

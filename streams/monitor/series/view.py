@@ -351,6 +351,16 @@ class Labels(View):
         self.unpaired, self.duplicate = unpaired, duplicate
 
 
+class Known(View):
+    """Labels whose ids a model knows, and which of them correct one that had come before."""
+
+    of_model = False
+
+    def __init__(self, corrected: Flags) -> None:
+        super().__init__(("",), len(corrected))
+        self.corrected = corrected
+
+
 class Sent(View):
     """Predictions as they come, and which of them have an id that came before."""
 

@@ -1,11 +1,11 @@
-"""Tells when labels find no prediction or come more than once, and what to do about it."""
+"""Tells when labels find no prediction, come more than once or are corrected, and what to do."""
 
 import msgspec
 
 from tidegauge.schemas.monitors import RetrainingSpec, WindowSpec
 from tidegauge.schemas.outcomes import LabelCounts, LabelReport
 from tidegauge.streams.monitor.records import Output
-from tidegauge.streams.monitor.series.view import Labels
+from tidegauge.streams.monitor.series.view import Known, Labels
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.nil_cohort import BLOCK, FINE, FIRST, SECOND, NilCohort
@@ -26,6 +26,8 @@ class LabelWatchState(msgspec.Struct):
 class LabelWatch:
     """Judges the shares of one model's labels that find no prediction, or name an id again.
 
+    And of those that correct an earlier one.
+
     A window is 100 labels or more of which it is known what became of them. All follows from the
     journal's reports.
 
@@ -43,8 +45,9 @@ class LabelWatch:
         self.last_offset = -1
         self._judged = LabelCounts()  # at the end of the last window
         origin = Origin(model, "", "labels", topic, partition, RetrainingSpec(), 0)
-        self._cohort = NilCohort(model, topic, Labels)
-        self.monitor = Monitor(origin, self._cohort.spec, WindowSpec(rows=BLOCK), [self._cohort])
+        self._fates, self._known = (NilCohort(model, topic, reads) for reads in (Labels, Known))
+        cohorts = self._fates, self._known
+        self.monitor = Monitor(origin, self._fates.spec, WindowSpec(rows=BLOCK), cohorts)
 
     def take(self, report: LabelReport) -> LabelCounts | None:
         """Return what a report adds; None for a second one of the same labels."""
@@ -62,18 +65,23 @@ class LabelWatch:
         """Return the alerts that a report gives rise to, once it is taken."""
         added, bounds = difference(self.counts, self._judged), self.monitor.bounds
         missed = added.unpaired + added.beyond_horizon
-        bounds.rows = missed + added.paired + added.duplicate
+        bounds.rows = missed + added.paired + added.duplicate + added.corrected
         if bounds.rows < BLOCK:
             return []
         outputs: list[Output] = []
-        if missed or added.duplicate or self._cohort.watch:
-            (part,) = self.monitor.window.parts
-            self._cohort.count(part, {FIRST: missed, SECOND: added.duplicate, FINE: added.paired})
+        wrong = missed + added.duplicate + added.corrected
+        if wrong or self._fates.watch or self._known.watch:
+            fates, known = self.monitor.window.parts
+            fine = added.paired + added.corrected
+            self._fates.count(fates, {FIRST: missed, SECOND: added.duplicate, FINE: fine})
+            rest = bounds.rows - added.corrected
+            self._known.count(known, {FIRST: added.corrected, FINE: rest})
             outputs = self.monitor.close({"unpaired": explain(report, added)})
         else:  # nothing to count, and nothing to judge it by
             self.monitor.window.bounds = bounds.following()
         if not self.monitor.incidents.open:
-            self._cohort.rest()
+            self._fates.rest()
+            self._known.rest()
         self._judged, bounds = self.counts, self.monitor.bounds
         bounds.first_offset, bounds.first_ts_ms = bounds.last_offset + 1, bounds.last_ts_ms
         return outputs
@@ -86,6 +94,9 @@ class LabelWatch:
         """Take back the state of the same model."""
         self.counts, self.last_offset = state.counts, state.last_offset
         self._judged = state.judged
+        if len(state.monitor.cohorts) == 1:  # of an earlier version
+            state.monitor.cohorts.append(self._known.state())
+            state.monitor.window.parts.append(self._known.begin().state())
         self.monitor.load(state.monitor)
 
 

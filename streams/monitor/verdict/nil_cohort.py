@@ -9,7 +9,7 @@ from tidegauge.detectors.statistics.shares import row_variance
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.streams.monitor.intake.block import Block, Codes
-from tidegauge.streams.monitor.series.view import Labels, Records, Typed, View
+from tidegauge.streams.monitor.series.view import Known, Labels, Records, Typed, View
 from tidegauge.streams.monitor.series.watched import PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Examples, Watching
@@ -42,7 +42,7 @@ class NilCohort(Cohort):
     model, topic
         Whose rows these are.
     reads
-        ``Records`` or ``Labels``; ``Typed`` of one feature.
+        ``Records``, ``Labels`` or ``Known``; ``Typed`` of one feature.
     column, code
         The feature, and what its rows have in their only category.
 
@@ -92,6 +92,8 @@ class NilCohort(Cohort):
             return Typed(self._column, codes == self._code)
         if self._reads is Records:
             return Records(codes >= FIRST)
+        if self._reads is Known:
+            return Known(codes == FIRST)
         return Labels(codes == FIRST, codes == SECOND)
 
     def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:

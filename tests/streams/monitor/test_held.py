@@ -214,22 +214,35 @@ def test_a_label_is_held_unless_one_of_its_id_is_near(
     batches: list[list[tuple[int, int]]], apart: int, few: bool
 ) -> None:
     held, expected, at = HeldLabels(), dict[int, tuple[int, int]](), 0
+    said = dict[int, float]()
     for batch in batches:
         numbers, times = [number for number, _ in batch], [ts_ms for _, ts_ms in batch]
         offsets, ts_ms = np.arange(at, at + len(batch)), np.array(times, np.int64)
         given_ms = np.full(len(batch), apart)
-        places, replaced = held.hold(named(numbers, few), offsets, ts_ms, offsets / 2, given_ms)
+        values = np.array([time % 3 for time in times], np.float64)
+        places, before = held.hold(named(numbers, few), offsets, ts_ms, values, given_ms)
+        again = places == NOTHING
+        corrected = dict(
+            zip(
+                np.flatnonzero(again).tolist(),
+                held.correct(before[again], values[again]).tolist(),
+                strict=True,
+            )
+        )
         for row, (number, time) in enumerate(batch):
             former = expected.get(number)
             is_new = former is None or abs(time - former[1]) > apart
             assert (places[row] != NOTHING) == is_new
-            assert (replaced[row] != NOTHING) == (is_new and former is not None)
+            assert (before[row] != NOTHING) == (former is not None)
             if is_new:
                 expected[number] = at + row, time
+            else:
+                assert corrected[row] == (said[number] != time % 3)
+            said[number] = time % 3
         at += len(batch)
         own, known, values = held.at(held.find(named([*expected], few)))
         assert [*zip(own.tolist(), known.tolist(), strict=True)] == [*expected.values()]
-        assert values.tolist() == (own / 2).tolist()
+        assert values.tolist() == [said[number] for number in expected]
         assert len(held) == len(expected)
 
 

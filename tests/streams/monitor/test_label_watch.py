@@ -12,7 +12,7 @@ from tidegauge.schemas.outcomes import LabelCounts, LabelReport
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.state import PartitionSettings
-from tidegauge.streams.monitor.verdict.label_watch import explain
+from tidegauge.streams.monitor.verdict.label_watch import LabelWatch, LabelWatchState, explain
 
 DAY_MS = 86_400_000
 
@@ -160,6 +160,59 @@ def test_labels_that_come_twice_are_told() -> None:
     (told,) = alerts(found)
     assert "50% of the labels name an id that has a label already" in told["title"]
     assert "the first counts" in told["advice"]
+
+
+def flipped(numbers: range) -> list[bytes]:
+    """Return labels that say the other of 0 and 1."""
+    return [label("fraud", f"p{n}", NOON_MS + 1000 * n, 1 - n % 2) for n in numbers]
+
+
+def test_labels_that_are_corrected_are_counted_apart_and_told() -> None:
+    found = driver()
+    values = labels(range(500)) + labels(range(100)) + flipped(range(50)) + flipped(range(50))
+    found.fold("labels", records([*values, *labels(range(500, 700))]))
+    counts = reports(found)[-1].counts
+    assert (counts.labels, counts.paired) == (900, 700)
+    assert (counts.duplicate, counts.corrected) == (150, 50)  # the second time it is none
+    told = alerts(found)
+    (series,) = [alarm for alert in told for alarm in alert["series"] if alarm["series"] == "flips"]
+    assert series["value"]["current"] == pytest.approx(0.5)
+    (title,) = [alert["title"] for alert in told if "correct" in alert["title"]]
+    assert "50% of the labels correct an earlier one to another value" in title
+
+
+def test_a_label_that_goes_back_and_forth_is_corrected_each_time_wherever_it_is_cut() -> None:
+    values = [label("fraud", f"p{n % 5}", NOON_MS, (n // 5) % 2) for n in range(200)]
+    values += [label("fraud", f"p{n % 5}", NOON_MS + 90 * DAY_MS, 1) for n in range(10)]
+    values += flipped(range(100))
+    told = []
+    for size in (1, 7, 400):
+        found = driver()
+        for start in range(0, len(values), size):
+            found.fold("labels", records(values[start : start + size], first=start))
+        told.append([report.counts for report in reports(found)])
+    assert told[0] == told[1] == told[2]
+    assert told[0][0].corrected == 95
+    assert told[0][1].corrected == 195
+    assert told[0][1].duplicate == 0
+
+
+def test_what_an_earlier_version_remembers_of_labels_goes_on() -> None:
+    found = driver()
+    found.fold("labels", records([v for v in labels(range(200)) for _ in range(2)]))
+    found.feed_back()
+    own = found.partition.outcomes.label_watch("fraud")
+    old = msgspec.msgpack.decode(msgspec.msgpack.encode(own.state()))
+    del old["monitor"]["cohorts"][1:], old["monitor"]["window"]["parts"][1:]
+    again = LabelWatch("fraud", "labels", 0)
+    again.load(msgspec.convert(old, LabelWatchState))
+    before = reports(found)[-1]
+    counts = msgspec.structs.replace(before.counts, labels=500, paired=250, corrected=50)
+    report = msgspec.structs.replace(before, last_offset=before.last_offset + 100, counts=counts)
+    assert again.take(report) == own.take(report)
+    told = again.judge(report)
+    assert [output.value for output in told] == [output.value for output in own.judge(report)]
+    assert b"correct an earlier one" in (told[0].value or b"")
 
 
 def test_a_few_wrong_ids_are_counted_and_not_told() -> None:

@@ -28,6 +28,7 @@ from tidegauge.streams.monitor.series.view import (
     Categories,
     Due,
     Following,
+    Known,
     Labels,
     Numbers,
     Pairs,
@@ -154,6 +155,10 @@ def _see_labels(block: Block) -> View:
     return Labels(block.codes[:, 0] == FIRST, block.codes[:, 0] == SECOND)
 
 
+def _see_known(block: Block) -> View:
+    return Known(block.codes[:, 0] == FIRST)
+
+
 def _see_sent(block: Block) -> View:
     return Sent(block.codes[:, 0] >= 0)
 
@@ -214,6 +219,7 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
         Records: Kind(_wrongs, _see_records, lambda _: NilCohort("m", "topic", Records), ""),
         Typed: Kind(_wrongs, _see_typed, lambda _: NilCohort("m", "topic", Typed, COLUMN), COLUMN),
         Labels: Kind(_wrongs, _see_labels, lambda _: NilCohort("m", "topic", Labels), ""),
+        Known: Kind(_wrongs, _see_known, lambda _: NilCohort("m", "topic", Known), ""),
         Sent: Kind(_wrongs, _see_sent, lambda _: CountedCohort("m", Sent), ""),
         Due: Kind(_wrongs, _see_due, lambda _: CountedCohort("m", Due), ""),
         Limited: Kind(_numbers, _see_limited, lambda _: DeclaredCohort(DECLARED, 0.2, 1.0), COLUMN),
