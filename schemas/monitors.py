@@ -241,9 +241,13 @@ class ReferenceSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
 
 class LabelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How long after its prediction a label still counts."""
+    """How long after its prediction a label still counts, and may revise a report.
+
+    Windows are kept for as long as ``corrections`` takes, in event time; None: not at all.
+    """
 
     horizon: Duration = "30d"
+    corrections: Duration | None = None
 
 
 Metric = Literal[

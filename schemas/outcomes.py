@@ -86,6 +86,25 @@ class LabelReport(msgspec.Struct, frozen=True, kw_only=True, tag="labels", tag_f
     first_ts_ms: Millis = 0  # earliest event time of the labels since the report before
 
 
+class Corrections(msgspec.Struct, frozen=True, kw_only=True, tag="corrections", tag_field="kind"):
+    """Labels that correct an earlier one of the same id, as columns; each is written once."""
+
+    epoch: Count
+    sequence: Count
+    model: Name
+    ids: list[str]
+    ts_ms: list[Millis]
+    labels: list[Finite]  # 0 of a class
+    label_classes: list[str | None] = []  # empty where none is a class
+    label_offsets: list[Count]
+
+    def __post_init__(self) -> None:
+        """All columns have a value for each label, or it is no entry that we wrote."""
+        columns = self.ts_ms, self.labels, self.label_offsets, self.label_classes or self.ids
+        if {*map(len, columns)} != {len(self.ids)}:
+            raise ValueError(f"expected columns of equal length, got {[*map(len, columns)]}")
+
+
 class PredictionReport(
     msgspec.Struct, frozen=True, kw_only=True, tag="predictions", tag_field="kind"
 ):
@@ -165,4 +184,6 @@ class Poison(msgspec.Struct, frozen=True, kw_only=True, tag="poison", tag_field=
     error: Annotated[str, msgspec.Meta(max_length=500)]
 
 
-JournalEntry = Outcomes | LabelReport | PredictionReport | Fence | ControlChange | Gap | Poison
+JournalEntry = (
+    Outcomes | Corrections | LabelReport | PredictionReport | Fence | ControlChange | Gap | Poison
+)

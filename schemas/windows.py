@@ -101,4 +101,5 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     since_deployment: Evaluation | None = None  # of outcomes: all pairs of the version so far
     shortened: bool = False  # whether it was too large, and is without columns and series
     labels: LabelCounts | None = None  # of outcomes: of the model, since the window before
+    revised: int = 0  # how often labels were corrected since it was told first; 0: not at all
     adwin: dict[str, float] = {}  # second opinion on the loss: windows kept, mean, alarms so far

@@ -2,7 +2,12 @@
 
 from collections.abc import Mapping
 
-from tidegauge.schemas.outcomes import LabelReport, Outcomes, PredictionReport
+from tidegauge.schemas.outcomes import (
+    Corrections,
+    LabelReport,
+    Outcomes,
+    PredictionReport,
+)
 from tidegauge.streams.monitor.control.control import Control, control
 from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.join.join import MAX_STORES
@@ -49,8 +54,16 @@ class OutcomeMonitors:
         self.prediction_watch(key).take_pairs(pairs)
         return self.monitor(key).fold_pairs(pairs)
 
-    def fold_report(self, report: LabelReport | PredictionReport) -> list[Output]:
-        """Fold what became of a model's labels, or how many predictions a version has."""
+    def fold_report(self, report: Corrections | LabelReport | PredictionReport) -> list[Output]:
+        """Fold what became of a model's labels, or how many predictions a version has.
+
+        Windows whose labels were corrected are reported anew with what became of the next labels.
+        """
+        if isinstance(report, Corrections):
+            for key in (key for key in self.monitors if key[0] == report.model):
+                self.moved.add(key)
+                self.monitors[key].correct(report)
+            return []
         if isinstance(report, PredictionReport):
             key = report.model, report.version
             self.moved.add(key)
@@ -66,6 +79,8 @@ class OutcomeMonitors:
                 monitor.count(added)
                 self.moved.add(key)
         outputs = watch.judge(report)
+        for key in sorted(key for key in self.monitors if key[0] == model):
+            outputs += self.monitors[key].revised()
         for key in sorted(key for key in self.prediction_watches if key[0] == model):
             self.moved.add(key)
             outputs += self.prediction_watches[key].take_labels(report)

@@ -8,6 +8,7 @@ from typing import Literal, Self
 from tidegauge.schemas.alerts import Alert
 from tidegauge.schemas.outcomes import (
     ControlChange,
+    Corrections,
     Fence,
     Gap,
     JournalEntry,
@@ -23,6 +24,8 @@ from tidegauge.streams.monitor.intake.record_batch import RecordBatch, since
 from tidegauge.streams.monitor.intake.rejections import FAULTS, Rejection, letter, rejection
 from tidegauge.streams.monitor.intake.waiting_rows import NONE
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
+from tidegauge.streams.monitor.join.corrected import Corrected
+from tidegauge.streams.monitor.join.join import Found, OfLabels
 from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
 from tidegauge.streams.monitor.join.released import join_predictions
 from tidegauge.streams.monitor.journal.gaps import gap_alerts
@@ -130,11 +133,7 @@ class Partition(PartitionState):
             batch = self._fold_labels(records)
         else:
             batch = self._fold_each(source, records)
-        first = [
-            entry
-            for model, pairs in owed
-            for entry in self.writer.pairs(model, pairs, self.is_wide(model))
-        ]
+        first = [entry for model, pairs in owed for entry in self._journal(model, pairs)]
         batch.outputs = first + batch.outputs
         return batch
 
@@ -186,8 +185,14 @@ class Partition(PartitionState):
                 self.changed.add((model, ""))
                 released, horizon_ms = folded.released, self.horizon_ms(model)
                 found = join_predictions(self.join, model, arrived, released, horizon_ms)
-                batch.outputs += self.writer.pairs(model, found, self.is_wide(model))
+                batch.outputs += self._journal(model, found)
         return batch
+
+    def _journal(self, model: str, found: Sequence[Found | OfLabels]) -> list[Output]:
+        """Return the entries for what the join has found of a model, as far as its spec asks."""
+        if not self.is_corrected(model):
+            found = [one for one in found if not isinstance(one, Corrected)]
+        return self.writer.pairs(model, found, self.is_wide(model))
 
     def _allow_waiting(self, source: RowSource, batch: _Batch) -> None:
         """Let further rows wait of versions of which nothing can be told meanwhile."""
@@ -237,7 +242,7 @@ class Partition(PartitionState):
         for came in labels:
             self.changed.add((came.model, ""))
             pairs = self.join.add_labels(came, self.horizon_ms(came.model))
-            batch.outputs += self.writer.pairs(came.model, pairs, self.is_wide(came.model))
+            batch.outputs += self._journal(came.model, pairs)
             self.tallies["labels"].observed += len(came)
             batch.rows[came.model, ""] = [came]
         return batch
@@ -292,7 +297,7 @@ class Partition(PartitionState):
         if isinstance(entry, Poison):
             topic = self.settings.topics[entry.source]
             return [poison_alert(entry, topic, self.number, timestamp)] if entry.alone else []
-        if isinstance(entry, LabelReport | PredictionReport):
+        if isinstance(entry, Corrections | LabelReport | PredictionReport):
             return self.outcomes.fold_report(entry)
         if isinstance(entry, ControlChange):
             key = entry.model, entry.version

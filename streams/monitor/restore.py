@@ -3,7 +3,15 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from tidegauge.schemas.outcomes import Fence, Gap, LabelReport, Outcomes, Poison, PredictionReport
+from tidegauge.schemas.outcomes import (
+    Corrections,
+    Fence,
+    Gap,
+    LabelReport,
+    Outcomes,
+    Poison,
+    PredictionReport,
+)
 from tidegauge.streams.monitor.intake.rejections import FAULTS
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
 from tidegauge.streams.monitor.journal.journal import Position, read_entry
@@ -45,6 +53,9 @@ class Restore:
                 state.poisons.take(entry)
             elif isinstance(entry, Outcomes):
                 self._recall(entry)
+            elif isinstance(entry, Corrections):
+                places = zip(entry.label_offsets, entry.ids, strict=True)
+                state.join.corrected[entry.model].update(places)
             elif isinstance(entry, LabelReport):
                 if entry.last_offset >= state.next_offset["labels"]:
                     state.join.reported[entry.model, entry.last_offset] = entry

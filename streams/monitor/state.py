@@ -7,6 +7,7 @@ from typing import Literal
 from tidegauge.schemas.monitors import MonitorSpec, milliseconds
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.messages import Key
+from tidegauge.streams.monitor.join.corrected import Corrected
 from tidegauge.streams.monitor.join.join import MAX_BYTES, Join
 from tidegauge.streams.monitor.join.labels import LabelReader
 from tidegauge.streams.monitor.join.pairs import Pairs
@@ -59,7 +60,9 @@ class PartitionState:
         }
         self.retraining = Retraining()
         self.poisons = Poisons()
-        self.owed: list[tuple[str, list[Pairs]]] = []  # found by a restore, not in the journal
+        self.owed: list[
+            tuple[str, list[Pairs | Corrected]]
+        ] = []  # found by a restore, not in the journal
         self.changed: set[Key] = set()  # since the last snapshot, where no part says so itself
 
     @property
@@ -88,9 +91,14 @@ class PartitionState:
         }
 
     def is_wide(self, model: str) -> bool:
-        """Return whether a metric needs the probabilities of all classes."""
+        """Return whether metrics, or revised ones, need the probabilities of all classes."""
         specs = self.rows["predictions"].specs.get(model, {}).values()
-        return any(map(needs_all_classes, specs))
+        return self.is_corrected(model) or any(map(needs_all_classes, specs))
+
+    def is_corrected(self, model: str) -> bool:
+        """Return whether corrected labels revise reports."""
+        specs = self.rows["predictions"].specs.get(model, {}).values()
+        return any(spec.labels.corrections is not None for spec in specs)
 
     def horizon_ms(self, model: str) -> int:
         """Return how far a prediction and its label may lie apart: the most of all versions."""

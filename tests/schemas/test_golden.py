@@ -180,6 +180,7 @@ WINDOW_JSON = {
     },
     "shortened": False,
     "labels": None,
+    "revised": 0,
     "adwin": {"windows": 8.0},
 }
 OUTCOMES = Outcomes(

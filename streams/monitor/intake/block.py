@@ -113,6 +113,16 @@ class Waiting(msgspec.Struct, frozen=True):
     categorical: tuple[str, ...] = ()
     logged_ms: list[int] = []
 
+    def block(self) -> Block:
+        """Return these rows as a block, with dictionaries of their own."""
+        none = np.empty(0, np.int64)
+        dictionaries = tuple(Dictionary() for _ in self.categorical)
+        numbers = np.empty((0, len(self.names)))
+        codes = np.empty((0, len(dictionaries)), np.int32)
+        return self.before(
+            Block(none, none, NO_IDS, numbers, self.names, codes, self.categorical, dictionaries)
+        )
+
     def before(self, block: Block) -> Block:
         """Return a block with these rows before its own."""
         if not self.offsets:

@@ -18,12 +18,13 @@ from tidegauge.streams.monitor.intake.classes import width_of
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.arrivals import Arrivals, Key
+from tidegauge.streams.monitor.join.corrected import Corrected
 from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.held_labels import HeldLabels
 from tidegauge.streams.monitor.join.held_predictions import HeldPredictions
 from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
-from tidegauge.streams.monitor.join.label_tally import REPORTED, Batch
-from tidegauge.streams.monitor.join.meeting import Meeting, Partners, last_beyond_ms
+from tidegauge.streams.monitor.join.label_tally import CORRECTED, REPORTED, Batch
+from tidegauge.streams.monitor.join.meeting import LabelsMet, Meeting, Partners, last_beyond_ms
 from tidegauge.streams.monitor.join.pairs import Pairs
 from tidegauge.streams.monitor.join.prediction_tally import PredictionTally
 from tidegauge.streams.monitor.join.siphash import KEY_BYTES, Hashes, hashes
@@ -36,6 +37,7 @@ SPARE = 64  # part of them that is forgotten at once
 MAX_RESTORE_POINTS = 64
 
 Found = Pairs | PredictionReport
+OfLabels = Pairs | Corrected | LabelReport
 Ready = tuple[int, int, Batch]  # labels from and to, and the batch they are reported in
 
 
@@ -76,6 +78,8 @@ class Join:
         # Of the journal, by model and version: ids that were paired before the snapshot, and after.
         self.settled: defaultdict[Key, set[str]] = defaultdict(set)
         self.journaled: defaultdict[Key, set[str]] = defaultdict(set)
+        # Likewise labels that correct another one, by model: their offsets and ids.
+        self.corrected: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
         self.reported: dict[tuple[str, int], LabelReport] = {}  # by last offset
         self._held = 0
         self.moved: set[Key] = set()  # what was forgotten of since the last snapshot
@@ -194,12 +198,12 @@ class Join:
         self.counts.pairs += int(np.count_nonzero(met.near))
         return met
 
-    def add_labels(self, came: LabelArrivals, horizon_ms: int) -> list[Pairs | LabelReport]:
-        """Take labels; return the pairs they make, with reports of what became of all.
+    def add_labels(self, came: LabelArrivals, horizon_ms: int) -> list[OfLabels]:
+        """Take labels; return the pairs they make, corrections, and reports of what became of all.
 
         A label waits for predictions, and is known to those of further versions.
         """
-        store, found = self.stores[came.model], list[Pairs | LabelReport]()
+        store, found = self.stores[came.model], list[OfLabels]()
         came = came.known_by(store.classes)
         before, batch = store.size, store.tally.batch
         store.hold_to(horizon_ms)
@@ -223,7 +227,7 @@ class Join:
 
     def _meet(
         self, meeting: Meeting, came: LabelArrivals, ready: Sequence[Ready], is_due: bool
-    ) -> Iterator[Pairs | LabelReport]:
+    ) -> Iterator[OfLabels]:
         """Yield what labels give that are reported one batch after the other.
 
         Before the last report is told, what is forgotten is dropped, if that ``is_due``.
@@ -236,6 +240,7 @@ class Join:
             beyond_ms = last_beyond_ms((partners.at, partners) for _, partners in found)
             store.tally.arrived(batch, met.came.cut(own), met.kinds[own], beyond_ms)
             yield from self._fresh(met.came, found)
+            yield from self._corrections(met, own)
             if is_due and stop == ready[-1][1]:
                 store.drop()
             if batch.is_full:
@@ -250,6 +255,16 @@ class Join:
             if len(fresh.at):
                 pairs.append((int(fresh.at[0]), fresh.pairs(version, came.ids, classes)))
         return [own for _, own in sorted(pairs, key=itemgetter(0))]
+
+    def _corrections(self, met: LabelsMet, own: slice) -> list[Corrected]:
+        """Return those of some labels that correct an earlier one, but those in the journal."""
+        at = own.start + np.flatnonzero(met.kinds[own] == CORRECTED)
+        model, came = met.came.model, met.came
+        if len(at) and (journaled := self.corrected.get(model)):
+            named = [(int(came.offsets[one]), came.ids[one]) for one in at.tolist()]
+            at = at[[one not in journaled for one in named]]
+            journaled.difference_update(named)
+        return [Corrected.of(came, at, self.stores[model].classes)] if len(at) else []
 
     def _report(self, model: str, store: Store, batch: Batch) -> list[LabelReport]:
         """Return what became of a model's labels; what the journal says already stands."""
@@ -356,12 +371,12 @@ class Join:
             held.put(hashes(new.ids, self._key), new.offsets, new.ts_ms, new.scores)
         self._bound(store.size - before)
 
-    def rebuild_labels(self, came: LabelArrivals, horizon_ms: int) -> list[Pairs]:
+    def rebuild_labels(self, came: LabelArrivals, horizon_ms: int) -> list[Pairs | Corrected]:
         """Take labels again that were here at the snapshot.
 
-        Return the pairs that the journal does not hold: an owner wrote them that had lost the
-        partition. They are told by the horizons of their time; ``horizon_ms`` is that of a model of
-        which none is known.
+        Return the pairs and corrections that the journal does not hold: an owner wrote them that
+        had lost the partition. They are told by the horizons of their time; ``horizon_ms`` is that
+        of a model of which none is known.
         """
         store = self.stores[came.model]
         before, counts = store.size, msgspec.structs.replace(self.counts)
@@ -372,7 +387,9 @@ class Join:
         came = came.cut(slice(start, None)).known_by(store.classes)
         met = [tuple(v for v, ids in settled if id_ in ids) for id_ in came.ids] if settled else []
         found = Meeting(store, came).meet(0, len(came), met)
-        pairs = self._fresh(came, found.cut(slice(0, len(came))))
+        every = slice(0, len(came))
+        pairs: list[Pairs | Corrected] = [*self._fresh(came, found.cut(every))]
+        pairs += self._corrections(found, every)
         self.counts = counts  # all was counted when it came
         self._bound(store.size - before)
         return pairs

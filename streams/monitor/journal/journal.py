@@ -8,6 +8,7 @@ import msgspec
 
 from tidegauge.schemas.outcomes import (
     ControlChange,
+    Corrections,
     Fence,
     Gap,
     JournalEntry,
@@ -18,6 +19,7 @@ from tidegauge.schemas.outcomes import (
 )
 from tidegauge.streams.monitor.control.control import Choice
 from tidegauge.streams.monitor.intake.rejections import present
+from tidegauge.streams.monitor.join.corrected import Corrected
 from tidegauge.streams.monitor.join.pairs import Pairs
 from tidegauge.streams.monitor.records import Output, Source
 from tidegauge.streams.monitor.windows.class_curves import MOST
@@ -94,10 +96,10 @@ class JournalWriter(msgspec.Struct):
     def pairs(
         self,
         model: str,
-        found: Iterable[Pairs | LabelReport | PredictionReport],
+        found: Iterable[Pairs | Corrected | LabelReport | PredictionReport],
         wide: bool = False,
     ) -> list[Output]:
-        """Return the entries for pairs of one model and reports of its rows, in their order.
+        """Return the entries for pairs, corrections and reports of one model, in their order.
 
         ``wide``: with the probabilities of all classes.
         """
@@ -106,15 +108,32 @@ class JournalWriter(msgspec.Struct):
             if isinstance(one, Pairs):
                 has_room = wide and one.shares.shape[1] <= MOST
                 pairs.setdefault(one.version, []).append(one if has_room else one.narrow())
+                continue
+            outputs += self._pairs(model, pairs)
+            pairs = {}
+            if isinstance(one, Corrected):
+                outputs += [self._corrections(model, piece) for piece in one.records()]
             else:
-                outputs += [*self._pairs(model, pairs), self._report(one)]
-                pairs = {}
+                outputs.append(self._report(one))
         return [*outputs, *self._pairs(model, pairs)]
 
     def _pairs(self, model: str, pairs: Mapping[str, Sequence[Pairs]]) -> Iterable[Output]:
         for own in pairs.values():
             for piece in Pairs.joined(own).records():
                 yield self._outcomes(model, piece)
+
+    def _corrections(self, model: str, corrected: Corrected) -> Output:
+        entry = Corrections(
+            epoch=self.epoch,
+            sequence=self._next(),
+            model=model,
+            ids=list(corrected.ids),
+            ts_ms=corrected.ts_ms.tolist(),
+            labels=corrected.labels.tolist(),
+            label_classes=corrected.label_classes.tolist() if any(corrected.label_classes) else [],
+            label_offsets=corrected.label_offsets.tolist(),
+        )
+        return _output(entry, model)
 
     def _report(self, report: LabelReport | PredictionReport) -> Output:
         entry = msgspec.structs.replace(report, epoch=self.epoch, sequence=self._next())

@@ -99,6 +99,11 @@ class Monitor:
         return self.later[-1].bounds if self.later else self.bounds
 
     @property
+    def open_windows(self) -> list[Window]:
+        """The windows that are open, that first which closes first."""
+        return [self.window, *self.later]
+
+    @property
     def reference_windows(self) -> int:
         """How many windows the longest reference has; 0 while all are learned."""
         return max((cohort.reference_windows for cohort in self.cohorts), default=0)

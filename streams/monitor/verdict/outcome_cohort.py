@@ -11,7 +11,7 @@ from tidegauge.detectors.drift.adwin import ADWIN
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.schemas.windows import ColumnReport, Evaluation
-from tidegauge.streams.monitor.intake.block import Block, Floats
+from tidegauge.streams.monitor.intake.block import Block, Floats, Waiting
 from tidegauge.streams.monitor.series.base import series_profile
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.task import TaskTally
@@ -22,6 +22,7 @@ from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Examples, Wa
 from tidegauge.streams.monitor.verdict.input_cohort import column_reports
 from tidegauge.streams.monitor.verdict.watch import Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
+from tidegauge.streams.monitor.windows.kept_pairs import KeptPairs
 from tidegauge.streams.monitor.windows.metrics import evaluate
 from tidegauge.streams.monitor.windows.outcome_columns import (
     KNOWN,
@@ -93,7 +94,7 @@ class OutcomeCohort(Cohort):
         if reference is not None and self.task:
             begun = Start(0, reference.first_ts_ms, 0)
             self.windows = _windows(outcomes, begun, self._outcomes, self.task)
-        self.deployed = self._counts()
+        self.deployed = self.counts()
         self._adwin = ADWIN(1, clock=1)
         self._adwin_alarms = 0
         if outcomes and len(self.windows) >= spec.reference.windows:
@@ -111,20 +112,23 @@ class OutcomeCohort(Cohort):
             self._outcomes.width,
             sample=Sample(rows=[], most=DELAYS),
             figures=self.figures(),
-            outcomes=self._counts(),
+            outcomes=self.counts(),
+            kept=None if self.spec.labels.corrections is None else KeptPairs(),
         )
 
-    def _counts(self) -> OutcomeCounts:
-        return OutcomeCounts(self.spec.threshold, self.spec.quantile)
+    def counts(self, state: OutcomeCountsState | None = None) -> OutcomeCounts:
+        """Return what pairs are counted into, with what was counted so far."""
+        found = OutcomeCounts(self.spec.threshold, self.spec.quantile)
+        if state is not None:
+            found.load(state)
+        return found
 
     def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows of a window."""
+        classes = self._count(part, block)
         labels, scores, delays = (block.number(name) for name in ("label", "score", DELAY))
-        classes = class_pairs(block)
-        part.rows += len(block)
-        part.moments.update(self._outcomes.table(labels, scores, delays, classes))
-        if part.outcomes is not None:
-            part.outcomes.update(labels, scores, delays, classes)
+        if part.kept is not None:
+            part.kept.add(block)
         if part.sample is not None:
             part.sample.add(len(delays), lambda at: delays[at, np.newaxis])
         if self.watch is not None:
@@ -133,6 +137,22 @@ class OutcomeCohort(Cohort):
             numbers = ~np.isnan(labels) if classes is None else ~(np.isnan(labels) | classes.among)
             count = 0 if classes is None else len(classes.right)
             self.tally.add(labels[numbers], scores[numbers], count)
+
+    def _count(self, part: WindowPart, block: Block) -> ClassPairs | None:
+        """Count rows of a window; return those of classes."""
+        labels, scores, delays = (block.number(name) for name in ("label", "score", DELAY))
+        classes = class_pairs(block)
+        part.rows += len(block)
+        part.moments.update(self._outcomes.table(labels, scores, delays, classes))
+        if part.outcomes is not None:
+            part.outcomes.update(labels, scores, delays, classes)
+        return classes
+
+    def recount(self, rows: Waiting) -> WindowPart:
+        """Return what a window accumulates of these rows, but for what its verdict needs."""
+        part = WindowPart(self._outcomes.width, outcomes=self.counts())
+        self._count(part, rows.block())
+        return part
 
     def _pairs(self, block: Block, classes: ClassPairs | None) -> Pairs:
         """Return the pairs as the task has them; those of another kind have no numbers."""
@@ -196,15 +216,20 @@ class OutcomeCohort(Cohort):
         columns = column_reports(part)
         return {name: columns[at] for name, at in self._outcomes.places(self.seems).items()}
 
-    def evaluate(self, part: WindowPart) -> tuple[Evaluation, Evaluation]:
-        """Return the metrics of a window that closes, and of all pairs so far."""
+    def evaluate(
+        self, part: WindowPart, kept: Sequence[OutcomeCounts] = ()
+    ) -> tuple[Evaluation, Evaluation]:
+        """Return the metrics of a window, and of all pairs so far: deployed ones, and kept ones."""
         assert part.outcomes is not None  # as every part begins with some
-        self.deployed.merge(part.outcomes)
-        window, deployed = (
-            evaluate(self.seems, self.spec.metrics, counts)
-            for counts in (part.outcomes, self.deployed)
+        deployed = self.deployed
+        if kept:
+            deployed = self.counts()
+            for counts in (self.deployed, *kept):
+                deployed.merge(counts)
+        return (
+            evaluate(self.seems, self.spec.metrics, part.outcomes),
+            evaluate(self.seems, self.spec.metrics, deployed),
         )
-        return window, deployed
 
     def go_on(self, old: "OutcomeCohort") -> None:
         """Count on from an earlier spec, if pairs are counted as they were."""

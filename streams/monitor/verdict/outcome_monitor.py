@@ -3,24 +3,44 @@
 from types import MappingProxyType
 from typing import Final
 
-from tidegauge.schemas.outcomes import MAX_TALLY, LabelCounts, Outcomes
+import msgspec
+
+from tidegauge.schemas.monitors import milliseconds
+from tidegauge.schemas.outcomes import MAX_TALLY, Corrections, LabelCounts, Outcomes
 from tidegauge.streams.monitor.control.control import SHARES, Control
+from tidegauge.streams.monitor.intake.block import Waiting
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.verdict.cohort import Examples
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort, same
 from tidegauge.streams.monitor.verdict.reports import window_report
+from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.cutting import windows_of
-from tidegauge.streams.monitor.windows.outcome_rows import outcome_rows
+from tidegauge.streams.monitor.windows.kept_pairs import correct
+from tidegauge.streams.monitor.windows.outcome_counts import OutcomeCountsState
+from tidegauge.streams.monitor.windows.outcome_rows import codes_of, outcome_rows
+from tidegauge.streams.monitor.windows.window import WindowPart
 
+KEPT_PAIRS: Final = 20_000  # in windows that are kept, at most
 SLOW: Final = 0.9  # of the labels have come after so long: rows of before have theirs
+
+
+class KeptWindow(msgspec.Struct):
+    """A window that closed, which labels that are corrected may revise."""
+
+    bounds: Bounds
+    rows: Waiting
+    counts: OutcomeCountsState
+    revised: int = 0  # reports of it after the first
+    is_due: bool = False  # whether a further one is
 
 
 class OutcomeState(MonitorState, kw_only=True):
     """Everything the monitor remembers, for the snapshot."""
 
     labels: LabelCounts
+    kept: list[KeptWindow] = msgspec.field(default_factory=list)
 
 
 class OutcomeMonitor(Monitor):
@@ -42,6 +62,13 @@ class OutcomeMonitor(Monitor):
         self.outcomes = OutcomeCohort(spec, spec.effect.outcomes, self.budget, control.reference)
         super().__init__(origin, spec, spec.windows, [self.outcomes])
         self.labels = LabelCounts()  # of the model, since the last window
+        self.kept: list[KeptWindow] = []  # the oldest first
+
+    @property
+    def _keeps_ms(self) -> int | None:
+        """How long windows are kept, in event time; None: they are not."""
+        corrections = self.spec.labels.corrections
+        return None if corrections is None else milliseconds(corrections)
 
     def fold_pairs(self, pairs: Outcomes) -> list[Output]:
         """Fold pairs of prediction and label; return what the windows they closed give rise to."""
@@ -64,23 +91,81 @@ class OutcomeMonitor(Monitor):
             total = getattr(self.labels, name) + getattr(labels, name)
             setattr(self.labels, name, min(total, MAX_TALLY))  # the journal may hold anything
 
-    def _report(self) -> list[Output]:
-        (part,), own = self.window.parts, self.outcomes
-        window, deployed = own.evaluate(part)
-        report = window_report(
+    def correct(self, corrections: Corrections) -> None:
+        """Let labels be others than they were, in windows that are kept and in the open ones."""
+        classes = corrections.label_classes or [None] * len(corrections.ids)
+        labels = zip(codes_of(corrections.ids).tolist(), corrections.labels, classes, strict=True)
+        for code, label, label_class in labels if self._keeps_ms is not None else ():
+            said = code, label, label_class, self.spec
+            for part in (window.parts[0] for window in self.open_windows):
+                assert part.kept is not None
+                part.kept.correct(*said)
+            for window in self.kept:
+                found = correct(window.rows, *said)
+                window.rows, window.is_due = found or window.rows, window.is_due or bool(found)
+
+    def revised(self) -> list[Output]:
+        """Return reports anew of the windows whose labels were corrected since they were told."""
+        due = [window for window in self.kept if window.is_due]
+        parts = [self.outcomes.recount(window.rows) for window in due]
+        for window, part in zip(due, parts, strict=True):
+            assert part.outcomes is not None
+            window.counts, window.is_due = part.outcomes.state(), False
+            window.revised += 1
+        return [
+            self._told(part, window.bounds, window.revised)
+            for window, part in zip(due, parts, strict=True)
+        ]
+
+    def _told(self, part: WindowPart, bounds: Bounds, revised: int = 0) -> Output:
+        own = self.outcomes
+        window, deployed = own.evaluate(part, [own.counts(kept.counts) for kept in self.kept])
+        return window_report(
             self,
             own.columns_of(part),
             window=window,
             since_deployment=deployed,
-            adwin=own.second_opinion(part),
-            labels=self.labels,
+            adwin={} if revised else own.second_opinion(part),
+            labels=None if revised else self.labels,
+            bounds=bounds,
+            revised=revised,
         )
+
+    def _keep(self, part: WindowPart) -> None:
+        """Keep a window that closes, or count it for good; and so those that are too old."""
+        assert part.outcomes is not None  # as every part begins with some
+        if part.kept is None or self._keeps_ms is None:
+            self.outcomes.deployed.merge(part.outcomes)
+            return
+        rows = part.kept.settled()
+        window = KeptWindow(self.bounds, rows, part.outcomes.state(), is_due=part.kept.is_corrected)
+        self.kept.append(window)
+        oldest_ms = self.bounds.last_ts_ms - self._keeps_ms
+        while self.kept and (
+            self.kept[0].bounds.last_ts_ms < oldest_ms
+            or sum(len(window.rows.offsets) for window in self.kept) > KEPT_PAIRS
+        ):
+            self._let_go()
+
+    def keep_none(self) -> None:
+        """Count all windows that are kept for good."""
+        while self.kept:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        self.outcomes.deployed.merge(self.outcomes.counts(self.kept.pop(0).counts))
+
+    def _report(self) -> list[Output]:
+        (part,) = self.window.parts
+        self._keep(part)
+        report = self._told(part, self.bounds)
         self.labels = LabelCounts()
         return [report]
 
     def inherit(self, old: "OutcomeMonitor") -> None:
         """Go on with what was learned under an earlier spec, where that still holds."""
         self.labels, self.waiting = old.labels, old.waiting
+        old.keep_none()  # what is kept from here on is of this spec
         published = self.control.reference is not None and self.control.reference.outcomes
         windows = windows_of(self.spec.windows, old.windows)
         fits = self.spec.windows in (None, windows)
@@ -99,10 +184,11 @@ class OutcomeMonitor(Monitor):
         return OutcomeState(
             **{name: getattr(own, name) for name in MonitorState.__struct_fields__},
             labels=self.labels,
+            kept=self.kept,
         )
 
     def load(self, state: MonitorState) -> None:
         """Take back the state of a monitor with the same control."""
         super().load(state)
         if isinstance(state, OutcomeState):
-            self.labels = state.labels
+            self.labels, self.kept = state.labels, state.kept

@@ -1,7 +1,7 @@
 """Window reports: what one closed window held and what was made of it."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping
+from typing import Literal, TypedDict, Unpack
 
 import msgspec
 
@@ -17,6 +17,7 @@ from tidegauge.schemas.windows import (
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.series.watched import PROMISED_WINDOWS, PROVISIONAL_WINDOWS
 from tidegauge.streams.monitor.verdict.monitor import Monitor
+from tidegauge.streams.monitor.windows.bounds import Bounds
 
 State = Literal["learning", "provisional", "watching"]
 
@@ -29,20 +30,29 @@ def state_of(monitor: Monitor) -> State:
     return "provisional" if windows < PROVISIONAL_WINDOWS else "watching"
 
 
+class Further(TypedDict, total=False):
+    """What a report may say beside the figures of columns and series."""
+
+    slices: list[SliceReport]
+    since_deployment: Evaluation
+    adwin: dict[str, float]
+    labels: LabelCounts | None
+
+
 def window_report(
     monitor: Monitor,
     columns: Mapping[str, ColumnReport],
     window: Evaluation | None = None,
-    since_deployment: Evaluation | None = None,
-    adwin: Mapping[str, float] | None = None,
-    labels: LabelCounts | None = None,
-    slices: Sequence[SliceReport] = (),
+    bounds: Bounds | None = None,
+    revised: int = 0,
+    **further: Unpack[Further],
 ) -> Output:
     """Return the report of the window that closes; its id follows from monitor and window.
 
-    Of outcomes ``window`` has its metrics.
+    Of outcomes ``window`` has its metrics. A report that is ``revised`` so many times by now is of
+    a window that closed before, and says nothing of its series: what was told of them stands.
     """
-    origin, bounds = monitor.origin, monitor.bounds
+    origin, bounds = monitor.origin, bounds or monitor.bounds
     assert origin.source != "labels"  # their windows are those of outcomes
     report = WindowReport(
         model=origin.model,
@@ -61,16 +71,15 @@ def window_report(
         early=bounds.early,
         observed=monitor.observed,
         columns=dict(columns),
-        series=monitor.series(),
-        slices=list(slices),
+        series={} if revised else monitor.series(),
         not_watched=monitor.not_watched(),
         **({} if window is None else msgspec.structs.asdict(window)),
-        since_deployment=since_deployment,
-        adwin=dict(adwin or {}),
-        labels=labels,
+        revised=revised,
+        **further,
     )
+    places = bounds.index, bounds.last_offset, *((revised,) if revised else ())
     head = headers(
-        id=stable_id(origin.model, origin.version, origin.uri, bounds.index, bounds.last_offset),
+        id=stable_id(origin.model, origin.version, origin.uri, *places),
         type=WINDOW_TYPE,
         source=origin.uri,
         subject=origin.model,

@@ -119,7 +119,9 @@ class SliceCohort(Cohort):
 
     def begin(self) -> WindowPart:
         """Return what a new window accumulates."""
-        return WindowPart(0, slices=None if self.slicing is None else self.slicing.begin())
+        part = WindowPart(0)
+        part.slices = None if self.slicing is None else self.slicing.begin()
+        return part
 
     def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows of a window, which the inputs have taken before."""

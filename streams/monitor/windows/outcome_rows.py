@@ -1,6 +1,7 @@
 """Pairs of prediction and label as rows of a block: numbers, and classes where they are some."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,8 +14,10 @@ from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary, as_
 
 DELAY = "delay_ms"  # column: by how much a label came after its prediction
 NUMBERS = ("label", "score", DELAY, "probability")
+ID = "id"  # column: what stands for the id, where labels may be corrected
 SHARE = "p:"  # what the columns of classes' probabilities begin with
 CLASSES = ("label", "class")
+ID_BITS = 52  # of an id's hash, so that it is exact as a float
 Texts = Sequence[str | None]
 
 
@@ -44,6 +47,7 @@ def outcome_rows(pairs: Outcomes, spec: MonitorSpec) -> Block:
         scores = np.where(among & numeric, 1.0, scores)
     dictionaries = Dictionary(), Dictionary()
     shares = {} if classes is nobody else pairs.class_probabilities
+    identified = [ID] if spec.labels.corrections is not None else []
     return Block(
         np.array(pairs.label_offsets, np.int64),
         np.array(pairs.ts_ms, np.int64),
@@ -51,14 +55,25 @@ def outcome_rows(pairs: Outcomes, spec: MonitorSpec) -> Block:
         np.column_stack(
             [
                 *(labels, scores, delays_ms, probabilities),
+                *(codes_of(pairs.ids) for _ in identified),
                 *(np.array(own, np.float64) for own in shares.values()),
             ]
         ),
-        (*NUMBERS, *(SHARE + name for name in shares)),
+        (*NUMBERS, *identified, *(SHARE + name for name in shares)),
         encode((true, classes), dictionaries, rows),
         CLASSES,
         dictionaries,
     )
+
+
+def codes_of(ids: Iterable[str]) -> Floats:
+    """Return what stands for ids among numbers.
+
+    >>> codes_of(["a", "b", "a"]).astype(int) % 1000
+    array([461, 309, 461])
+    """
+    digests = (hashlib.blake2b(id_.encode(), digest_size=8).digest() for id_ in ids)
+    return np.array([int.from_bytes(own) >> (64 - ID_BITS) for own in digests], np.float64)
 
 
 def _as_classes(

@@ -7,10 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tidegauge.detectors.statistics.moments import Moments
-from tidegauge.streams.monitor.intake.block import Floats
+from tidegauge.streams.monitor.intake.block import Floats, Waiting
 from tidegauge.streams.monitor.slices.sums import SliceSums, SliceSumsState
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures, FiguresState
+from tidegauge.streams.monitor.windows.kept_pairs import KeptPairs
 from tidegauge.streams.monitor.windows.outcome_counts import OutcomeCounts, OutcomeCountsState
 from tidegauge.streams.monitor.windows.sample import Sample
 
@@ -43,6 +44,8 @@ class WindowPartState(msgspec.Struct):
     slices: SliceSumsState | None = None
     before: bytes = b""
     counted: list[Counted] = []
+    kept: Waiting | None = None
+    is_corrected: bool = False
 
 
 class WindowPart:
@@ -58,12 +61,12 @@ class WindowPart:
         Where there is a reference to compare with.
     outcomes
         Where metrics are told of it.
-    slices
-        Where slices are told apart.
     before
         The numbers of the row before the first one.
     counted
         Where the reference is being learned: the categories.
+    kept
+        Where labels that are corrected may revise it.
     """
 
     def __init__(
@@ -74,16 +77,17 @@ class WindowPart:
         sample: Sample | None = None,
         figures: Figures | None = None,
         outcomes: OutcomeCounts | None = None,
-        slices: SliceSums | None = None,
         before: Floats | None = None,
         counted: Sequence[Counted] = (),
+        kept: KeptPairs | None = None,
     ) -> None:
         self.rows = 0
         self.moments = Moments(numbers)
         self.missing: NDArray[np.int64] = np.zeros(categories, np.int64)
         self.sample, self.figures, self.outcomes = sample, figures, outcomes
-        self.slices = slices
+        self.slices: SliceSums | None = None  # where slices are told apart
         self.before, self.counted = before, list(counted)
+        self.kept = kept
 
     def state(self) -> WindowPartState:
         """Return what a snapshot needs."""
@@ -97,6 +101,8 @@ class WindowPart:
             self.slices.state() if self.slices else None,
             b"" if self.before is None else self.before.tobytes(),
             self.counted,
+            kept=self.kept.settled() if self.kept else None,
+            is_corrected=self.kept is not None and self.kept.is_corrected,
         )
 
     def load(self, state: WindowPartState) -> None:
@@ -113,6 +119,8 @@ class WindowPart:
         if state.before:
             self.before = np.frombuffer(state.before).copy()
         self.counted = state.counted or self.counted  # none of an earlier version
+        if self.kept is not None and state.kept is not None:
+            self.kept = KeptPairs(state.kept, state.is_corrected)
 
     def compare(self, like: "WindowPart") -> None:
         """Go on as a new part does: what is compared is compared from the next row on."""

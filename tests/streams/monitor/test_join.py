@@ -21,6 +21,7 @@ from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join import join as module
 from tidegauge.streams.monitor.join import label_tally, store
 from tidegauge.streams.monitor.join.arrivals import Arrivals, arrivals_by_model
+from tidegauge.streams.monitor.join.corrected import Corrected
 from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.join import Join, RestorePoint
 from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
@@ -91,7 +92,9 @@ def batches(events: list[Event], cuts: frozenset[int]) -> Iterator[tuple[bool, l
         yield is_label, [event for _, event in own]
 
 
-def found_of(told: Iterable[Pairs | LabelReport | PredictionReport]) -> list[Found]:
+def found_of(
+    told: Iterable[Pairs | Corrected | LabelReport | PredictionReport],
+) -> list[Found]:
     return [
         Found(pairs.version, *own)
         for pairs in told
