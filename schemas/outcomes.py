@@ -1,7 +1,8 @@
-"""The journal ``outcomes``: pairs, label counts, owners' fences, control changes, gaps, poison.
+"""The journal ``outcomes``: pairs, counts, owners' fences, control changes, gaps, poison, ticks.
 
 It writes down what no input log holds: in which order two topics met, which worker owned the
-partition, at which offset a spec or a reference took effect, and what a log has lost.
+partition, at which offset a spec or a reference took effect, what a log has lost, and what time it
+was when nothing came.
 """
 
 from typing import Annotated, Literal
@@ -184,6 +185,29 @@ class Poison(msgspec.Struct, frozen=True, kw_only=True, tag="poison", tag_field=
     error: Annotated[str, msgspec.Meta(max_length=500)]
 
 
+class Tick(msgspec.Struct, frozen=True, kw_only=True, tag="tick", tag_field="kind"):
+    """What time it was while no row of a model version came: windows that had ended by then close.
+
+    It takes effect before the rows at these offsets.
+    """
+
+    epoch: Count
+    sequence: Count
+    model: Name
+    version: Version
+    now_ms: Millis  # by the worker's clock
+    predictions_offset: Count
+    features_offset: Count
+
+
 JournalEntry = (
-    Outcomes | Corrections | LabelReport | PredictionReport | Fence | ControlChange | Gap | Poison
+    Outcomes
+    | Corrections
+    | LabelReport
+    | PredictionReport
+    | Fence
+    | ControlChange
+    | Gap
+    | Poison
+    | Tick
 )

@@ -47,6 +47,9 @@ class SeriesProfile(msgspec.Struct, frozen=True, kw_only=True):
     bins: Annotated[
         list[Bin], msgspec.Meta(max_length=21)
     ] = []  # of ``hist``, whose rows are pairs of rows
+    silence: Count | None = (
+        None  # of ``volume``: most windows in a row without a row; None: unknown
+    )
 
 
 class RelationProfile(msgspec.Struct, frozen=True, kw_only=True):

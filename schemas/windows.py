@@ -88,6 +88,7 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     last_offset: int
     rows: int
     late: int  # rows of windows that had closed, counted here all the same
+    ticked: bool = False  # whether the worker's clock closed it, as no row came
     early: int = 0  # rows that are far ahead of those around them
     observed: int  # all rows this monitor has folded so far
     columns: dict[str, ColumnReport]

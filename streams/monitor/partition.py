@@ -15,6 +15,7 @@ from tidegauge.schemas.outcomes import (
     LabelReport,
     Poison,
     PredictionReport,
+    Tick,
 )
 from tidegauge.streams.monitor import snapshot as snapshots
 from tidegauge.streams.monitor.control.control import Choice, control
@@ -290,7 +291,7 @@ class Partition(PartitionState):
         return batch
 
     def _fold_entry(self, entry: JournalEntry, timestamp: int) -> list[Output]:
-        if not self.position.accepts(entry) or isinstance(entry, Fence):
+        if not self.position.accepts(entry) or isinstance(entry, Fence | Tick):
             return []
         if isinstance(entry, Gap):
             return gap_alerts(entry, self.settings.topics[entry.source], self.number, timestamp)
@@ -335,6 +336,33 @@ class Partition(PartitionState):
         if not isinstance(output.message, ControlChange):
             raise ValueError(f"expected a control change, got {type(output.message).__name__}")
         self.versions.schedule(output.message)
+
+    def over(self, now_ms: int) -> list[Key]:
+        """Return the model versions of which a window has ended by the clock, and no row came."""
+        return sorted({key for rows in self.rows.values() for key in rows.over(now_ms)})
+
+    def tick(self, key: Key, now_ms: int) -> Output:
+        """Return the journal entry that says what time it is, before the row to be folded next."""
+        offsets = self.next_offset["predictions"], self.next_offset["features"]
+        return self.writer.tick(key, now_ms, offsets)
+
+    def apply_ticks(self, output: Output | None = None) -> list[Output]:
+        """Let a tick take effect that the journal has acknowledged, and any that a restore found.
+
+        Raises
+        ------
+        FoldError
+            If it cannot be done; as from ``fold``.
+        """
+        if output is not None:
+            assert isinstance(output.message, Tick)
+            self.take_tick(output.message)
+        outputs: list[Output] = []
+        for source in ROW_SOURCES:
+            if self.rows[source].changes_at(self.next_offset[source]):
+                self._settle(source)
+                outputs += self.rows[source].apply_ticks(self.next_offset[source])
+        return list(bounded(outputs))
 
     # --- restore and snapshots -----------------------------------------------------------------
 

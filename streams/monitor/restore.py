@@ -11,6 +11,7 @@ from tidegauge.schemas.outcomes import (
     Outcomes,
     Poison,
     PredictionReport,
+    Tick,
 )
 from tidegauge.streams.monitor.intake.rejections import FAULTS
 from tidegauge.streams.monitor.join.arrivals import arrivals_by_model
@@ -36,7 +37,7 @@ class Restore:
         """Take what the journal holds from ``rebuild_from`` to its end, in one call or several.
 
         Pairs that stand there are not written again; control changes after the snapshot are
-        scheduled for the offsets they name.
+        scheduled for the offsets they name, and so are ticks.
         """
         state = self._state
         if self._at is None:
@@ -60,7 +61,10 @@ class Restore:
                 if entry.last_offset >= state.next_offset["labels"]:
                     state.join.reported[entry.model, entry.last_offset] = entry
             elif (entry.epoch, entry.sequence) > (state.writer.epoch, state.writer.sequence):
-                state.versions.schedule(entry)
+                if isinstance(entry, Tick):
+                    state.take_tick(entry)
+                else:
+                    state.versions.schedule(entry)
 
     def _recall(self, entry: Outcomes) -> None:
         """Let the join know pairs that stand in the journal.

@@ -36,6 +36,15 @@ class Change:
     control: Control
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What time it was, before the row at an offset of this source."""
+
+    offset: int
+    key: Key
+    now_ms: int
+
+
 class VersionRows(msgspec.Struct):
     """Everything remembered of one model version's rows in one source, for the snapshot."""
 
@@ -47,6 +56,7 @@ class VersionRows(msgspec.Struct):
     past: list[tuple[int, Columns]]
     monitor: MonitorState | None
     awaited: dict[str, Shown] = {}
+    ticks: list[tuple[int, int]] = []  # offset, time
 
 
 @dataclass(slots=True)
@@ -69,7 +79,7 @@ class RowMonitors:
         self.partitions = partitions
         self.controls: dict[Key, Control] = {}
         self.specs: dict[str, dict[str, MonitorSpec]] = {}  # theirs, by model and version
-        self.changes: list[Change] = []
+        self.changes: list[Change | Clock] = []
         self.reader = BatchReader(source)
         self.monitors: dict[Key, InputMonitor] = {}
         # Columns that held before an offset: a restore reads the rows before it as they were read.
@@ -84,14 +94,33 @@ class RowMonitors:
         """
         self.moved.add(key)
         offset = self.earliest_change(key, offset)
-        # Nothing lies between it and an earlier one for the same place.
-        self.changes = [c for c in self.changes if (c.offset, c.key) != (offset, key)]
-        self.changes.append(Change(offset, key, control))
+        # Nothing lies between it and an earlier one for the same place, if not a tick.
+        here = [c for c in self.changes if (c.offset, c.key) == (offset, key)]
+        if all(isinstance(c, Change) for c in here):
+            self.changes = [c for c in self.changes if c not in here]
+        self._append(Change(offset, key, control))
+
+    def tick(self, offset: int, key: Key, now_ms: int) -> None:
+        """Let windows that had ended by then close before the record at ``offset``."""
+        self.moved.add(key)
+        self._append(Clock(offset, key, now_ms))
+
+    def _append(self, change: Change | Clock) -> None:
+        self.changes.append(change)
         self.changes.sort(key=lambda change: change.offset)
 
     def earliest_change(self, key: Key, offset: int) -> int:
         """Return ``offset``, or that of the last change which is scheduled, if it is later."""
         return max([offset, *(change.offset for change in self.changes if change.key == key)])
+
+    def over(self, now_ms: int) -> list[Key]:
+        """Return the model versions of which a window has ended by the clock, and no row came."""
+        return sorted(key for key, own in self.monitors.items() if own.is_over(now_ms))
+
+    def apply_ticks(self, offset: int) -> list[Output]:
+        """Let the clock that was journaled take effect where all rows before it are folded."""
+        due = any(isinstance(c, Clock) and c.offset <= offset for c in self.changes)
+        return self._apply_due(offset) if due else []
 
     def before_change(self, records: Sequence[Record]) -> Sequence[Record]:
         """Return the first records, up to the next change: all are read under one control."""
@@ -161,7 +190,11 @@ class RowMonitors:
         outputs: list[Output] = []
         while self.changes_at(offset):
             change = self.changes.pop(0)
-            outputs += self._apply(change.key, change.control, offset)
+            if isinstance(change, Change):
+                outputs += self._apply(change.key, change.control, offset)
+            elif change.key in self.monitors:
+                self.moved.add(change.key)
+                outputs += self.monitors[change.key].tick(change.now_ms)
         return outputs
 
     def _apply(self, key: Key, control: Control, offset: int) -> list[Output]:
@@ -287,13 +320,14 @@ class RowMonitors:
         monitor, changes = self.monitors.get(key), [c for c in self.changes if c.key == key]
         return VersionRows(
             None if control is None else place(control),
-            [(change.offset, place(change.control)) for change in changes],
+            [(c.offset, place(c.control)) for c in changes if isinstance(c, Change)],
             reader.spread.get(key),
             reader.columns.get(key),
             reader.intakes.get(key),
             self.past.get(key, []),
             monitor.state() if monitor is not None else None,
             reader.awaited.get(key, {}),
+            [(c.offset, c.now_ms) for c in changes if isinstance(c, Clock)],
         )
 
     def load(self, key: Key, state: VersionRows, table: Sequence[Control]) -> None:
@@ -301,6 +335,8 @@ class RowMonitors:
         reader = self.reader
         for offset, place in state.changes:
             self.schedule(offset, key, table[place])
+        for offset, now_ms in state.ticks:
+            self.tick(offset, key, now_ms)
         if state.control is not None:
             self._hold(key, table[state.control])
         if state.spread is not None:

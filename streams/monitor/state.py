@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tidegauge.schemas.monitors import MonitorSpec, milliseconds
+from tidegauge.schemas.outcomes import Tick
 from tidegauge.streams.monitor.intake.columns import RowSource
 from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.join.corrected import Corrected
@@ -99,6 +100,12 @@ class PartitionState:
         """Return whether corrected labels revise reports."""
         specs = self.rows["predictions"].specs.get(model, {}).values()
         return any(spec.labels.corrections is not None for spec in specs)
+
+    def take_tick(self, entry: Tick) -> None:
+        """Let a tick take effect at the offsets it names."""
+        key = entry.model, entry.version
+        self.rows["predictions"].tick(entry.predictions_offset, key, entry.now_ms)
+        self.rows["features"].tick(entry.features_offset, key, entry.now_ms)
 
     def horizon_ms(self, model: str) -> int:
         """Return how far a prediction and its label may lie apart: the most of all versions."""

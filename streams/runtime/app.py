@@ -38,6 +38,7 @@ from tidegauge.streams.runtime.settings import Settings
 from tidegauge.streams.runtime.watchdog import Watchdog, compared
 
 CHECKPOINT_EVERY_S = 0.5
+TICK_EVERY_S = 5.0
 FETCH_BYTES = 8 * 1_048_576  # of one topic at once, over all its partitions
 PARTITION_FETCH_BYTES = (65_536, 4 * 1_048_576)  # at least, at most
 
@@ -182,7 +183,17 @@ def _keep_time(app: App, ledger: Ledger) -> None:
             except Exception as error:
                 await app.crash(error)
 
+    async def tick() -> None:
+        while not app.should_stop:
+            await asyncio.sleep(TICK_EVERY_S)
+            try:
+                if not app.rebalancing:
+                    await ledger.tick()
+            except Exception as error:
+                await app.crash(error)
+
     app.task(checkpoint)
+    app.task(tick)
 
 
 def _gate(app: App, ledger: Ledger, sources: Mapping[Source, str]) -> None:

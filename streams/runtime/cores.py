@@ -45,6 +45,15 @@ class Core(Protocol):
     def apply_change(self, output: Output) -> None:
         """Let a control change take effect that the brokers have."""
 
+    def over(self, now_ms: int) -> Sequence[tuple[str, str]]:
+        """Return the model versions of which a window has ended by the clock, and no row came."""
+
+    def tick(self, key: tuple[str, str], now_ms: int) -> Output:
+        """Return the journal entry that says what time it is, before the row to be folded next."""
+
+    def apply_ticks(self, output: Output | None = None) -> list[Output]:
+        """Let a tick take effect that the brokers have, and any that a restore found."""
+
     def gap(self, source: Source, first: int, last: int) -> Output:
         """Return the journal entry that these offsets were deleted unread; go on behind them."""
 

@@ -16,6 +16,7 @@ from tidegauge.streams.monitor.intake.record_batch import size
 from tidegauge.streams.monitor.journal.poison import FoldError
 from tidegauge.streams.monitor.records import SOURCES, Output, Record, Source
 from tidegauge.streams.monitor.snapshot import Snapshot
+from tidegauge.streams.monitor.state import ROW_SOURCES
 from tidegauge.streams.monitor.verdict.wording import log_line
 from tidegauge.streams.runtime.control import ControlTables
 from tidegauge.streams.runtime.cores import Core
@@ -129,6 +130,8 @@ class Ledger:
         Restores the state of partitions; its second argument tells whether it is still wanted.
     now
         Monotonic seconds.
+    wall
+        Seconds since 1970.
     """
 
     def __init__(
@@ -138,9 +141,10 @@ class Ledger:
         offsets: Callable[[], Offsets],
         restore: Restore,
         now: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._outbox, self._control, self._offsets = outbox, control, offsets
-        self._restore, self._now = restore, now
+        self._restore, self._now, self._wall = restore, now, wall
         # Another object after each seek, set in the consumer's thread, and each change of owner:
         # a batch fetched under an earlier one must not be folded, as rows may be missing before it.
         self.flow = object()
@@ -270,11 +274,46 @@ class Ledger:
         except TimeoutError:
             log.warning("Labels of partition %d go on without their predictions", slot.number)
 
-    async def _are_folded(self, slot: Slot, end: int) -> bool:
-        folded = slot.position("predictions")
+    async def _are_folded(self, slot: Slot, end: int, source: Source = "predictions") -> bool:
+        folded = slot.position(source)
         if folded >= end or self._slots.get(slot.number) is not slot:
             return True
-        return await self._offsets().has_drained("predictions", slot.number, end, folded)
+        return await self._offsets().has_drained(source, slot.number, end, folded)
+
+    async def tick(self) -> None:
+        """Where no row is left to fold, let windows close that have ended by the wall clock."""
+        for slot in list(self._slots.values()):
+            async with slot.lock:
+                if self.broken or self._slots.get(slot.number) is not slot:
+                    continue
+                with self._broken_by_failure():
+                    await self._tick(slot)
+
+    async def _tick(self, slot: Slot) -> None:
+        self._tell(slot, slot.core.apply_ticks())  # of a former owner
+        now_ms = int(1000 * self._wall())
+        over = slot.core.over(now_ms)
+        if not over or not await self._has_folded_all(slot):
+            return
+        for key in over:
+            entry = slot.core.tick(key, now_ms)
+            await self._outbox.deliver(slot.number, entry)  # a crash after this finds it there
+            self._tell(slot, slot.core.apply_ticks(entry))
+        await self._outbox.send()
+
+    def _tell(self, slot: Slot, outputs: Sequence[Output]) -> None:
+        if outputs:
+            self._outbox.put(slot.number, outputs)
+            log_alerts(outputs)
+            slot.touched = True
+
+    async def _has_folded_all(self, slot: Slot) -> bool:
+        """Tell whether all rows are folded that the logs have now."""
+        for source in ROW_SOURCES:
+            end = await self._offsets().end_offset(source, slot.number)
+            if not await self._are_folded(slot, end, source):
+                return False
+        return True
 
     async def checkpoint_due(self) -> None:
         """Checkpoint the partitions for which it is time."""

@@ -1,4 +1,4 @@
-"""Reads and writes the journal ``outcomes``: owners, pairs, changes of control, gaps, poison."""
+"""Reads and writes the journal ``outcomes``: owners, pairs, control, gaps, poison, ticks."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
@@ -16,6 +16,7 @@ from tidegauge.schemas.outcomes import (
     Outcomes,
     Poison,
     PredictionReport,
+    Tick,
 )
 from tidegauge.streams.monitor.control.control import Choice
 from tidegauge.streams.monitor.intake.rejections import present
@@ -178,6 +179,22 @@ class JournalWriter(msgspec.Struct):
             features_offset=offsets[1],
             spread=spread,
             adopted=dict(choice.adopted),
+        )
+        return _output(entry, key[0])
+
+    def tick(self, key: tuple[str, str], now_ms: int, offsets: tuple[int, int]) -> Output:
+        """Return the entry for what time it is, before the rows at these offsets.
+
+        They are of ``predictions`` and of ``features``.
+        """
+        entry = Tick(
+            epoch=self.epoch,
+            sequence=self._next(),
+            model=key[0],
+            version=key[1],
+            now_ms=now_ms,
+            predictions_offset=offsets[0],
+            features_offset=offsets[1],
         )
         return _output(entry, key[0])
 

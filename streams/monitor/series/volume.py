@@ -28,7 +28,7 @@ class Volume(Series):
     def quantity(self, view: View) -> Floats:
         """Return it for each window."""
         assert isinstance(view, Windows)
-        return np.log(view.counts / view.lengths)[:, None]
+        return np.log(np.maximum(view.counts, 0.5) / view.lengths)[:, None]  # half a row is none
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Final
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
 
+from tidegauge.schemas.monitors import MOST_OPEN, milliseconds
 from tidegauge.schemas.references import Reference, SeriesProfile
 from tidegauge.streams.monitor.control.control import SHARES, Control
 from tidegauge.streams.monitor.intake.block import Block
@@ -23,7 +25,7 @@ from tidegauge.streams.monitor.verdict.reports import window_report
 from tidegauge.streams.monitor.verdict.slice_cohort import PART, SliceCohort, publishable
 from tidegauge.streams.monitor.verdict.times_cohort import TimesCohort, TimesState
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort, VolumeState
-from tidegauge.streams.monitor.windows.bounds import first_ms
+from tidegauge.streams.monitor.windows.bounds import first_ms, slots
 from tidegauge.streams.monitor.windows.cutting import (
     AROUND,
     DAY_MS,
@@ -33,6 +35,8 @@ from tidegauge.streams.monitor.windows.cutting import (
     windows_of,
 )
 from tidegauge.streams.monitor.windows.gathered import Gathered
+
+HELD: Final = 10  # times as long as rows are usually held up, a tick waits for them
 
 
 class InputMonitor(Monitor):
@@ -164,6 +168,40 @@ class InputMonitor(Monitor):
             outputs = super().fold(block)
             assert not outputs  # they close no window
             self.gathered_rows.clear()
+
+    def is_over(self, now_ms: int) -> bool:
+        """Return whether a window of event time has ended by the wall clock, and no row came.
+
+        None has while rows wait for more of them, where event times are not near the times of
+        records, and once silence has lasted for 100 windows.
+        """
+        floor, slot = self._floor(now_ms), self.bounds.slot
+        if floor is None or slot is None or self.waiting.offsets:
+            return False
+        return slot < floor if self.bounds.rows else slot + 1 < floor
+
+    def _floor(self, now_ms: int) -> int | None:
+        """Return the first window of event time that has not ended by the wall clock."""
+        windows, usual_ms = self.windows, self.times.usual_ms
+        if windows is None or windows.every is None or usual_ms is None:
+            return None
+        every_ms, latest_ms = milliseconds(windows.every), self.latest.latest_ms
+        if usual_ms > every_ms or now_ms - latest_ms > MOST_OPEN * every_ms + windows.lateness_ms:
+            return None
+        grace_ms = LATE_MS + int(HELD * usual_ms)
+        return slots(windows, now_ms - windows.lateness_ms - grace_ms)
+
+    def tick(self, now_ms: int) -> list[Output]:
+        """Close the windows that have ended by the wall clock, those without a row as well."""
+        self.settle()
+        outputs: list[Output] = []
+        while self.is_over(now_ms):
+            if not self.bounds.rows:
+                assert self.windows is not None and self.bounds.slot is not None
+                self.bounds.empty(self.windows, self.bounds.slot + 1)
+            self.bounds.ticked = True
+            outputs += self.close()
+        return outputs
 
     def close(self, examples: Examples = MappingProxyType({})) -> list[Output]:
         """Close the open window; return the alerts and the report that it gives rise to."""

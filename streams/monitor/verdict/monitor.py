@@ -54,6 +54,7 @@ class MonitorState(msgspec.Struct):
     later: list[WindowState] = []
     floor: int | None = None
     tail_ms: int = 0
+    heard: int | None = None
 
 
 class Monitor:
@@ -85,6 +86,7 @@ class Monitor:
         self.incidents = Incidents(origin)
         self.later: list[Window] = []  # open ones of event time behind the first, in their order
         self.floor: int | None = None  # the first of event time that has not closed
+        self.heard: int | None = None  # the one behind the last with rows
         self.tail_ms = 0  # most by which the last row of one that closed lay before its end
         self.window = self._window(Bounds())
 
@@ -241,10 +243,12 @@ class Monitor:
         """Close the open window; return the alerts and the report that it gives rise to."""
         verdicts, bounds = Verdicts(), self.bounds
         if bounds.slot is not None:
-            if self.floor is not None:
-                bounds.skipped = max(bounds.slot - self.floor, 0)
+            if self.heard is not None:
+                bounds.skipped = max(bounds.slot - self.heard, 0)
             self.floor = bounds.slot + 1
-            self.tail_ms = max(self.tail_ms, self._tail_ms())
+            if bounds.rows:
+                self.heard = self.floor
+                self.tail_ms = max(self.tail_ms, self._tail_ms())
         for cohort, part in zip(self.cohorts, self.window.parts, strict=True):
             found = cohort.judge(part, bounds, examples)
             verdicts.fired.extend(found.fired)
@@ -354,6 +358,7 @@ class Monitor:
             [window.state() for window in self.later],
             self.floor,
             self.tail_ms,
+            self.heard,
         )
 
     def load(self, state: MonitorState) -> None:
@@ -362,7 +367,7 @@ class Monitor:
         for cohort, own in zip(self.cohorts, state.cohorts, strict=True):
             cohort.load(own)
         self.incidents.open = state.incidents
-        self.floor, self.tail_ms = state.floor, state.tail_ms
+        self.floor, self.tail_ms, self.heard = state.floor, state.tail_ms, state.heard
         begin = [cohort.begin for cohort in self.cohorts]
         self.window, *self.later = (
             Window.restore(own, begin) for own in (state.window, *state.later)

@@ -68,6 +68,7 @@ def window_report(
         last_offset=bounds.last_offset,
         rows=bounds.rows,
         late=bounds.late,
+        ticked=bounds.ticked,
         early=bounds.early,
         observed=monitor.observed,
         columns=dict(columns),

@@ -11,6 +11,7 @@ from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import SeriesProfile
 from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.series.base import series_profile
+from tidegauge.streams.monitor.series.freshness import MINUTE_MS
 from tidegauge.streams.monitor.series.view import Times, View
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Watching
@@ -19,6 +20,7 @@ from tidegauge.streams.monitor.windows.figures import Figures, Measures
 from tidegauge.streams.monitor.windows.window import WindowPart
 
 TIMES: Final = Measures({Times: ("",)})
+FRESHNESS: Final = "freshness"
 
 
 class TimesWindow(msgspec.Struct, frozen=True, array_like=True):
@@ -34,6 +36,7 @@ class TimesState(msgspec.Struct, tag="times"):
     windows: list[TimesWindow]
     learned: dict[str, SeriesProfile]
     watching: Watching | None
+    usual_ms: float | None = None
 
 
 class TimesCohort(Cohort):
@@ -58,6 +61,8 @@ class TimesCohort(Cohort):
         super().__init__(spec, effect, budget, {Times: ("",)})
         self.windows: list[TimesWindow] = []
         self.learned: dict[str, SeriesProfile] = {}  # once it is complete
+        # From event times to records, in the last window that said so, as a geometric mean.
+        self.usual_ms: float | None = None
         self._follow({own.name: learned[own.name] for own in TIMES if own.name in learned})
 
     def begin(self) -> WindowPart:
@@ -80,9 +85,15 @@ class TimesCohort(Cohort):
 
     def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
-        if self.watch is not None or not part.rows or part.figures is None:
+        if not part.rows or part.figures is None:
             return []
-        self.windows.append(TimesWindow(part.figures.moments().tobytes(), bounds.start))
+        moments = part.figures.moments()
+        own = [measure.name for measure in part.figures.measures]
+        if FRESHNESS in own and moments[0, own.index(FRESHNESS)]:
+            self.usual_ms = MINUTE_MS * float(np.expm1(moments[1, own.index(FRESHNESS)]))
+        if self.watch is not None:
+            return []
+        self.windows.append(TimesWindow(moments.tobytes(), bounds.start))
         if self.gathered < self.spec.reference.windows:
             return []
         kept = b"".join(window.moments for window in self.windows)
@@ -103,11 +114,11 @@ class TimesCohort(Cohort):
 
     def state(self) -> TimesState:
         """Return what a snapshot needs."""
-        return TimesState(self.windows, self.learned, self.watching())
+        return TimesState(self.windows, self.learned, self.watching(), self.usual_ms)
 
     def load(self, state: TimesState) -> None:
         """Take back the state of a cohort with the same spec."""
-        self.windows = state.windows
+        self.windows, self.usual_ms = state.windows, state.usual_ms
         self._follow(state.learned)
         if state.watching is not None:
             self.load_watching(state.watching)

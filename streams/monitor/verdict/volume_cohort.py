@@ -97,7 +97,8 @@ class VolumeCohort(Cohort):
         rows, lengths = np.array([(own.rows, own.length) for own in self.windows]).T
         means = SERIES[VOLUME].quantity(Windows(rows, lengths))[:, 0]
         found = series_profile(SERIES[VOLUME], rows.astype(np.float64), means, 1 - 1 / rows)
-        return replace(found, shown=float((rows / lengths).mean()))
+        silence = int(lengths.max()) - 1
+        return replace(found, shown=float((rows / lengths).mean()), silence=silence)
 
     def _follow(self, learned: dict[str, SeriesProfile]) -> None:
         """Watch by what was learned, if it was."""
@@ -110,12 +111,22 @@ class VolumeCohort(Cohort):
             return Verdicts()
         reading = np.full((FIELDS, 1), np.nan)
         reading[ROWS] = 0.0
-        if _is_whole(part, bounds):
-            came = Windows(np.array([part.rows]), np.array([bounds.skipped + 1]))
+        if _is_whole(part, bounds) or self._is_silent(bounds):
+            # Where none came each window is one by itself.
+            came = Windows(
+                np.array([part.rows]), np.array([bounds.skipped + 1 if part.rows else 1])
+            )
             reading[:] = SERIES[VOLUME].quantity(came)  # with or without one of the rows
             reading[ROWS] = max(part.rows, np.exp(self.watch.series[0].mean))
             reading[SHOWN] = came.counts / came.lengths
         return self.watch.update(reading, bounds, {}, examples)
+
+    def _is_silent(self, bounds: Bounds) -> bool:
+        """Return whether no row has come for longer than in the reference."""
+        silence = self.learned[VOLUME].silence
+        return (
+            bounds.ticked and not bounds.rows and silence is not None and bounds.skipped >= silence
+        )
 
     def state(self) -> VolumeState:
         """Return what a snapshot needs."""

@@ -34,7 +34,8 @@ class Bounds(msgspec.Struct):
     latest_ms: int = -1  # event time of the latest row so far, early ones aside; -1: none yet
     delay_ms: int = 0  # of a window of labels: by how much half of them came after the predictions
     slow_ms: int | None = None  # and nine in ten of them; None: it is none of labels
-    skipped: int = 0  # empty windows of event time between the one before and this one
+    skipped: int = 0  # empty windows of event time between the last with rows and this one
+    ticked: bool = False  # whether the worker's clock closed it
 
     @property
     def start(self) -> Start:
@@ -67,6 +68,11 @@ class Bounds(msgspec.Struct):
         self.latest_ms = max(self.latest_ms, self.last_ts_ms)
         self.first_offset = min(self.first_offset, int(offsets.min()))
         self.last_offset = max(self.last_offset, int(offsets.max()))
+
+    def empty(self, spec: WindowSpec, slot: int) -> None:
+        """Be a window of event time without a row."""
+        self.slot, self.first_offset = slot, self.last_offset
+        self.first_ts_ms, self.last_ts_ms = first_ms(spec, slot), first_ms(spec, slot + 1) - 1
 
     def following(self) -> "Bounds":
         """Return the window after this one; until it has rows, the log stands where this ended."""

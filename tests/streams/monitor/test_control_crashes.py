@@ -23,6 +23,7 @@ from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Record, Source
+from tidegauge.streams.monitor.rows import Change
 
 INPUTS: tuple[Source, ...] = ("predictions", "features", "labels")
 CHANGES, KILLS, FOLDS, GROWTHS = 100, 75, 900, 300  # some kills come before the one before
@@ -158,7 +159,8 @@ def test_a_hundred_changes_and_fifty_kills_give_what_the_logs_say(seed: int) -> 
 def in_force(partition: Partition, model: str, version: str) -> MonitorSpec:
     """Return the spec by which the next prediction of a model version will be watched."""
     rows = partition.rows["predictions"]
-    waiting = [c.control.spec for c in rows.changes if c.key == (model, version)]
+    changes = [c for c in rows.changes if isinstance(c, Change)]
+    waiting = [c.control.spec for c in changes if c.key == (model, version)]
     return [rows.controls[model, version].spec, *waiting][-1]
 
 
@@ -218,7 +220,7 @@ def test_changes_that_an_earlier_version_journaled_crosswise_end_with_the_newest
     rows = driver.partition.rows["predictions"]
     rows.schedule(150, ("m", ""), control("m", of_rows(30), None))
     rows.schedule(120, ("m", ""), control("m", of_rows(50), None))
-    assert [(c.offset, c.control.spec) for c in rows.changes] == [(150, of_rows(50))]
+    assert rows.changes == [Change(150, ("m", ""), control("m", of_rows(50), None))]
 
 
 def horizon(length: str) -> MonitorSpec:

@@ -51,8 +51,9 @@ def alerts(found: Driver) -> list[dict[str, Any]]:
 
 
 def of_labels(driver: Driver) -> list[dict[str, Any]]:
-    """Return what was told of labels; of pairs it is that they come later, as all rows are old."""
-    return [told for told in alerts(driver) if told["series"][0]["series"] != "delay"]
+    """Return what was told of labels; of rows and pairs it is that they are old, or come late."""
+    others = {"delay", "late", "freshness"}
+    return [told for told in alerts(driver) if told["series"][0]["series"] not in others]
 
 
 def test_labels_that_all_pair_are_counted_and_told_to_nobody() -> None:

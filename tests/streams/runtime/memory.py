@@ -162,6 +162,7 @@ class CountingCore:
         self.rebuilt: list[tuple[Rebuilt, int]] = []
         self.folded: list[tuple[Source, int]] = []
         self.digests: dict[str, str] = {}
+        self.ends_ms = 0  # of a window, by the wall clock; 0: none is open
         self.explodes_at = self.poisonous_at = -1
         self.gathered: tuple[int, int] | None = None  # rows that a snapshot cannot fold
         self.moved: set[str] = set()
@@ -188,6 +189,18 @@ class CountingCore:
 
     def apply_change(self, output: Output) -> None:
         self.digests["m"] = (output.value or b"").decode()
+
+    def over(self, now_ms: int) -> list[tuple[str, str]]:
+        return [MODEL] if 0 < self.ends_ms <= now_ms else []
+
+    def tick(self, key: tuple[str, str], now_ms: int) -> Output:
+        return Output("outcomes", b"m", b"tick %d" % now_ms)
+
+    def apply_ticks(self, output: Output | None = None) -> list[Output]:
+        if output is None:
+            return []
+        self.ends_ms = 0
+        return [Output("windows", b"m", output.value)]
 
     def gap(self, source: Source, first: int, last: int) -> Output:
         self.next_offset[source] = last + 1
