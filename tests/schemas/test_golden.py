@@ -141,6 +141,7 @@ WINDOW_JSON = {
     "last_offset": 4,
     "rows": 50,
     "late": 1,
+    "ticked": False,
     "early": 0,
     "observed": 400,
     "columns": {
