@@ -106,7 +106,7 @@ class Cohort(ABC):
         self.watch: Watch | None = None  # None while the reference is learned
         self._rows: RowDetectors | None = None
         self.measures = Measures({})  # of the series that the reference knows
-        self._profiled: Mapping[str, SeriesProfile] = {}  # by which it is watched
+        self.profiled: Mapping[str, SeriesProfile] = {}  # by which it is watched
 
     @abstractmethod
     def begin(self) -> WindowPart:
@@ -175,7 +175,7 @@ class Cohort(ABC):
             series, levels, windows, spec.detectors, self.limits, adopt, self.is_bounded
         )
         self._rows, self.measures = RowDetectors(spec.detectors, found), found
-        self._profiled = profiles
+        self.profiled = profiles
         return True
 
     def watched(self, profiles: Mapping[str, SeriesProfile]) -> tuple[Measures, list[Watched]]:
@@ -210,7 +210,7 @@ class Cohort(ABC):
         """Go on with these parts of the budget, one a measure, while it is watched."""
         watching = self.watching()
         if watching is not None and not np.array_equal(levels, self._levels):
-            self.compare(self._profiled, levels)
+            self.compare(self.profiled, levels)
             self.load_watching(watching)
 
     def parts(self) -> dict[str, SeriesPart]:

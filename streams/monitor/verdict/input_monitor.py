@@ -16,12 +16,15 @@ from tidegauge.streams.monitor.intake.block import Block
 from tidegauge.streams.monitor.intake.columns import SCORE, Columns
 from tidegauge.streams.monitor.intake.waiting_rows import EVER, NONE, Patience
 from tidegauge.streams.monitor.records import Output
+from tidegauge.streams.monitor.series.registry import SERIES
+from tidegauge.streams.monitor.verdict.causes.base import LEAST
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, shared
 from tidegauge.streams.monitor.verdict.declared_cohort import DeclaredCohort
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputCohort, InputsState
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.reports import window_report
+from tidegauge.streams.monitor.verdict.schema import schema_alerts
 from tidegauge.streams.monitor.verdict.slice_cohort import PART, SliceCohort, publishable
 from tidegauge.streams.monitor.verdict.times_cohort import TimesCohort, TimesState
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort, VolumeState
@@ -108,7 +111,7 @@ class InputMonitor(Monitor):
 
     def fold(self, block: Block) -> list[Output]:
         """Fold a block of rows; columns that are new in it are watched from here on."""
-        columns = block.names, block.categorical
+        columns, told = (block.names, block.categorical), list[Output]()
         if columns != self._columns:
             self.settle()
             numeric = tuple(n for n in block.names if all(n not in c.numeric for c in self.inputs))
@@ -116,12 +119,24 @@ class InputMonitor(Monitor):
                 n for n in block.categorical if all(n not in c.categorical for c in self.inputs)
             )
             if numeric or texts:
+                told = self._schema((*numeric, *texts), block)
                 self._take_up(numeric, texts)
             self._columns = columns
         if self._closes_nothing(block) and self.gathered_rows.take(block):
-            return []
+            return told
         self.settle()
-        return super().fold(block)
+        return told + super().fold(block)
+
+    def _schema(self, come: Sequence[str], block: Block) -> list[Output]:
+        """Return what is told of columns that come up: those that nobody has heard of."""
+        first, known = self.inputs[0], SERIES["missing"].name
+        new = [n for n in come if n not in self.spec.features and known(n) not in first.profiled]
+        if first.watch is None or not new:
+            return []
+        seen = first.columns_of(self.window.parts[0]).items()
+        gone = [name for name, own in seen if own.count == 0 and own.missing >= LEAST]
+        since_ms, offset = int(block.ts_ms[0]), int(block.offsets[0])
+        return schema_alerts(self._incidents().origin, new, gone, since_ms, offset)
 
     def timed(self, block: Block, found: Dated) -> Block:
         """Return rows with which of them come behind later ones by more than they may."""

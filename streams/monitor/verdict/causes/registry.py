@@ -6,6 +6,7 @@ from typing import Final
 from tidegauge.streams.monitor.verdict.causes.base import Cause, Evidence
 from tidegauge.streams.monitor.verdict.causes.clipped import clipped
 from tidegauge.streams.monitor.verdict.causes.default import default
+from tidegauge.streams.monitor.verdict.causes.gone import gone
 from tidegauge.streams.monitor.verdict.causes.late_labels import late_labels
 from tidegauge.streams.monitor.verdict.causes.lost import lost
 from tidegauge.streams.monitor.verdict.causes.mismatched import mismatched, other_model
@@ -20,6 +21,7 @@ from tidegauge.streams.monitor.verdict.causes.unit import unit
 CAUSES: Final[tuple[Callable[[Evidence], Cause | None], ...]] = (
     late_labels,
     unfilled,
+    gone,
     renamed,
     stuck,
     clipped,
