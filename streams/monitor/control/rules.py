@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from math import prod
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,7 +13,8 @@ from tidegauge.streams.monitor.series.expression import Expression, Kind
 
 CATEGORICAL = FeatureSpec(type="categorical")
 IGNORED = FeatureSpec(type="ignore")
-COUNT = re.compile(r"\{\d*,?(\d+)\}")  # of repetitions, the largest
+COUNTS = re.compile(r"(\)?)\{(\d+)(?:,(\d*))?\}")  # of repetitions, of a group or of something
+MOST_OF_GROUPS = 30  # their counts multiplied: a value then costs some 10 ms at most
 
 
 def faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
@@ -28,9 +30,14 @@ def faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
 
 
 def _pattern_fault(pattern: str) -> str:
-    # What is repeated a thousand times made a value cost 40 ms.
-    if any(int(most) > MAX_CATEGORY for most in COUNT.findall(pattern)):
+    # RE2's time is also in proportion to the pattern with all repetitions written out.
+    found = [
+        (group, max(int(least), int(most or 0))) for group, least, most in COUNTS.findall(pattern)
+    ]
+    if any(count > MAX_CATEGORY for _, count in found):
         return f"expected repetitions up to {MAX_CATEGORY}, as no value is longer; got {pattern!r}"
+    if prod(count for group, count in found if group) > MOST_OF_GROUPS:
+        return f"expected groups repeated {MOST_OF_GROUPS} times at most in all; got {pattern!r}"
     try:
         pc.match_substring_regex(pa.array([""]), pattern=pattern)
     except pa.ArrowInvalid as fault:
