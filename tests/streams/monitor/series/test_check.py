@@ -6,9 +6,13 @@ import msgspec
 import numpy as np
 import pytest
 
+from tests.streams.monitor.driver import Driver, published
+from tests.streams.monitor.logs import NOON_MS, frame, row
 from tests.streams.monitor.traffic import REFERENCE, SPEC, Rows, share, traffic
+from tidegauge.schemas.monitors import FeatureSpec
 from tidegauge.streams.monitor.intake.block import NO_IDS, Block
 from tidegauge.streams.monitor.intake.dictionary import Dictionary
+from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.series import check
 from tidegauge.streams.monitor.series.checked import Check, Checked
 from tidegauge.streams.monitor.series.expression import Expression
@@ -151,3 +155,29 @@ def test_a_check_that_the_columns_do_not_fit_is_among_what_is_not_watched() -> N
 def test_a_check_may_name_the_score() -> None:
     stream = traffic(1, checking("score <= 0.2")).send(3)
     assert "rows break the check score <= 0.2 (offset 0: score 0." in stream.alerts()[0]["title"]
+
+
+def told_of_a_log(batch: int) -> tuple[list[Any], list[Any]]:
+    """Return the alerts and reports of a log of rows and a frame, folded in batches."""
+    rng, values = np.random.default_rng(3), []
+    for n in range(3000):
+        features = {"x": int(rng.integers(20)), "c": str(rng.choice(["DE", "FR"]))}
+        if n >= 1500 and n % 7 == 0:
+            features |= {"x": -n % 5 - 1, "c": f"new{n % 90}"}
+        values.append(row("m", f"r{n}", NOON_MS + n, features, 0.5))
+    values = [*values[:2000], frame(values[2000:2400]), *values[2400:]]
+    limits = {"x": {"min": 0, "required": True}, "c": {"pattern": "[A-Z]{2}"}}
+    spec = checking("x >= 0 or c == 'DE'", features=msgspec.convert(limits, dict[str, FeatureSpec]))
+    driver = Driver({"m": spec})
+    records = [LoggedRecord(n, NOON_MS, b"m", value) for n, value in enumerate(values)]
+    for start in range(0, len(records), batch):
+        driver.fold("predictions", records[start : start + batch])
+    return published(driver.outputs, "alerts"), published(driver.outputs, "windows")
+
+
+def test_what_breaks_rules_is_the_same_wherever_the_log_is_cut_into_batches() -> None:
+    alerts, reports = told_of_a_log(10_000)
+    told = {alarm["statistic"] for alert in alerts for alarm in alert["series"]}
+    assert {"limit", "check"} <= told
+    for batch in (1, 97):
+        assert told_of_a_log(batch) == (alerts, reports)
