@@ -9,7 +9,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from tidegauge.schemas.events import Class, Finite, Name
+from tidegauge.schemas.events import Class, Finite, Name, Version
 
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 # Nine digits: 2.7 million years at most, which is still a whole number of milliseconds in 64 bits.
@@ -250,6 +250,18 @@ class LabelSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     corrections: Duration | None = None
 
 
+class CompareSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Two versions that answer the same requests, compared by their loss on these."""
+
+    champion: Version
+    challenger: Version
+
+    def __post_init__(self) -> None:
+        """Two versions, not one."""
+        if self.champion == self.challenger:
+            raise ValueError(f"expected two versions, got {self.champion!r} twice")
+
+
 Metric = Literal[
     "accuracy", "balanced_accuracy", "precision", "recall", "f1",
     "precision_macro", "recall_macro", "f1_macro",
@@ -280,6 +292,7 @@ class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     metrics: list[Metric] | None = None  # None: the usual ones of the task
     quantile: Quantile = 0.5  # of the label that a regression predicts, for its quantile_loss
     labels: LabelSpec = LabelSpec()
+    compare: CompareSpec | None = None
     retraining: RetrainingSpec = RetrainingSpec()
 
     @property

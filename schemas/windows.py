@@ -72,6 +72,26 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     reliability: list[ReliabilityBin] = []  # where the spec asks for ``ece``
 
 
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """Mean losses of two versions on the same pairs, and by how much they differ."""
+
+    pairs: int
+    champion: float | None
+    challenger: float | None
+    difference: float | None  # below 0: the challenger is better
+    interval: tuple[float, float] | None  # of 95%, of the difference
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """How a challenger compares with the champion, on requests that both have answered."""
+
+    champion: str
+    challenger: str
+    alone: tuple[int, int]  # labelled predictions of either that wait for the other's
+    window: Difference  # since the report before
+    since_deployment: Difference  # its interval holds however often one looks
+
+
 class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     """Body of a window report."""
 
@@ -102,5 +122,6 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     since_deployment: Evaluation | None = None  # of outcomes: all pairs of the version so far
     shortened: bool = False  # whether it was too large, and is without columns and series
     labels: LabelCounts | None = None  # of outcomes: of the model, since the window before
+    comparison: Comparison | None = None  # of outcomes of a challenger
     revised: int = 0  # how often labels were corrected since it was told first; 0: not at all
     adwin: dict[str, float] = {}  # second opinion on the loss: windows kept, mean, alarms so far

@@ -12,6 +12,7 @@ from tidegauge.streams.monitor.control.control import Control, control
 from tidegauge.streams.monitor.intake.messages import Key
 from tidegauge.streams.monitor.join.join import MAX_STORES
 from tidegauge.streams.monitor.records import Output, Source
+from tidegauge.streams.monitor.verdict.comparison import VersionComparison
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.label_watch import LabelWatch
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
@@ -44,6 +45,7 @@ class OutcomeMonitors:
         self.monitors: dict[Key, OutcomeMonitor] = {}
         self.label_watches: dict[str, LabelWatch] = {}  # by model
         self.prediction_watches: dict[Key, PredictionWatch] = {}
+        self.comparisons: dict[str, VersionComparison] = {}  # by model
         self.moved: set[Key] = set()  # what has changed of since the last snapshot
         self._spread = spread
 
@@ -52,7 +54,22 @@ class OutcomeMonitors:
         key = pairs.model, pairs.version
         self.moved.add(key)
         self.prediction_watch(key).take_pairs(pairs)
-        return self.monitor(key).fold_pairs(pairs)
+        monitor = self.monitor(key)
+        self._compare(pairs, monitor)
+        return monitor.fold_pairs(pairs)
+
+    def _compare(self, pairs: Outcomes, monitor: OutcomeMonitor) -> None:
+        """Let pairs take part in the comparison of versions, if the spec asks for one."""
+        compared, model = monitor.spec.compare, pairs.model
+        if compared is None:
+            self.comparisons.pop(model, None)
+            return
+        held = self.comparisons.get(model)
+        if held is None or held.spec != compared:
+            held = self.comparisons[model] = VersionComparison(compared)
+        self.moved.add((model, ""))
+        held.take(pairs, monitor.spec)
+        monitor.comparison = held if pairs.version == compared.challenger else None
 
     def fold_report(self, report: Corrections | LabelReport | PredictionReport) -> list[Output]:
         """Fold what became of a model's labels, or how many predictions a version has.
@@ -74,6 +91,8 @@ class OutcomeMonitors:
         if added is None:
             return []
         self.moved.add((model, ""))
+        if model in self.comparisons:
+            self.comparisons[model].settle()
         for key, monitor in self.monitors.items():
             if key[0] == model:
                 monitor.count(added)

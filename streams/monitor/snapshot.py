@@ -17,6 +17,7 @@ from tidegauge.streams.monitor.journal.poison import Poisons
 from tidegauge.streams.monitor.records import Source, Tally
 from tidegauge.streams.monitor.rows import VersionRows
 from tidegauge.streams.monitor.state import PartitionState
+from tidegauge.streams.monitor.verdict.comparison import ComparisonState, VersionComparison
 from tidegauge.streams.monitor.verdict.label_watch import LabelWatchState
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeState
 from tidegauge.streams.monitor.verdict.prediction_watch import PredictionWatchState
@@ -64,6 +65,7 @@ class VersionState(msgspec.Struct, tag="version"):
     join: StoreState | None = None
     labels: LabelWatchState | None = None
     predictions: PredictionWatchState | None = None
+    comparison: ComparisonState | None = None  # of all versions of the model, likewise
 
 
 class RetrainingState(msgspec.Struct, tag="retraining"):
@@ -120,7 +122,8 @@ def _keys(state: PartitionState) -> set[Key]:
     versions, outcomes = state.versions, state.outcomes
     own = {*versions.digests, *versions.spread, *outcomes.controls, *outcomes.monitors}
     own |= {*outcomes.prediction_watches}
-    own |= {(model, "") for model in (*state.join.stores, *outcomes.label_watches)}
+    of_models = *state.join.stores, *outcomes.label_watches, *outcomes.comparisons
+    own |= {(model, "") for model in of_models}
     asked = state.retraining
     own |= {RETRAINING} if asked.quiet_until_ms or asked.faults else set()
     return own.union(
@@ -143,6 +146,7 @@ def _part(state: PartitionState, key: Key) -> Part:
     control, performance = outcomes.controls.get(key), outcomes.monitors.get(key)
     labels = outcomes.label_watches.get(key[0])
     predictions = outcomes.prediction_watches.get(key)
+    compared = outcomes.comparisons.get(key[0])
     outcome_place = None if control is None else place(control)
     return VersionState(
         key,
@@ -156,6 +160,7 @@ def _part(state: PartitionState, key: Key) -> Part:
         None if key[1] else state.join.state(key[0]),
         None if key[1] or labels is None else labels.state(),
         None if predictions is None else predictions.state(),
+        None if key[1] or compared is None else compared.state(),
     )
 
 
@@ -196,3 +201,5 @@ def _load_version(state: PartitionState, part: VersionState) -> None:
         outcomes.label_watch(key[0]).load(part.labels)
     if part.predictions is not None:
         outcomes.prediction_watch(key).load(part.predictions)
+    if part.comparison is not None:
+        outcomes.comparisons[key[0]] = VersionComparison.restore(part.comparison)

@@ -181,6 +181,7 @@ WINDOW_JSON = {
     },
     "shortened": False,
     "labels": None,
+    "comparison": None,
     "revised": 0,
     "adwin": {"windows": 8.0},
 }

@@ -11,6 +11,7 @@ from tidegauge.streams.monitor.control.control import SHARES, Control
 from tidegauge.streams.monitor.intake.block import Waiting
 from tidegauge.streams.monitor.records import Output
 from tidegauge.streams.monitor.verdict.cohort import Examples
+from tidegauge.streams.monitor.verdict.comparison import VersionComparison
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort, same
@@ -62,6 +63,7 @@ class OutcomeMonitor(Monitor):
         self.outcomes = OutcomeCohort(spec, spec.effect.outcomes, self.budget, control.reference)
         super().__init__(origin, spec, spec.windows, [self.outcomes])
         self.labels = LabelCounts()  # of the model, since the last window
+        self.comparison: VersionComparison | None = None  # where it is the challenger
         self.kept: list[KeptWindow] = []  # the oldest first
 
     @property
@@ -118,17 +120,18 @@ class OutcomeMonitor(Monitor):
         ]
 
     def _told(self, part: WindowPart, bounds: Bounds, revised: int = 0) -> Output:
-        own = self.outcomes
+        own, versus = self.outcomes, None if revised else self.comparison
         window, deployed = own.evaluate(part, [own.counts(kept.counts) for kept in self.kept])
         return window_report(
             self,
             own.columns_of(part),
-            window=window,
+            window,
             since_deployment=deployed,
             adwin={} if revised else own.second_opinion(part),
             labels=None if revised else self.labels,
             bounds=bounds,
             revised=revised,
+            comparison=None if versus is None else versus.tell(own.seems),
         )
 
     def _keep(self, part: WindowPart) -> None:

@@ -10,6 +10,7 @@ from tidegauge.schemas.outcomes import LabelCounts
 from tidegauge.schemas.windows import (
     WINDOW_TYPE,
     ColumnReport,
+    Comparison,
     Evaluation,
     SliceReport,
     WindowReport,
@@ -37,6 +38,7 @@ class Further(TypedDict, total=False):
     since_deployment: Evaluation
     adwin: dict[str, float]
     labels: LabelCounts | None
+    comparison: Comparison | None
 
 
 def window_report(
