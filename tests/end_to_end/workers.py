@@ -255,8 +255,9 @@ class Sender:
         key: bytes | None,
         partition: int = 0,
         headers: Headers = (),
+        timestamp: int = NOON_MS,
     ) -> Sent:
-        """Queue a record with a fixed timestamp, so that the same call gives the same record."""
+        """Queue a record with a given timestamp, so that the same call gives the same record."""
         sent = Sent(topic, partition, key, value, list(headers))
 
         def delivered(error: object, message: Any) -> None:
@@ -264,7 +265,7 @@ class Sender:
             sent.offset = message.offset()
 
         self._producer.produce(
-            topic, value, key, partition, delivered, timestamp=NOON_MS, headers=sent.headers
+            topic, value, key, partition, delivered, timestamp=timestamp, headers=sent.headers
         )
         self._producer.poll(0)
         return sent

@@ -32,6 +32,7 @@ class World:
 
     story: list[str] = field(default_factory=list)
     clock: float = 0.0
+    wall: float = 0.0
 
     def __post_init__(self) -> None:
         self.producer = MemoryProducer(self.story)
@@ -41,7 +42,12 @@ class World:
         self.outbox = Outbox(TOPICS)
         self.outbox.start(self.producer)
         self.ledger = Ledger(
-            self.outbox, self.control, lambda: self.offsets, self.restore, lambda: self.clock
+            self.outbox,
+            self.control,
+            lambda: self.offsets,
+            self.restore,
+            lambda: self.clock,
+            lambda: self.wall,
         )
 
     async def restore(self, numbers: set[int], wanted: Callable[[], bool]) -> dict[int, Restored]:
@@ -311,3 +317,21 @@ async def test_outputs_leave_in_their_order_though_several_tasks_send_them() -> 
     await asyncio.gather(w.outbox.send(), w.outbox.send(), w.outbox.settled())
     sent = [record.value for record in w.producer.log("windows").records]
     assert sent == [b"0", b"1", b"2", b"3"]
+
+
+async def test_the_clock_closes_windows_once_it_is_journaled_and_all_rows_are_folded() -> None:
+    w = await world()
+    await w.fold(0, 1)
+    del w.story[:]
+    w.cores[0].ends_ms = 5000
+    w.wall = 4.0
+    await w.ledger.tick()
+    assert w.story == []
+    w.wall, w.offsets.ends["predictions"] = 6.0, 3
+    await w.ledger.tick()
+    assert w.story == []  # a row is still to come
+    w.offsets.ends["predictions"] = 2
+    await w.ledger.tick()
+    await w.ledger.tick()
+    assert w.story == ["outcomes", "windows"]
+    assert w.producer.log("windows").records[-1].value == b"tick 6000"
