@@ -41,7 +41,7 @@ class Sample(msgspec.Struct):
             return
         data = found.tobytes()
         self.rows = self.rows[:: stride // self.stride]
-        self.rows += [data[at : at + size] for at in range(0, len(data), size)]
+        self.rows += [data[row * size : (row + 1) * size] for row in range(len(found))]
         self.stride, self.seen = stride, self.seen + rows
 
     def some(self, size: int) -> bytes:
