@@ -153,7 +153,7 @@ def sequential(mean: float, sd: float, rows: float) -> Interval | None:
     References
     ----------
     Waudby-Smith, Arbour, Sinha, Kennedy & Ramdas (2024), Time-uniform central limit theory and
-    asymptotic confidence sequences, Annals of Statistics 52, equation (14).
+    asymptotic confidence sequences, Annals of Statistics 52.
 
     >>> [round(limit, 2) for limit in sequential(10.0, 2.0, 1000.0)]
     [9.79, 10.21]

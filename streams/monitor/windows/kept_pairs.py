@@ -45,12 +45,12 @@ def correct(
     rows: Waiting, code: float, label: float, label_class: str | None, spec: MonitorSpec
 ) -> Waiting | None:
     """Return rows in which the label of an id is another one; None if the id is not there."""
-    table = np.frombuffer(rows.numbers).reshape(len(rows.offsets), len(rows.names)).copy()
+    table = np.frombuffer(rows.numbers).reshape(len(rows.offsets), len(rows.names))
     ids = table[:, rows.names.index(ID)] if len(table) else np.empty(0)
     found = np.flatnonzero(ids == code)
     if not len(found):
         return None
-    at = int(found[-1])
+    at, table = int(found[-1]), table.copy()
     own = dict(zip(rows.names, table[at].tolist(), strict=True))
     said = {name: texts[at] for name, texts in zip(rows.categorical, rows.categories, strict=True)}
     shares = {n.removeprefix(SHARE): p for n, p in own.items() if n.startswith(SHARE)}
