@@ -77,7 +77,10 @@ def test_a_name_stays_text_where_yaml_1_1_sees_something_else(name: str, tmp_pat
             ".labels.horizon: expected a duration such as 30s, 9h or 7d, got '3w'",
         ),
         ("labels: [30d]", ".labels: expected mapping, got list"),
-        ("labels: {horizont: 3d}", ".labels.horizont: expected one of horizon, corrections; got 'horizont'"),
+        (
+            "labels: {horizont: 3d}",
+            ".labels.horizont: expected one of horizon, corrections; got 'horizont'",
+        ),
         (
             "features: {a: {type: numeric}, b: {type: text}}",
             ".features.b.type: expected one of numeric, boolean, categorical, ignore, got 'text'",
