@@ -71,7 +71,7 @@ def test_a_built_reference_says_where_it_is_from_and_holds_no_row(tmp_path: Path
     assert (own.spec, own.tidegauge) == (control_digest(spec, None), __version__)
     assert own.spec != control_digest(MonitorSpec(model="fraud"), None)
     assert found.first_ts_ms == NEW_YEAR_MS
-    assert found.last_ts_ms == NEW_YEAR_MS + 68 * DAY_MS + (PER_DAY - 1) * 1000
+    assert found.last_ts_ms == NEW_YEAR_MS + 69 * DAY_MS + (PER_DAY - 1) * 1000
     assert {*found.numeric} == {"amount", "score"}
     assert {"loss", "error"} <= {*found.outcomes}
     assert b"person-" not in out.read_bytes()
