@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from tidegauge.schemas.alerts import Figure, SeriesAlarm
-from tidegauge.streams.monitor.intake.block import Flags
+from tidegauge.streams.monitor.intake.block import Flags, Ints
 from tidegauge.streams.monitor.series.base import Share
 from tidegauge.streams.monitor.series.view import Times, View
 from tidegauge.streams.monitor.words import moment, percents
@@ -24,6 +26,11 @@ class Late(Share):
         """Return which rows do."""
         assert isinstance(view, Times)
         return view.behind[:, None]
+
+    def count(self, view: View) -> tuple[Ints, Ints]:
+        """Return how many rows do, and of how many that can be said: of all."""
+        assert isinstance(view, Times)
+        return np.array([np.count_nonzero(view.behind)]), np.array([len(view)])
 
     def phrase(self, alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
         """Return what it did, as part of a sentence."""

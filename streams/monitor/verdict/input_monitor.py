@@ -61,6 +61,7 @@ class InputMonitor(Monitor):
         self.control = control
         self._columns: tuple[Sequence[str], Sequence[str]] = (), ()  # of the block before
         self.gathered_rows = Gathered()
+        self._sharing = (0, False)  # cohorts among which the budget is shared, and with slices
         self._span_ms = (0, 0)  # earliest and latest time of rows without windows
         self.budget = control.spec.false_alarms.count * SHARES[origin.source] * share
         reference, spec = control.reference, control.spec
@@ -228,8 +229,10 @@ class InputMonitor(Monitor):
         """Give each series that is watched its part, whichever cohort it is of."""
         watched = [own for own in self.cohorts if own.watch is not None and own is not self.slices]
         is_sliced = self.slices is not None and self.slices.watch is not None
-        if len(watched) < 1 + (not is_sliced):  # one has all of it
+        sharing = len(watched), is_sliced
+        if sharing == self._sharing or len(watched) < 1 + (not is_sliced):  # one has all of it
             return
+        self._sharing = sharing
         budget = self.budget * (1 - PART if is_sliced else 1)
         levels = shared(budget, [m.series for cohort in watched for m in cohort.measures])
         for cohort in watched:
@@ -304,4 +307,5 @@ class InputMonitor(Monitor):
             if isinstance(own, InputsState):
                 self._take_up(tuple(own.numeric), tuple(own.categorical))
         super().load(state)
+        self._sharing = (0, False)
         self._share_budget()
