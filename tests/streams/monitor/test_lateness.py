@@ -19,7 +19,13 @@ from tests.streams.monitor.driver import (
     published,
 )
 from tests.streams.monitor.logs import NOON_MS, Logs, label, row
-from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec, ReferenceSpec, WindowSpec
+from tidegauge.schemas.monitors import (
+    DetectorSpec,
+    FeatureSpec,
+    MonitorSpec,
+    ReferenceSpec,
+    WindowSpec,
+)
 from tidegauge.streams.monitor.control.detectors import faults
 from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.partition import Partition
@@ -73,6 +79,20 @@ def test_where_batches_are_cut_changes_no_output_and_no_byte(
     assert_equal(by_monitor(found.outputs), by_monitor(expected.outputs))
     same = comparable(found.partition.snapshot()) == comparable(expected.partition.snapshot())
     assert same
+
+
+def test_slices_and_declared_limits_of_several_open_windows_are_the_same_wherever_cut() -> None:
+    limits = msgspec.convert({"a": {"type": "numeric", "max": 50}}, dict[str, FeatureSpec])
+    own = spec("3s", slices=["b"], features=limits)
+    expected = Driver({"m": own}, as_objects=True).run(late_log())
+    names = {name for window in reports(expected) for name in window["series"]}
+    assert any("limit" in name for name in names)
+    assert any(window["slices"] for window in reports(expected))
+    for cuts in ([3, 17, 18, 40], range(50)):
+        found = Driver({"m": own}).run(late_log(), cuts)
+        assert_equal(by_monitor(found.outputs), by_monitor(expected.outputs))
+        same = comparable(found.partition.snapshot()) == comparable(expected.partition.snapshot())
+        assert same
 
 
 def test_rows_that_come_in_time_count_where_they_belong() -> None:
