@@ -142,9 +142,12 @@ class InputMonitor(Monitor):
     def timed(self, block: Block, found: Dated) -> Block:
         """Return rows with which of them come behind later ones by more than they may."""
         assert self.windows is not None  # or they had no times
-        clock_ms = np.maximum.accumulate(np.append(self.latest.latest_ms, found.ts_ms))
+        ts_ms, latest_ms = found.ts_ms, self.latest.latest_ms
         may_ms = max(LATE_MS, self.windows.lateness_ms)
-        return dataclasses.replace(block, behind=found.ts_ms < clock_ms[:-1] - may_ms)
+        if not len(ts_ms) or ts_ms.min() >= max(latest_ms, int(ts_ms.max())) - may_ms:
+            return block  # as nearly always: none do
+        clock_ms = np.maximum(np.maximum.accumulate(ts_ms), latest_ms)
+        return dataclasses.replace(block, behind=ts_ms < clock_ms - may_ms)
 
     @property
     def patience(self) -> Patience:

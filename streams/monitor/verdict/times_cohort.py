@@ -87,6 +87,8 @@ class TimesCohort(Cohort):
         """Take a window that closed while the reference is learned; watch once it is complete."""
         if not part.rows or part.figures is None:
             return []
+        if self.watch is not None and bounds.slot is None:
+            return []  # no clock closes blocks of rows
         moments = part.figures.moments()
         own = [measure.name for measure in part.figures.measures]
         if FRESHNESS in own and moments[0, own.index(FRESHNESS)]:
