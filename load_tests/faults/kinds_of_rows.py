@@ -56,6 +56,18 @@ def repeated(share: float, where: Where | None = None, later: int = 0) -> Change
     return change
 
 
+def held_up(windows: float) -> Change:
+    """Send all rows so much later than they were made."""
+
+    def change(traffic: Traffic, span: Span, _: Generator) -> Traffic:
+        rows = traffic.rows
+        place = rows.place + np.where(hit(rows, span, None), windows, 0.0)
+        order = np.argsort(place, kind="stable")
+        return replace(traffic, rows=replace(rows.take(order), place=place[order]))
+
+    return change
+
+
 def ids_of_others(share: float) -> Change:
     """Give a share of the rows the id of the row before."""
 
@@ -112,6 +124,7 @@ def faults_of_rows(one: str, its: str, other: str, value: str) -> tuple[Fault, .
         _fault("a third of the rows sent again a window later", repeated(1 / 3, later=1)),
         _fault("half of the rows lost", lost(0.5)),
         _fault("a fifth of the rows under the id of another", ids_of_others(0.2)),
+        _fault("all rows held up for a quarter of a window", held_up(0.25)),
         _fault("clock an hour back", late_by(hours(1))),
         _fault("clock a window back", late_by(a_window)),
         _fault(f"clock a window back at one {other}", late_by(a_window, lost_other), (other,)),
