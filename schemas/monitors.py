@@ -187,6 +187,15 @@ class GateSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         return next((f"{name} {value:g}" for name, value in held if value is not None), "")
 
 
+def feature_of(declared: str | SliceSpec) -> str:
+    """Return by which feature rows are sliced.
+
+    >>> feature_of("country"), feature_of(SliceSpec(feature="vip", values=[True]))
+    ('country', 'vip')
+    """
+    return declared if isinstance(declared, str) else declared.feature
+
+
 class EffectSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Least shift worth an alert, in standard deviations of reference rows (Cohen's d).
 

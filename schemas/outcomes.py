@@ -41,6 +41,7 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True, tag="outcomes", tag_fi
     probabilities: list[Finite | None] = []  # of the label's class, where predictions say it
     # Of every class, where predictions say them and the spec asks for metrics of them.
     class_probabilities: dict[str, list[Finite | None]] = {}
+    slices: dict[str, list[Finite | str | None]] = {}  # of features by which the spec slices rows
 
     def __post_init__(self) -> None:
         """All columns have a value for each pair, or it is no entry that we wrote."""
@@ -48,6 +49,7 @@ class Outcomes(msgspec.Struct, frozen=True, kw_only=True, tag="outcomes", tag_fi
         columns = {name: column for name, column in own.items() if isinstance(column, list)}
         lengths = {len(c) for name, c in columns.items() if c or name not in OF_CLASSES}
         lengths |= {len(column) for column in self.class_probabilities.values()}
+        lengths |= set(map(len, self.slices.values()))
         if len(lengths) != 1:
             raise ValueError(f"expected columns of equal length, got {sorted(lengths)}")
 

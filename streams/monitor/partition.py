@@ -182,7 +182,9 @@ class Partition(PartitionState):
             batch.rows.setdefault(key, []).append(block)
             self.tallies[source].observed += len(block)
         if source == "predictions":
-            for model, arrived in arrivals_by_model(folded.blocks).items():
+            for model, arrived in arrivals_by_model(
+                folded.blocks, self.rows["predictions"].sliced_by
+            ).items():
                 self.changed.add((model, ""))
                 released, horizon_ms = folded.released, self.horizon_ms(model)
                 found = join_predictions(self.join, model, arrived, released, horizon_ms)
@@ -193,7 +195,7 @@ class Partition(PartitionState):
         """Return the entries for what the join has found of a model, as far as its spec asks."""
         if not self.is_corrected(model):
             found = [one for one in found if not isinstance(one, Corrected)]
-        return self.writer.pairs(model, found, self.is_wide(model))
+        return self.writer.pairs(model, found, self.is_wide(model), self.rows["predictions"].sliced)
 
     def _allow_waiting(self, source: RowSource, batch: _Batch) -> None:
         """Let further rows wait of versions of which nothing can be told meanwhile."""

@@ -101,5 +101,6 @@ class Restore:
                 state.owed += [(came.model, pairs)] if pairs else []
         else:
             for batch in state.rows["predictions"].again(records):
-                for model, arrived in arrivals_by_model(batch.blocks).items():
+                rows = state.rows["predictions"]
+                for model, arrived in arrivals_by_model(batch.blocks, rows.sliced_by).items():
                     state.join.rebuild_predictions(model, arrived)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.monitors import MonitorSpec, feature_of
 from tidegauge.streams.monitor.control.columns import other_features, same_columns, watched_columns
 from tidegauge.streams.monitor.control.control import Control
 from tidegauge.streams.monitor.intake.awaited import Shown
@@ -57,6 +57,7 @@ class VersionRows(msgspec.Struct):
     monitor: MonitorState | None
     awaited: dict[str, Shown] = {}
     ticks: list[tuple[int, int]] = []  # offset, time
+    sliced_from: int = 0
 
 
 @dataclass(slots=True)
@@ -84,6 +85,7 @@ class RowMonitors:
         self.monitors: dict[Key, InputMonitor] = {}
         # Columns that held before an offset: a restore reads the rows before it as they were read.
         self.past: dict[Key, list[tuple[int, Columns]]] = {}
+        self.sliced_from: dict[Key, int] = {}  # offset from which on, where the spec has changed
         self.gathers = True  # rows of several batches, where one must not tell which one fails
         self.moved: set[Key] = set()  # what has changed of since the last snapshot
 
@@ -220,6 +222,8 @@ class RowMonitors:
             if fits and same_columns(learned, spec.types, before.spec.types):  # it still holds
                 control = msgspec.structs.replace(control, reference=learned, learned=True)
         columns = self.reader.columns.get(key)
+        if before is not None and before.spec.slices != spec.slices:
+            self.sliced_from[key] = offset
         self._hold(key, control)
         if control.reference is not None:
             self.reader.columns[key] = watched_columns(control.reference, spec.types)
@@ -248,6 +252,15 @@ class RowMonitors:
         self.reader.declared[key] = control.spec.types
         is_published = control.reference is not None and not control.learned
         (self.reader.fixed.add if is_published else self.reader.fixed.discard)(key)
+
+    def sliced_by(self, key: Key) -> list[str]:
+        """Return the features by which the spec of a model version slices its rows."""
+        control = self.controls.get(key)
+        return [] if control is None else [feature_of(own) for own in control.spec.slices]
+
+    def sliced(self, key: Key) -> tuple[list[str], int]:
+        """Return these features, and from which offset on rows are sliced so."""
+        return self.sliced_by(key), self.sliced_from.get(key, 0)
 
     def _outgrow(self, key: Key, offset: int, columns: Columns) -> None:
         """Remember columns that hold no longer: a restore reads predictions again, for the join."""
@@ -328,6 +341,7 @@ class RowMonitors:
             monitor.state() if monitor is not None else None,
             reader.awaited.get(key, {}),
             [(c.offset, c.now_ms) for c in changes if isinstance(c, Clock)],
+            self.sliced_from.get(key, 0),
         )
 
     def load(self, key: Key, state: VersionRows, table: Sequence[Control]) -> None:
@@ -347,6 +361,8 @@ class RowMonitors:
             reader.intakes[key] = state.intake
         if state.past:
             self.past[key] = state.past
+        if state.sliced_from:
+            self.sliced_from[key] = state.sliced_from
         if state.awaited:
             reader.awaited[key] = state.awaited
         if state.monitor is not None:

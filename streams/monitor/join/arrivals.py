@@ -1,6 +1,6 @@
 """Predictions on their way to the join: out of blocks, in the order of the log."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from tidegauge.streams.monitor.intake.classes import (
 )
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.intake.texts import Texts
+from tidegauge.streams.monitor.join.sliced import Sliced, sliced, together
 
 Key = tuple[str, str]  # model, version
 
@@ -32,6 +33,7 @@ class Arrivals:
     ts_ms: Ints
     scores: Floats  # (rows,), or with probabilities of classes behind; see ``classes.py``
     classes: Sequence[str] = ()  # what their codes mean
+    by: Sliced | None = None  # what they are sliced by, where the spec says so
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -47,6 +49,7 @@ class Arrivals:
             self.ts_ms[chosen],
             self.scores[chosen],
             self.classes,
+            None if self.by is None else self.by.where(chosen),
         )
 
     def known_by(self, classes: Classes) -> "Arrivals":
@@ -69,19 +72,25 @@ class Arrivals:
                 yield version, own
 
 
-def arrivals(version: str, block: Block) -> Arrivals:
-    """Return what the join needs of a block."""
+def arrivals(version: str, block: Block, features: Sequence[str] = ()) -> Arrivals:
+    """Return what the join needs of a block, with the features that rows are sliced by."""
     own = (version,), np.zeros(len(block), np.int64), block.ids, block.offsets, block.ts_ms
+    by = sliced(block, features) if features else None
     if block.said is not None:
-        return Arrivals(*own, block.said.table, block.said.names)
-    return Arrivals(*own, block.number(SCORE))
+        return Arrivals(*own, block.said.table, block.said.names, by)
+    return Arrivals(*own, block.number(SCORE), by=by)
 
 
-def arrivals_by_model(blocks: Sequence[tuple[Key, Block]]) -> dict[str, Arrivals]:
-    """Return what the join needs of a batch, in the order of the log."""
+def arrivals_by_model(
+    blocks: Sequence[tuple[Key, Block]], features: Callable[[Key], Sequence[str]] = lambda _: ()
+) -> dict[str, Arrivals]:
+    """Return what the join needs of a batch, in the order of the log.
+
+    ``features`` says by which ones a model version's rows are sliced.
+    """
     found: dict[str, list[Arrivals]] = {}
-    for (model, version), block in blocks:
-        found.setdefault(model, []).append(arrivals(version, block))
+    for key, block in blocks:
+        found.setdefault(key[0], []).append(arrivals(key[1], block, features(key)))
     return {m: own[0] if len(own) == 1 else joined(own) for m, own in found.items()}
 
 
@@ -100,6 +109,7 @@ def joined(parts: Sequence[Arrivals]) -> Arrivals:
         np.concatenate([part.ts_ms for part in parts]),
         np.concatenate([fitted(own, width) for own in scores]),
         tuple(classes),
+        together([part.by for part in parts], [len(part) for part in parts]),
     )
     in_order = len(versions) == 1
     return found if in_order else found.where(np.argsort(found.offsets, kind="stable"))

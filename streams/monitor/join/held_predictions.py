@@ -73,19 +73,20 @@ def count(offsets: Any, head: Any, tail: Any, stop: Any, told: Any) -> None:
 
 
 class Segment(HashIndex):
-    """Some predictions of one version, with their times and scores."""
+    """Some predictions of one version, with their times, scores and what they are sliced by."""
 
-    def __init__(self) -> None:
+    def __init__(self, by: int = 0) -> None:
         super().__init__()
         self._ts_ms: Ints = np.empty(0, np.int64)
         self._scores: Floats = np.empty(0)
+        self._by: Floats = np.empty((0, by))
 
     @property
     def nbytes(self) -> int:
         """Bytes of its arrays."""
-        return super().nbytes + self._ts_ms.nbytes + self._scores.nbytes
+        return super().nbytes + self._ts_ms.nbytes + self._scores.nbytes + self._by.nbytes
 
-    def put(self, hashes: Hashes, offsets: Ints, ts_ms: Ints, scores: Floats) -> Flags:
+    def put(self, hashes: Hashes, offsets: Ints, ts_ms: Ints, scores: Floats, by: Floats) -> Flags:
         """Hold predictions whose hashes are not held yet; return which."""
         width = max(self.width, width_of(scores))
         if width > self.width:
@@ -94,7 +95,17 @@ class Segment(HashIndex):
         fresh = self.add(hashes, offsets)
         new = slice(self._tail - int(np.count_nonzero(fresh)), self._tail)
         self._ts_ms[new], self._scores[new] = ts_ms[fresh], fitted(scores, width)[fresh]
+        self._by[new] = by[fresh]
         return fresh
+
+    def slice_by(self, features: int) -> None:
+        """Hold values of so many features beside each prediction; of those here none is known."""
+        self._by = np.full((len(self._offsets), features), np.nan)
+
+    def values(self, places: Ints) -> Floats:
+        """Return what predictions are sliced by, shape (rows, features)."""
+        found: Floats = self._by[places]
+        return found
 
     @property
     def width(self) -> int:
@@ -116,10 +127,11 @@ class Segment(HashIndex):
         """Of the predictions that are held, in their order."""
         return self._hashes[self._places()]
 
-    def take(self, chosen: Ints) -> tuple[Hashes, Ints, Ints, Floats]:
+    def take(self, chosen: Ints) -> tuple[Hashes, Ints, Ints, Floats, Floats]:
         """Hold these no longer, by their numbers in the order; return what ``put`` was given."""
         at = self._places()[chosen]
-        found = self._hashes[at], self._offsets[at], self._ts_ms[at], self._scores[at]
+        own = self._hashes[at], self._offsets[at], self._ts_ms[at], self._scores[at]
+        found = *own, self._by[at]
         self.remove(at)
         self._pack()
         return found
@@ -127,6 +139,7 @@ class Segment(HashIndex):
     def _move(self, kept: Ints, size: int) -> None:
         super()._move(kept, size)
         self._ts_ms, self._scores = moved(self._ts_ms, kept, size), moved(self._scores, kept, size)
+        self._by = moved(self._by, kept, size)
 
 
 class HeldPredictions:
@@ -144,7 +157,7 @@ class HeldPredictions:
 
     def __init__(self) -> None:
         self._segments = deque([Segment()])
-        self._width = 1
+        self._width, self._by = 1, 0  # columns of scores, and features by which rows are sliced
 
     def __len__(self) -> int:
         """Return how many are held."""
@@ -155,14 +168,25 @@ class HeldPredictions:
         """Bytes of its arrays."""
         return sum(segment.nbytes for segment in self._segments)
 
-    def put(self, hashes: Hashes, offsets: Ints, ts_ms: Ints, scores: Floats) -> Flags:
-        """Hold predictions whose hashes are not held yet, the first of equal ones; return which."""
+    def put(
+        self, hashes: Hashes, offsets: Ints, ts_ms: Ints, scores: Floats, by: Floats | None = None
+    ) -> Flags:
+        """Hold predictions whose hashes are not held yet, the first of equal ones; return which.
+
+        ``by`` are the values they are sliced by, shape (rows, features).
+        """
         self.widen(width_of(scores))
+        values = np.empty((len(hashes), 0)) if by is None else by
+        if values.shape[1] != self._by:  # of another spec
+            self._by = values.shape[1]
+            for segment in self._segments:
+                segment.slice_by(self._by)
         order, own = self._by_segment(hashes)
-        hashes, offsets, ts_ms, scores = (c[order] for c in (hashes, offsets, ts_ms, scores))
+        columns = hashes, offsets, ts_ms, scores, values
+        hashes, offsets, ts_ms, scores, values = (column[order] for column in columns)
         fresh, told = np.empty(len(hashes), np.bool_), np.empty(len(hashes), np.bool_)
         for at, s in own:
-            fresh[s] = self._segments[at].put(hashes[s], offsets[s], ts_ms[s], scores[s])
+            fresh[s] = self._segments[at].put(hashes[s], offsets[s], ts_ms[s], scores[s], values[s])
         told[order] = fresh
         while len(self._segments[0]) > MOST:
             self._split(self._segments.popleft())
@@ -170,7 +194,7 @@ class HeldPredictions:
 
     def _split(self, segment: Segment) -> None:
         """Make two segments of the first, behind all others."""
-        self._segments.extend((segment, Segment()))
+        self._segments.extend((segment, Segment(self._by)))
         order, own = self._by_segment(segment.hashes)
         last, some = own[-1]
         if last == len(self._segments) - 1:
@@ -223,6 +247,13 @@ class HeldPredictions:
             scores[some] = fitted(said, width)
         return offsets, ts_ms, scores
 
+    def values(self, places: Ints) -> Floats:
+        """Return what predictions are sliced by, shape (rows, features)."""
+        found = np.empty((len(places), self._by))
+        for segment, some, own in self._parts(places):
+            found[some] = segment.values(own)
+        return found
+
     @property
     def width(self) -> int:
         """How many columns scores have, or will have when more are held."""
@@ -248,13 +279,12 @@ class HeldPredictions:
         if len(self._segments) > 1 and len(self) < MOST // 2:
             parts, width = list[Any](), self.width
             for segment in self._segments:
-                *known, scores = segment.take(np.arange(len(segment)))
-                parts.append((*known, fitted(scores, width)))
+                *known, scores, by = segment.take(np.arange(len(segment)))
+                parts.append((*known, fitted(scores, width), by))
             columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
             order = np.argsort(columns[1], kind="stable")
-            hashes, offsets, ts_ms, scores = (column[order] for column in columns)
-            self._segments = deque([Segment()])
-            self._segments[0].put(hashes, offsets, ts_ms, scores)
+            self._segments = deque([Segment(self._by)])
+            self._segments[0].put(*(column[order] for column in columns))
 
     def offset_of(self, number: int) -> int:
         """Return the offset of a prediction, counted from the oldest, which is 0."""

@@ -140,7 +140,7 @@ class Join:
             found.append((met.label_offsets if in_label_order else met.offsets, met))
             fresh = met.fresh(ids, self.journaled.get((model, version)))
             if len(fresh.at):
-                pairs.append(fresh.pairs(version, ids, store.classes))
+                pairs.append(fresh.pairs(version, ids, store))
         store.tally.beyond_ms = last_beyond_ms(found) or store.tally.beyond_ms
         return pairs + reports
 
@@ -173,7 +173,8 @@ class Join:
         fresh = np.ones(len(arrived), np.bool_)
         fresh[known] = ~store.labels.have_met(places[known], version)
         new, chosen = (arrived, own) if fresh.all() else (arrived.where(fresh), own[fresh])
-        fresh[fresh] = held.put(chosen, new.offsets, new.ts_ms, new.scores)
+        by = None if new.by is None else new.by.known_by(store.texts)
+        fresh[fresh] = held.put(chosen, new.offsets, new.ts_ms, new.scores, by)
         self.counts.duplicate_predictions += len(arrived) - int(np.count_nonzero(fresh))
         at = known[fresh[known]]
         if not len(at):
@@ -188,7 +189,9 @@ class Join:
         self, store: Store, version: str, came: Arrivals, own: Hashes, places: Ints
     ) -> Partners:
         """Let predictions that were held right now meet labels that are known."""
-        labels, predictions = store.labels.at(places), (came.offsets, came.ts_ms, came.scores)
+        by = np.empty((len(places), 0)) if came.by is None else came.by.known_by(store.texts)
+        labels = store.labels.at(places)
+        predictions = came.offsets, came.ts_ms, came.scores, by
         met = Partners.of(store, np.arange(len(came)), labels, predictions)
         before = store.labels.kinds(places)
         store.labels.mark(places, store.labels.joined(before, met.near, version))
@@ -248,12 +251,12 @@ class Join:
 
     def _fresh(self, came: LabelArrivals, found: Iterable[tuple[str, Partners]]) -> list[Pairs]:
         """Return the pairs of labels by version, in the order of the first of each."""
-        pairs, classes = [], self.stores[came.model].classes
+        pairs, store = [], self.stores[came.model]
         for version, met in found:
             self.counts.pairs += int(np.count_nonzero(met.near))
             fresh = met.fresh(came.ids, self.journaled.get((came.model, version)))
             if len(fresh.at):
-                pairs.append((int(fresh.at[0]), fresh.pairs(version, came.ids, classes)))
+                pairs.append((int(fresh.at[0]), fresh.pairs(version, came.ids, store)))
         return [own for _, own in sorted(pairs, key=itemgetter(0))]
 
     def _corrections(self, met: LabelsMet, own: slice) -> list[Corrected]:
@@ -368,7 +371,8 @@ class Join:
             if settled:
                 chosen &= [id_ not in settled for id_ in own.ids]
             new, held = own.where(chosen), store.predictions.setdefault(version, HeldPredictions())
-            held.put(hashes(new.ids, self._key), new.offsets, new.ts_ms, new.scores)
+            by = None if new.by is None else new.by.known_by(store.texts)
+            held.put(hashes(new.ids, self._key), new.offsets, new.ts_ms, new.scores, by)
         self._bound(store.size - before)
 
     def rebuild_labels(self, came: LabelArrivals, horizon_ms: int) -> list[Pairs | Corrected]:

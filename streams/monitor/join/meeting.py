@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 
 from tidegauge.streams.monitor.intake.block import Flags, Floats
-from tidegauge.streams.monitor.intake.classes import Classes
 from tidegauge.streams.monitor.intake.record_batch import Ints
 from tidegauge.streams.monitor.intake.texts import Texts
 from tidegauge.streams.monitor.join.classified import classified
@@ -14,9 +13,11 @@ from tidegauge.streams.monitor.join.held import NOTHING
 from tidegauge.streams.monitor.join.label_arrivals import LabelArrivals
 from tidegauge.streams.monitor.join.label_tally import CORRECTED, MET_NONE, Met, Times
 from tidegauge.streams.monitor.join.pairs import Pairs
+from tidegauge.streams.monitor.join.sliced import told
 from tidegauge.streams.monitor.join.store import Store
 
-Side = tuple[Ints, Ints, Floats]  # offsets, event times, values of labels or scores
+Side = tuple[Ints, Ints, Floats]  # offsets, event times, values of labels
+Scored = tuple[Ints, Ints, Floats, Floats]  # of predictions: their scores, what they are sliced by
 
 
 class Partners(NamedTuple):
@@ -30,13 +31,14 @@ class Partners(NamedTuple):
     offsets: Ints
     ts_ms: Ints
     scores: Floats
+    by: Floats  # what predictions are sliced by, shape (rows, features)
 
     @classmethod
-    def of(cls, store: Store, at: Ints, labels: Side, predictions: Side) -> Self:
+    def of(cls, store: Store, at: Ints, labels: Side, predictions: Scored) -> Self:
         """Return who met, judged by the horizons that held when the later one came."""
         apart_ms = np.abs(labels[1] - predictions[1])
         near = apart_ms <= store.horizons_ms(predictions[0], labels[0])
-        return cls(at, near, *labels, *predictions)
+        return cls(at, near, *(*labels, *predictions))
 
     def where(self, chosen: Any) -> "Partners":
         """Return some of them: of a slice, arrays that are shared."""
@@ -51,14 +53,14 @@ class Partners(NamedTuple):
             journaled.difference_update(named)
         return found
 
-    def pairs(self, version: str, ids: Texts, classes: Classes) -> Pairs:
+    def pairs(self, version: str, ids: Texts, store: Store) -> Pairs:
         """Return them as pairs."""
         own = Texts(ids.buffer, ids.spans[self.at])
-        said = classified(classes, self.labels, self.scores)
+        said = classified(store.classes, self.labels, self.scores)
         return Pairs(
             version, own, self.label_ts_ms, self.ts_ms, said.scores, said.labels, self.offsets,
             self.label_offsets, said.predicted, said.true, said.probabilities,
-            said.shares, classes,
+            told(store.texts, self.by), said.shares, store.classes,
         )  # fmt: skip
 
 
@@ -152,7 +154,8 @@ class Meeting:
                 continue
             at, there = some[live], there[live]
             labels = came.offsets[at], came.ts_ms[at], came.values[at]
-            met = Partners.of(self._store, at, labels, held.at(there))
+            predictions = *held.at(there), held.values(there)
+            met = Partners.of(self._store, at, labels, predictions)
             kinds[at] = self._store.labels.joined(kinds[at], met.near, version)
             held.remove(there[met.near])
             found[version].append(met)

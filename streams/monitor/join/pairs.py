@@ -32,6 +32,7 @@ class Pairs:
     classes: Any  # what was predicted, as text; None where it is a number
     label_classes: Any
     probabilities: Floats  # of the label's class; NaN where none were said
+    by: Any  # what predictions are sliced by, shape (rows, features): numbers, texts, None
     shares: Floats  # of each class, in the order of their codes; of those that came up later none
     names: Mapping[str, int]  # the model's classes and their codes
 
@@ -75,6 +76,7 @@ class Pairs:
     def _ends(self) -> Iterator[int]:
         wide = SHARE_BYTES * self.shares.shape[1]
         texts = [column for column in (self.classes, self.label_classes) if any(column)]
+        texts += [*self.by.T]
         most = ESCAPED * int(self.ids.spans[:, 1].sum()) + 2 * len(self)
         if len(self) <= PAIRS_PER_RECORD and most <= ID_BYTES_PER_RECORD and not (texts or wide):
             return
@@ -93,7 +95,7 @@ class Pairs:
             self.version, self.ids[own], self.ts_ms[own], self.prediction_ts_ms[own],
             self.predictions[own], self.labels[own], self.prediction_offsets[own],
             self.label_offsets[own], self.classes[own], self.label_classes[own],
-            self.probabilities[own], self.shares[own], self.names,
+            self.probabilities[own], self.by[own], self.shares[own], self.names,
         )  # fmt: skip
 
 

@@ -51,6 +51,7 @@ class Store:
     horizons: list[Horizon] = field(default_factory=list)  # the last one holds
     sent: dict[str, PredictionTally] = field(default_factory=dict)  # by version
     classes: Classes = field(default_factory=Classes)  # of predictions and labels that are text
+    texts: Classes = field(default_factory=Classes)  # by which predictions are sliced
 
     def __len__(self) -> int:
         """Return how many predictions and labels are held."""

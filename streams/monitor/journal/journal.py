@@ -1,10 +1,11 @@
 """Reads and writes the journal ``outcomes``: owners, pairs, control, gaps, poison, ticks."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isnan
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from tidegauge.schemas.outcomes import (
     ControlChange,
@@ -26,6 +27,9 @@ from tidegauge.streams.monitor.records import Output, Source
 from tidegauge.streams.monitor.windows.class_curves import MOST
 
 MAX_OWNERS = 2**32  # from one fence to the next: one that is farther off uses the numbers up
+
+# By which features a model version's rows are sliced, and from which offset on.
+SlicedBy = Callable[[tuple[str, str]], tuple[Sequence[str], int]]
 
 _ENTRY = msgspec.json.Decoder(JournalEntry)
 
@@ -99,6 +103,7 @@ class JournalWriter(msgspec.Struct):
         model: str,
         found: Iterable[Pairs | Corrected | LabelReport | PredictionReport],
         wide: bool = False,
+        sliced: SlicedBy = lambda _: ((), 0),
     ) -> list[Output]:
         """Return the entries for pairs, corrections and reports of one model, in their order.
 
@@ -110,18 +115,24 @@ class JournalWriter(msgspec.Struct):
                 has_room = wide and one.shares.shape[1] <= MOST
                 pairs.setdefault(one.version, []).append(one if has_room else one.narrow())
                 continue
-            outputs += self._pairs(model, pairs)
+            outputs += self._pairs(model, pairs, sliced)
             pairs = {}
             if isinstance(one, Corrected):
                 outputs += [self._corrections(model, piece) for piece in one.records()]
             else:
                 outputs.append(self._report(one))
-        return [*outputs, *self._pairs(model, pairs)]
+        return [*outputs, *self._pairs(model, pairs, sliced)]
 
-    def _pairs(self, model: str, pairs: Mapping[str, Sequence[Pairs]]) -> Iterable[Output]:
-        for own in pairs.values():
+    def _pairs(
+        self,
+        model: str,
+        pairs: Mapping[str, Sequence[Pairs]],
+        sliced: SlicedBy,
+    ) -> Iterable[Output]:
+        for version, own in pairs.items():
+            by = sliced((model, version))
             for piece in Pairs.joined(own).records():
-                yield self._outcomes(model, piece)
+                yield self._outcomes(model, piece, *by)
 
     def _corrections(self, model: str, corrected: Corrected) -> Output:
         entry = Corrections(
@@ -140,7 +151,7 @@ class JournalWriter(msgspec.Struct):
         entry = msgspec.structs.replace(report, epoch=self.epoch, sequence=self._next())
         return _output(entry, report.model)
 
-    def _outcomes(self, model: str, pairs: Pairs) -> Output:
+    def _outcomes(self, model: str, pairs: Pairs, features: Sequence[str], since: int) -> Output:
         entry = Outcomes(
             epoch=self.epoch,
             sequence=self._next(),
@@ -154,6 +165,7 @@ class JournalWriter(msgspec.Struct):
             prediction_offsets=pairs.prediction_offsets.tolist(),
             label_offsets=pairs.label_offsets.tolist(),
             **_classes(pairs),
+            slices=_slices(pairs, features, since),
         )
         return _output(entry, model)
 
@@ -197,6 +209,15 @@ class JournalWriter(msgspec.Struct):
             features_offset=offsets[1],
         )
         return _output(entry, key[0])
+
+
+def _slices(pairs: Pairs, features: Sequence[str], since: int) -> dict[str, list[Any]]:
+    """Return the values of features; of predictions before an offset others were kept."""
+    values = np.full((len(pairs), len(features)), None)
+    if values.shape == pairs.by.shape:
+        kept = pairs.prediction_offsets >= since
+        values[kept] = pairs.by[kept]
+    return dict(zip(features, values.T.tolist(), strict=True))
 
 
 def _classes(pairs: Pairs) -> dict[str, Any]:

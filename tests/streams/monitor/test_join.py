@@ -559,7 +559,8 @@ def test_a_record_of_the_journal_is_measured_as_it_is_written() -> None:
     numbers = none, none, half, half, none, none
     wide = np.full((len(ids_), 50), 1 / 3)
     names = {f"class {code}": code for code in range(50)}
-    pairs = Pairs("", Texts.of(ids_), *numbers, nobody, nobody, unknown, wide[:, :0], {})
+    by = np.empty((len(ids_), 0))
+    pairs = Pairs("", Texts.of(ids_), *numbers, nobody, nobody, unknown, by, wide[:, :0], {})
     outputs = writer.pairs("m", [pairs])
     assert max(len(output.value or b"") for output in outputs) < 1_000_000
     assert [id_ for o in outputs for id_ in msgspec.json.decode(o.value or b"")["ids"]] == ids_
