@@ -44,6 +44,38 @@ class SliceReport(msgspec.Struct, frozen=True, kw_only=True):
     missing: dict[str, int]  # rows without a feature that is watched in it, where there are any
 
 
+class OutcomeSlice(msgspec.Struct, frozen=True, kw_only=True):
+    """Some pairs of one window."""
+
+    slice: str  # as "country = DE"
+    pairs: int
+    metrics: dict[str, float]  # loss, error; of a classification accuracy and rates
+    intervals: dict[str, tuple[float, float]]  # of 95%, by metric
+
+
+class SliceGap(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the slices of a feature lie apart in a metric: most less least."""
+
+    feature: str
+    metric: str
+    value: float
+    interval: tuple[float, float]  # of 95%, of the difference of these two; they were not chosen
+    least: str  # the slice with the least, as "country = DE"
+    most: str
+
+
+class WeakSlice(msgspec.Struct, frozen=True, kw_only=True):
+    """Pairs whose loss is clearly worse than elsewhere, of all since slices are known."""
+
+    slices: list[str]  # one, or two of different features that hold together
+    pairs: int
+    loss: float
+    elsewhere: float  # mean loss of all other pairs
+    worse: float  # loss less that
+    interval: tuple[float, float]  # of ``worse``; all of a report hold in 95 of 100 cases
+    looked_at: int  # slices and pairs of slices, for which it is corrected
+
+
 class RestsOn(msgspec.Struct, frozen=True, kw_only=True):
     """How many labels metrics rest on, and how long these took to come."""
 
@@ -114,6 +146,9 @@ class WindowReport(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, ColumnReport]
     series: dict[str, SeriesReport] = {}
     slices: list[SliceReport] = []  # where the spec declares some
+    outcome_slices: list[OutcomeSlice] = []  # the same, of outcomes
+    gaps: list[SliceGap] = []  # between these
+    weak_slices: list[WeakSlice] = []  # of all pairs since they are known, the surest first
     not_watched: list[str] = []  # series that the spec's detectors name and the model does not have
     metrics: dict[str, float | None] = {}
     intervals: dict[str, tuple[float, float]] = {}  # of 95%, by metric

@@ -38,7 +38,7 @@ from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES
 from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.view import Numbers, Pairs
+from tidegauge.streams.monitor.series.view import Groups, Numbers, Pairs
 from tidegauge.streams.monitor.state import PartitionSettings
 
 ROOT = Path(__file__).parent.parent
@@ -165,7 +165,7 @@ def series_row(series: Series) -> str:
 def least_shift(series: Series) -> str:
     """Return which shift of a window's figure is worth an alert by default."""
     effects = MonitorSpec(model="any").effect
-    effect = effects.outcomes if Pairs in series.reads else effects.features
+    effect = effects.outcomes if {Pairs, Groups} & {*series.reads} else effects.features
     unit = (lambda x: f"{100 * x:g} points of share") if series.is_share else "{:g}".format
     if series.fixed_sd is not None:
         return unit(effect * series.fixed_sd)

@@ -29,3 +29,15 @@ def add_up(
             + [math.fsum(values[at][column] for at in there[column]) for column in numbers]
         )
     return rows, known, sums
+
+
+def in_common(
+    slots: Sequence[Sequence[int]], losses: Sequence[float], one: int, other: int
+) -> list[float]:
+    """Return how many pairs two slices have in common, and the sums of losses and their squares."""
+    own = [
+        loss
+        for places, loss in zip(slots, losses, strict=True)
+        if one in places and other in places and not math.isnan(loss)
+    ]
+    return [len(own), math.fsum(own), math.fsum(loss * loss for loss in own)]

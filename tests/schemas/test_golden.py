@@ -13,10 +13,13 @@ from tidegauge.schemas.windows import (
     WINDOW_TYPE,
     ColumnReport,
     Evaluation,
+    OutcomeSlice,
     ReliabilityBin,
     RestsOn,
     SeriesReport,
+    SliceGap,
     SliceReport,
+    WeakSlice,
     WindowReport,
 )
 
@@ -119,6 +122,17 @@ WINDOW = WindowReport(
     slices=[SliceReport(
         slice="country = DE", rows=20, means={"amount": 1.5}, missing={"amount": 2}
     )],
+    outcome_slices=[OutcomeSlice(
+        slice="country = DE", pairs=20, metrics={"tpr": 0.5}, intervals={"tpr": (0.25, 0.75)}
+    )],
+    gaps=[SliceGap(
+        feature="country", metric="tpr", value=0.25, interval=(0.0, 0.5), least="country = DE",
+        most="country = FR",
+    )],
+    weak_slices=[WeakSlice(
+        slices=["country = DE"], pairs=200, loss=0.75, elsewhere=0.5, worse=0.25,
+        interval=(0.125, 0.375), looked_at=12,
+    )],
     metrics={"accuracy": 0.75, "roc_auc": None}, intervals={"accuracy": (0.5, 0.875)},
     rests_on=RestsOn(pairs=49, left_out=1, delay_ms=2.5, slow_delay_ms=8.0),
     reliability=[ReliabilityBin(above=0.5, rows=4, score=0.5, share=1.0, interval=(0.5, 1.0))],
@@ -168,6 +182,35 @@ WINDOW_JSON = {
     "slices": [
         {"slice": "country = DE", "rows": 20, "means": {"amount": 1.5}, "missing": {"amount": 2}}
     ],
+    "outcome_slices": [
+        {
+            "slice": "country = DE",
+            "pairs": 20,
+            "metrics": {"tpr": 0.5},
+            "intervals": {"tpr": [0.25, 0.75]},
+        }
+    ],
+    "gaps": [
+        {
+            "feature": "country",
+            "metric": "tpr",
+            "value": 0.25,
+            "interval": [0.0, 0.5],
+            "least": "country = DE",
+            "most": "country = FR",
+        }
+    ],
+    "weak_slices": [
+        {
+            "slices": ["country = DE"],
+            "pairs": 200,
+            "loss": 0.75,
+            "elsewhere": 0.5,
+            "worse": 0.25,
+            "interval": [0.125, 0.375],
+            "looked_at": 12,
+        }
+    ],
     "not_watched": [],
     "metrics": {"accuracy": 0.75, "roc_auc": None},
     "intervals": {"accuracy": [0.5, 0.875]},
@@ -189,7 +232,7 @@ OUTCOMES = Outcomes(
     epoch=3, sequence=17, model="fraud", version="3", ids=["a", "b"], ts_ms=[5, 6],
     prediction_ts_ms=[1, 2], predictions=[0.5, 0.25], labels=[1.0, 0.0],
     prediction_offsets=[70, 71], label_offsets=[9, 9], classes=["cat", None],
-    label_classes=["cat", None], probabilities=[0.5, None],
+    label_classes=["cat", None], probabilities=[0.5, None], slices={"country": ["DE", None]},
 )  # fmt: skip
 OUTCOMES_JSON = {
     "kind": "outcomes",
@@ -208,6 +251,7 @@ OUTCOMES_JSON = {
     "label_classes": ["cat", None],
     "probabilities": [0.5, None],
     "class_probabilities": {},
+    "slices": {"country": ["DE", None]},
 }
 
 

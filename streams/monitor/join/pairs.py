@@ -14,6 +14,7 @@ from tidegauge.streams.monitor.intake.texts import Texts
 PAIRS_PER_RECORD = 4000  # some 400 kB of journal
 ID_BYTES_PER_RECORD = 500_000
 SHARE_BYTES = 24  # that a probability takes in JSON
+NUMBER = 25  # bytes of one in JSON, with its comma
 ESCAPED = 6  # bytes that a control character takes in JSON, as one of an id may
 
 
@@ -76,10 +77,11 @@ class Pairs:
     def _ends(self) -> Iterator[int]:
         wide = SHARE_BYTES * self.shares.shape[1]
         texts = [column for column in (self.classes, self.label_classes) if any(column)]
-        texts += [*self.by.T]
-        most = ESCAPED * int(self.ids.spans[:, 1].sum()) + 2 * len(self)
+        by = sum(map(_longest, self.by.T))
+        most = ESCAPED * int(self.ids.spans[:, 1].sum()) + (2 + by) * len(self)
         if len(self) <= PAIRS_PER_RECORD and most <= ID_BYTES_PER_RECORD and not (texts or wide):
             return
+        texts += [*self.by.T]
         start = size = 0
         for at, said in enumerate(zip(self.ids, *texts, strict=True)):
             own = wide + sum(len(msgspec.json.encode(text)) for text in said)
@@ -101,3 +103,9 @@ class Pairs:
 
 def _fitted(shares: Floats, width: int) -> Floats:
     return np.pad(shares, ((0, 0), (0, width - shares.shape[1])), constant_values=np.nan)
+
+
+def _longest(values: Any) -> int:
+    """Return how many bytes a value takes in JSON, at most."""
+    texts = {value for value in values if isinstance(value, str)}
+    return max((len(msgspec.json.encode(text)) for text in texts), default=0) + NUMBER

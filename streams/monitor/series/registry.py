@@ -8,6 +8,7 @@ from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.check import Check
 from tidegauge.streams.monitor.series.context import Label, Score
 from tidegauge.streams.monitor.series.delay import Delay
+from tidegauge.streams.monitor.series.disparity import Disparity
 from tidegauge.streams.monitor.series.duplicate import Duplicate
 from tidegauge.streams.monitor.series.error import Error
 from tidegauge.streams.monitor.series.flips import Flips
@@ -46,6 +47,7 @@ SERIES: Final[Mapping[str, Series]] = MappingProxyType(
             SliceShare(),
             Loss(),
             Error(),
+            Disparity(),
             Label(),
             Score(),
             Rejected(),

@@ -436,3 +436,21 @@ class Slices(View):
         places = np.arange(len(self.columns))
         found: Flags = (self.slots[:, :, None] == places).any(axis=1)
         return found
+
+
+class Groups(View):
+    """Rows of pairs, and what each adds to how far metrics of slices lie from those of other rows.
+
+    Parameters
+    ----------
+    columns
+        Such as "selection rate | country = DE".
+    parts
+        Of each row and column; their mean is the difference. NaN where a row adds nothing.
+    """
+
+    has_names = True
+
+    def __init__(self, columns: Sequence[str], parts: Floats) -> None:
+        super().__init__(columns, len(parts))
+        self.parts = parts

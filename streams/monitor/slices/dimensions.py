@@ -7,15 +7,16 @@ from typing import Final
 
 import numpy as np
 
-from tidegauge.schemas.monitors import MAX_VALUES, SliceSpec
+from tidegauge.schemas.monitors import MAX_VALUES, SliceSpec, feature_of
 from tidegauge.schemas.references import CategoryProfile, NumericProfile
 from tidegauge.streams.monitor.intake.block import Ints
 from tidegauge.streams.monitor.intake.dictionary import as_text
-from tidegauge.streams.monitor.series.view import Categories, Numbers, Vocabulary
+from tidegauge.streams.monitor.series.view import Categories, Numbers, Slices, Vocabulary
 from tidegauge.streams.monitor.words import number
 
 QUANTILES: Final = 4  # of a number, if nothing else is said
 LEAST_SHARE: Final = 0.01  # of the reference's rows; a smaller slice is left out
+MOST_SLICES: Final = 80  # ten of each of eight features
 NOWHERE: Final = -1  # the place of a row that is in no slice
 
 
@@ -90,6 +91,50 @@ class ByQuantile(Dimension):
         ranks = numbers.ranks[:, numbers.columns.index(self.feature)]
         found = np.searchsorted(self._edges, ranks, side="right")
         return np.where(np.isnan(ranks), NOWHERE, found)
+
+
+class Dimensions:
+    """All the features by which a spec slices rows, and the slices of each, one after the other.
+
+    Parameters
+    ----------
+    declared
+        The slices of the spec.
+    numeric, categorical
+        What a reference says of the features.
+    most
+        Slices that are told apart; a feature with more than are left is left out.
+    """
+
+    def __init__(
+        self,
+        declared: Sequence[str | SliceSpec],
+        numeric: Mapping[str, NumericProfile],
+        categorical: Mapping[str, CategoryProfile],
+        most: int = MOST_SLICES,
+    ) -> None:
+        self.own: list[Dimension] = []
+        self.left_out: list[str] = []  # why, of each feature that is
+        self.names: list[str] = []
+        for one in declared:
+            found = dimension(one, numeric, categorical)
+            if isinstance(found, str):
+                self.left_out.append(found)
+            elif len(self.names) + len(found.names) > most:
+                self.left_out.append(f"{feature_of(one)}, as {most} slices are told apart at most")
+            else:
+                self.own.append(found)
+                self.names += found.names
+
+    def slices(self, numbers: Numbers, categories: Categories) -> Slices:
+        """Return in which slices rows are."""
+        slots = np.empty((len(numbers), len(self.own)), np.int64)
+        first = 0
+        for at, own in enumerate(self.own):
+            places = own.places(numbers, categories)
+            slots[:, at] = np.where(places < 0, places, places + first)
+            first += len(own.names)
+        return Slices(self.names, slots)
 
 
 def dimension(

@@ -13,8 +13,8 @@ from tidegauge.streams.monitor.intake.block import Floats
 from tidegauge.streams.monitor.intake.columns import SCORE
 from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.registry import SERIES
-from tidegauge.streams.monitor.series.view import Categories, Numbers, Slices
-from tidegauge.streams.monitor.slices.dimensions import Dimension, dimension
+from tidegauge.streams.monitor.series.view import Categories, Numbers
+from tidegauge.streams.monitor.slices.dimensions import Dimensions
 from tidegauge.streams.monitor.slices.sums import RANK, SQUARE, VALUE, SliceSums
 from tidegauge.streams.monitor.windows.readings import FIELDS, HIGH, LOW, ROWS, SHOWN
 from tidegauge.streams.monitor.windows.readings import VALUE as READING
@@ -68,15 +68,8 @@ class Slicing:
         self.numbers, self.categories = list(numbers), list(categories)
         known = {name: own for name, own in numeric.items() if name in self.numbers}
         texts = {name: own for name, own in categorical.items() if name in self.categories}
-        self.dimensions: list[Dimension] = []
-        self.left_out: list[str] = []  # what is not watched, and why
-        for own in declared:
-            found = dimension(own, known, texts)
-            if isinstance(found, Dimension):
-                self.dimensions.append(found)
-            else:
-                self.left_out.append(found)
-        self.names = [name for own in self.dimensions for name in own.names]
+        self.dimensions = Dimensions(declared, known, texts)
+        self.names, self.left_out = self.dimensions.names, self.dimensions.left_out
         self.series = self._series(known)
         self._places = [
             np.array([(s.at, s.column) for s in self.series if s.series.statistic == kind], np.intp)
@@ -113,7 +106,7 @@ class Slicing:
         """Yield all series there could be, with what they are ranked by, the first ones first."""
         rank, missing, share = (SERIES[kind] for kind in KINDS)
         at = 0
-        for own in self.dimensions:
+        for own in self.dimensions.own:
             for name, part in zip(own.names, own.shares, strict=True):
                 yield (0, -part), SliceSeries(share, name, at, own.feature, 0)
                 for column, feature in enumerate([*self.numbers, *self.categories]):
@@ -133,19 +126,8 @@ class Slicing:
 
     def add(self, sums: SliceSums, numbers: Numbers, categories: Categories) -> None:
         """Take further rows of a window."""
-        sums.add(
-            self.slices(numbers, categories).slots, numbers.ranks, numbers.values, categories.codes
-        )
-
-    def slices(self, numbers: Numbers, categories: Categories) -> Slices:
-        """Return rows as what slices they are in."""
-        slots = np.empty((len(numbers), len(self.dimensions)), np.int64)
-        first = 0
-        for at, own in enumerate(self.dimensions):
-            places = own.places(numbers, categories)
-            slots[:, at] = np.where(places < 0, places, places + first)
-            first += len(own.names)
-        return Slices(self.names, slots)
+        slots = self.dimensions.slices(numbers, categories).slots
+        sums.add(slots, numbers.ranks, numbers.values, categories.codes)
 
     def moments(self, sums: SliceSums) -> Floats:
         """Return rows, mean, variance and the figure for people of each series, a row each."""

@@ -24,6 +24,7 @@ from tidegauge.streams.monitor.verdict.incidents import Incident, Incidents, Ori
 from tidegauge.streams.monitor.verdict.input_cohort import InputsState
 from tidegauge.streams.monitor.verdict.nil_cohort import NilState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomesState
+from tidegauge.streams.monitor.verdict.outcome_slices import OutcomeSlicesState
 from tidegauge.streams.monitor.verdict.slice_cohort import SlicesState
 from tidegauge.streams.monitor.verdict.times_cohort import TimesState
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeState
@@ -49,6 +50,7 @@ class MonitorState(msgspec.Struct):
         | CountedState
         | DeclaredState
         | SlicesState
+        | OutcomeSlicesState
     ]
     incidents: list[Incident]
     later: list[WindowState] = []

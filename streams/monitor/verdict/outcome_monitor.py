@@ -15,6 +15,7 @@ from tidegauge.streams.monitor.verdict.comparison import VersionComparison
 from tidegauge.streams.monitor.verdict.incidents import Origin
 from tidegauge.streams.monitor.verdict.monitor import Monitor, MonitorState
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort, same
+from tidegauge.streams.monitor.verdict.outcome_slices import PART, OutcomeSliceCohort
 from tidegauge.streams.monitor.verdict.reports import window_report
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.cutting import windows_of
@@ -60,8 +61,11 @@ class OutcomeMonitor(Monitor):
     def __init__(self, origin: Origin, control: Control, share: float) -> None:
         self.control, spec = control, control.spec
         self.budget = spec.false_alarms.count * SHARES["outcomes"] * share
-        self.outcomes = OutcomeCohort(spec, spec.effect.outcomes, self.budget, control.reference)
-        super().__init__(origin, spec, spec.windows, [self.outcomes])
+        effect, part = spec.effect.outcomes, PART if spec.slices else 0.0
+        self.outcomes = OutcomeCohort(spec, effect, self.budget * (1 - part), control.reference)
+        self.slices = OutcomeSliceCohort(spec, effect, self.budget * part, self.outcomes)
+        cohorts = [self.outcomes, self.slices] if spec.slices else [self.outcomes]
+        super().__init__(origin, spec, spec.windows, cohorts)
         self.labels = LabelCounts()  # of the model, since the last window
         self.comparison: VersionComparison | None = None  # where it is the challenger
         self.kept: list[KeptWindow] = []  # the oldest first
@@ -122,6 +126,8 @@ class OutcomeMonitor(Monitor):
     def _told(self, part: WindowPart, bounds: Bounds, revised: int = 0) -> Output:
         own, versus = self.outcomes, None if revised else self.comparison
         window, deployed = own.evaluate(part, [own.counts(kept.counts) for kept in self.kept])
+        others = [] if revised else self.window.parts[1:]  # of a revised one slices stand as told
+        slices = self.slices.reports(others[0]) if others else []
         return window_report(
             self,
             own.columns_of(part),
@@ -132,6 +138,9 @@ class OutcomeMonitor(Monitor):
             bounds=bounds,
             revised=revised,
             comparison=None if versus is None else versus.tell(own.seems),
+            outcome_slices=slices,
+            gaps=self.slices.gaps(slices),
+            weak_slices=[] if revised else self.slices.weak(),
         )
 
     def _keep(self, part: WindowPart) -> None:
@@ -159,7 +168,7 @@ class OutcomeMonitor(Monitor):
         self.outcomes.deployed.merge(self.outcomes.counts(self.kept.pop(0).counts))
 
     def _report(self) -> list[Output]:
-        (part,) = self.window.parts
+        part = self.window.parts[0]
         self._keep(part)
         report = self._told(part, self.bounds)
         self.labels = LabelCounts()

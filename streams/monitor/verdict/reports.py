@@ -12,7 +12,10 @@ from tidegauge.schemas.windows import (
     ColumnReport,
     Comparison,
     Evaluation,
+    OutcomeSlice,
+    SliceGap,
     SliceReport,
+    WeakSlice,
     WindowReport,
 )
 from tidegauge.streams.monitor.records import Output
@@ -35,6 +38,9 @@ class Further(TypedDict, total=False):
     """What a report may say beside the figures of columns and series."""
 
     slices: list[SliceReport]
+    outcome_slices: list[OutcomeSlice]
+    gaps: list[SliceGap]
+    weak_slices: list[WeakSlice]
     since_deployment: Evaluation
     adwin: dict[str, float]
     labels: LabelCounts | None

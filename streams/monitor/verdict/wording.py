@@ -53,8 +53,10 @@ def title(
 def _phrase(alarm: SeriesAlarm, context: Mapping[str, Figure]) -> str:
     """Return what a series did, and in which rows, if not in all."""
     if alarm.slice:
-        where = f"{cut(alarm.feature, HALF)} where {cut(alarm.slice, HALF)}"
-        alarm = replace(alarm, feature=where)
+        where = f"where {cut(alarm.slice, HALF)}"
+        if not SERIES[alarm.statistic].has_column:
+            return f"{where} {SERIES[alarm.statistic].phrase(alarm, {})}"
+        alarm = replace(alarm, feature=f"{cut(alarm.feature, HALF)} {where}")
     return SERIES[alarm.statistic].phrase(alarm, context)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tidegauge.schemas.monitors import MonitorSpec
+from tidegauge.schemas.monitors import MonitorSpec, feature_of
 from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.streams.monitor.intake.block import NO_IDS, Block, Codes, Flags, Floats, encode
 from tidegauge.streams.monitor.intake.classes import OTHERS
@@ -18,6 +18,7 @@ ID = "id"  # column: what stands for the id, where labels may be corrected
 SHARE = "p:"  # what the columns of classes' probabilities begin with
 CLASSES = ("label", "class")
 ID_BITS = 52  # of an id's hash, so that it is exact as a float
+BY = "by "  # before the name of a feature by which pairs are sliced
 Texts = Sequence[str | None]
 
 
@@ -45,7 +46,11 @@ def outcome_rows(pairs: Outcomes, spec: MonitorSpec) -> Block:
         comparable = np.array([one is None for one in pairs.label_classes or nobody], np.bool_)
         labels = np.where(among, right, np.where(comparable, labels, np.nan))
         scores = np.where(among & numeric, 1.0, scores)
-    dictionaries = Dictionary(), Dictionary()
+    by = [feature_of(own) for own in spec.slices]
+    values = [pairs.slices.get(feature, nobody) for feature in by]
+    numbers = [[None if isinstance(one, str) else one for one in column] for column in values]
+    texts = [[one if isinstance(one, str) else None for one in column] for column in values]
+    dictionaries = tuple(Dictionary() for _ in (*CLASSES, *by))
     shares = {} if classes is nobody else pairs.class_probabilities
     identified = [ID] if spec.labels.corrections is not None else []
     return Block(
@@ -55,13 +60,14 @@ def outcome_rows(pairs: Outcomes, spec: MonitorSpec) -> Block:
         np.column_stack(
             [
                 *(labels, scores, delays_ms, probabilities),
+                *(np.array(own, np.float64) for own in numbers),
                 *(codes_of(pairs.ids) for _ in identified),
                 *(np.array(own, np.float64) for own in shares.values()),
             ]
         ),
-        (*NUMBERS, *identified, *(SHARE + name for name in shares)),
-        encode((true, classes), dictionaries, rows),
-        CLASSES,
+        (*NUMBERS, *(BY + name for name in by), *identified, *(SHARE + name for name in shares)),
+        encode((true, classes, *texts), dictionaries, rows),
+        (*CLASSES, *(BY + name for name in by)),
         dictionaries,
     )
 
@@ -146,17 +152,18 @@ class ClassPairs:
 
 def class_pairs(block: Block) -> ClassPairs | None:
     """Return the pairs of classes among rows; None if there is none."""
-    if CLASSES != block.categorical:  # of an earlier version's snapshot
+    if CLASSES != block.categorical[: len(CLASSES)]:  # of an earlier version's snapshot
         return None
-    among = (block.codes != MISSING).all(axis=1)
+    codes = block.codes[:, : len(CLASSES)]
+    among = (codes != MISSING).all(axis=1)
     if not among.any():
         return None
     probabilities, scores = block.number("probability")[among], block.number("score")[among]
     columns = [at for at, name in enumerate(block.names) if name.startswith(SHARE)]
     return ClassPairs(
         among,
-        block.codes[among],
-        block.dictionaries,
+        codes[among],
+        block.dictionaries[: len(CLASSES)],
         block.number("label")[among],
         np.where(np.isnan(probabilities), np.nan, scores),
         probabilities,

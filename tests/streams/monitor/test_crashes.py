@@ -334,4 +334,4 @@ def test_the_outcomes_budget_of_spread_rows_does_not_depend_on_which_log_is_read
     second.run()
     second.partition.fold("outcomes", broker.logs["outcomes"])  # before any prediction
     monitors = [worker.partition.outcomes.monitors["fraud", ""] for worker in (first, second)]
-    assert [monitor.outcomes.budget for monitor in monitors] == [0.25 / 2, 0.25 / 2]
+    assert [monitor.budget for monitor in monitors] == [0.25 / 2, 0.25 / 2]

@@ -566,7 +566,7 @@ def test_a_record_of_the_journal_is_measured_as_it_is_written() -> None:
     assert [id_ for o in outputs for id_ in msgspec.json.decode(o.value or b"")["ids"]] == ids_
     short = Texts.of([f"{n}" for n in range(len(ids_))])
     by_class = np.full(len(ids_), "class 0", object)
-    pairs = Pairs("", short, *numbers, by_class, by_class, half, wide, names)
+    pairs = Pairs("", short, *numbers, by_class, by_class, half, by, wide, names)
     sizes = [len(output.value or b"") for output in writer.pairs("m", [pairs], wide=True)]
     assert len(sizes) > 1 and max(sizes) < 1_000_000
     assert len(writer.pairs("m", [pairs])) == 1  # without the probabilities of all classes

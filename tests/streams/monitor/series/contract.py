@@ -125,7 +125,7 @@ def arrays(view: object) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float64
     """Return the arrays that a view was made of, as numbers."""
     names = (
         "values", "codes", "labels", "scores", "delays_ms", "refused", "unpaired", "duplicate",
-        "counts", "resent", "unlabelled", "slots", "behind", "ages_ms", "corrected",
+        "counts", "resent", "unlabelled", "slots", "behind", "ages_ms", "corrected", "parts",
     )  # fmt: skip
     return [np.asarray(vars(view)[n], np.float64) for n in names if n in vars(view)]
 

@@ -21,13 +21,14 @@ from tidegauge.schemas.monitors import (
 )
 from tidegauge.schemas.references import NumericProfile, SeriesProfile
 from tidegauge.streams.monitor.intake.block import NO_IDS, Block
-from tidegauge.streams.monitor.intake.dictionary import Dictionary
+from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
 from tidegauge.streams.monitor.series.checked import Check, Checked
 from tidegauge.streams.monitor.series.limited import Limited, Limits
 from tidegauge.streams.monitor.series.view import (
     Categories,
     Due,
     Following,
+    Groups,
     Known,
     Labels,
     Numbers,
@@ -51,11 +52,12 @@ from tidegauge.streams.monitor.verdict.input_cohort import InputCohort
 from tidegauge.streams.monitor.verdict.monitor import Monitor
 from tidegauge.streams.monitor.verdict.nil_cohort import FIRST, SECOND, NilCohort
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
+from tidegauge.streams.monitor.verdict.outcome_slices import OutcomeSliceCohort
 from tidegauge.streams.monitor.verdict.slice_cohort import SliceCohort
 from tidegauge.streams.monitor.verdict.times_cohort import TimesCohort, times
 from tidegauge.streams.monitor.verdict.volume_cohort import VolumeCohort
 from tidegauge.streams.monitor.windows.cutting import Dated
-from tidegauge.streams.monitor.windows.outcome_rows import DELAY
+from tidegauge.streams.monitor.windows.outcome_rows import BY, CLASSES, DELAY
 
 HOUR_MS = 3_600_000  # a window
 LEARNED = 35  # windows of the reference: enough for any decision
@@ -171,6 +173,18 @@ def _see_limited(block: Block) -> View:
     return Limited({COLUMN: Limits(LIMITED), "y": Limits(FeatureSpec(required=True))}, block)
 
 
+def _groups(rng: np.random.Generator, how: Hows) -> tuple[Columns, Texts]:
+    pairs, texts = _pairs(rng, np.where(how == FAULTY, USUAL, how))
+    group = (rng.random(len(how)) < 1 / 2).astype(np.float64)
+    pairs = dict(pairs) | {"probability": np.full(len(how), np.nan), f"{BY}{COLUMN}": group}
+    pairs["score"] = np.where((how == FAULTY) & (group == 1), 0.9, pairs["score"])
+    return pairs, texts
+
+
+def _see_groups(block: Block) -> View:
+    return Groups((f"selection rate | {COLUMN} = 1", "y"), block.numbers[:, :2])
+
+
 def _see_slices(block: Block) -> View:
     places = np.array([0, 1, -1])  # a new value is in none of them
     return Slices((f"{COLUMN} = a", f"{COLUMN} = b"), places[np.clip(block.codes, -1, 1)])
@@ -236,6 +250,15 @@ KINDS: Mapping[type[View], Kind] = MappingProxyType(
             f"{COLUMN} = a",
         ),
         Checked: Kind(_numbers, _see_checked, lambda _: DeclaredCohort(DECLARED, 0.2, 1.0), CHECK),
+        Groups: Kind(
+            _groups,
+            _see_groups,
+            lambda spec: OutcomeSliceCohort(
+                replace(spec, slices=[COLUMN]), 0.1, 1.0, OutcomeCohort(spec, 0.1, 1.0, None)
+            ),
+            f"selection rate | {COLUMN} = 1",
+            times=30,
+        ),
         Times: Kind(_ages, times, lambda spec: TimesCohort(spec, 0.2, 1.0, {}), ""),
         Windows: Kind(_numbers, _see_windows, lambda spec: VolumeCohort(spec, 0.2, 1.0, {}), "", 9),
     }
@@ -256,7 +279,11 @@ def monitor(kind: Kind, *named: str) -> Monitor:
     detectors = [msgspec.convert(adwin | {"series": named}, DetectorSpec)] if named else []
     spec = msgspec.structs.replace(SPEC, detectors=detectors)
     cohort = kind.cohort(spec)
-    before = [cohort.inputs] if isinstance(cohort, SliceCohort) else []
+    before: list[Cohort] = []
+    if isinstance(cohort, SliceCohort):
+        before = [cohort.inputs]
+    elif isinstance(cohort, OutcomeSliceCohort):
+        before = [cohort.outcomes]
     return Timed(ROWS_OF_MODEL, spec, spec.windows, [*before, cohort])
 
 
@@ -270,6 +297,10 @@ def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
     dictionary = Dictionary()
     dictionary.encode(["first", "second"])  # as FIRST and SECOND
     codes = dictionary.encode(texts).reshape(len(how), -1)
+    names: tuple[str, ...] = (COLUMN,) if texts else ()
+    if f"{BY}{COLUMN}" in columns:  # pairs that are sliced have columns for classes
+        names = (*CLASSES, f"{BY}{COLUMN}")
+        codes = np.full((len(how), len(names)), MISSING, np.int32)
     ts_ms = (first + np.arange(len(counts)).repeat(counts)) * HOUR_MS
     ages_ms = columns.get(AGE, np.full(len(how), np.nan))
     return Block(
@@ -279,8 +310,8 @@ def block(kind: Kind, *windows: tuple[int, int], first: int = 0) -> Block:
         numbers,
         tuple(columns),
         codes,
-        (COLUMN,) if texts else (),
-        (dictionary,) if texts else (),
+        names,
+        (dictionary,) * len(names),
         logged_ms=np.where(np.isnan(ages_ms), 0, ts_ms + np.nan_to_num(ages_ms)).astype(np.int64),
     )
 
@@ -289,6 +320,8 @@ def learned_profiles(cohort: Cohort) -> Mapping[str, SeriesProfile]:
     """Return the profiles that a cohort has learned; of what should be nil there are none."""
     if isinstance(cohort, InputCohort):
         return cohort.learned.series if cohort.learned is not None else {}
-    if isinstance(cohort, (OutcomeCohort, VolumeCohort, SliceCohort, TimesCohort)):
+    if isinstance(
+        cohort, (OutcomeCohort, VolumeCohort, SliceCohort, OutcomeSliceCohort, TimesCohort)
+    ):
         return cohort.learned
     return {}
