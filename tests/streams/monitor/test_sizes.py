@@ -151,7 +151,7 @@ def test_a_long_category_is_told_apart_from_others_that_begin_alike() -> None:
     driver.fold(
         "predictions", [LoggedRecord(n, NOON_MS, b"m", v.encode()) for n, v in enumerate(values)]
     )
-    part, _ = driver.partition.rows["predictions"].monitors["m", ""].window.parts
+    part, *_ = driver.partition.rows["predictions"].monitors["m", ""].window.parts
     assert [len(value) for value in part.counted[0].places] == [100, 100]
     assert part.counted[0].times == [100, 100]
 
