@@ -8,10 +8,18 @@ from tidegauge.detectors.registry import DETECTORS
 from tidegauge.schemas.monitors import DetectorSpec, FeatureSpec, MonitorSpec
 from tidegauge.streams.monitor.intake.columns import SCORE, eligible
 from tidegauge.streams.monitor.series.registry import SERIES, parse
-from tidegauge.streams.monitor.series.view import Categories, Numbers, Related, Slices, View
+from tidegauge.streams.monitor.series.view import (
+    Categories,
+    Groups,
+    Numbers,
+    Related,
+    Slices,
+    View,
+)
 
 LARGEST = 1_000_000  # of a detector's parameters: counts must fit
 MAX_STATE = 64 * 1_048_576  # bytes that the detectors of one spec may take, all series together
+OF_SLICES: frozenset[type[View]] = frozenset((Groups, Slices))  # whose columns have other names
 
 
 def faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
@@ -58,7 +66,7 @@ def possible(column: str, declared: Mapping[str, FeatureSpec]) -> list[str]:
     >>> possible("score", {})[0]
     'rank(score)'
     """
-    views = _views(column, declared) - (set() if column else {Slices})  # which are named otherwise
+    views = _views(column, declared) - (set() if column else OF_SLICES)
     return [
         series.name((column or "x") if series.has_column else "")
         for series in SERIES.values()
