@@ -284,6 +284,8 @@ class Trouble:
         self.killed.append(f"{worker.name}@{self.tick}")
 
     def _stop(self, worker: Worker) -> None:
+        """End a worker; one that has said nothing yet does not know how to end by itself."""
+        self.workers.until(lambda: "Starting" in worker.told(), "expected it to start")
         code, _ = worker.terminate()
         assert code == 0, worker.told()
 
