@@ -20,6 +20,8 @@ from load_tests.faults.diamonds import read_diamonds, shuffled_diamonds
 from load_tests.faults.fault import Fault
 from load_tests.faults.kinds_of_rules import FAULTS as RULES
 from load_tests.faults.kinds_of_rules import declared
+from load_tests.faults.kinds_of_slices import FAULTS as SLICED
+from load_tests.faults.kinds_of_slices import sliced
 from load_tests.faults.registry import FAULTS
 from load_tests.faults.run import Make, Null, findings, nulls
 from load_tests.faults.told import Finding
@@ -53,6 +55,7 @@ def main() -> None:
         (partial(independent, flights), FAULTS),
         (partial(dependent, flights), FAULTS),
         (partial(declared, flights), RULES),
+        (partial(sliced, flights), SLICED),
         (partial(by_day, flights), ()),  # for null runs only
     ]
     if diamonds := read_diamonds():

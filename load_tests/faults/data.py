@@ -13,7 +13,7 @@ from tidegauge.streams.demo.flights import CATEGORIES, NUMBERS, Flights, service
 from tidegauge.streams.demo.model import FlightModel
 from tidegauge.streams.demo.traffic import shuffled
 
-FormName = Literal["independent", "dependent", "by day", "declared", "diamonds"]
+FormName = Literal["independent", "dependent", "by day", "declared", "sliced", "diamonds"]
 
 REFERENCE: Final = 90  # windows
 FAULTY: Final = Span(REFERENCE + 20, REFERENCE + 60)

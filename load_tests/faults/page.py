@@ -45,6 +45,8 @@ HOW: Final = f"""\
   of windows, reference and budget, and nothing else: {BUDGET.count:g} false alarm in
   {BUDGET.windows} windows.
 - **Declared**: the independent form with a spec that also says what its rows keep for certain.
+  **Sliced**: the dependent form with a spec that names slices by origin and carrier, and faults of
+  one of these.
 - A fault is told when a series is told in these {FAULTY.last - FAULTY.first} windows that the same
   run without the fault does not tell. *After 1* is at the end of the first window that has it; a
   number stands for each run.
