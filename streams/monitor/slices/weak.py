@@ -58,21 +58,26 @@ class Cells:
     """
 
     def __init__(self, slices: int) -> None:
-        self._whole = np.zeros(3)
-        self._table = np.zeros((3, slices, slices))
+        self.whole = np.zeros(3)
+        self.table = np.zeros((3, slices, slices))
 
     def add(self, slots: Ints, losses: Floats) -> None:
         """Take further pairs: in which slices each is, one a feature, and its loss."""
-        add_up(self._whole, self._table, slots, np.ascontiguousarray(losses))
+        add_up(self.whole, self.table, slots, np.ascontiguousarray(losses))
+
+    def merge(self, other: "Cells") -> None:
+        """Take the pairs of another one."""
+        self.whole += other.whole
+        self.table += other.table
 
     def state(self) -> bytes:
         """Return what a snapshot needs."""
-        return self._whole.tobytes() + self._table.tobytes()
+        return self.whole.tobytes() + self.table.tobytes()
 
     def load(self, state: bytes) -> None:
         """Take back the state of as many slices."""
-        self._whole = np.frombuffer(state)[:3].copy()
-        self._table = np.frombuffer(state)[3:].reshape(self._table.shape).copy()
+        self.whole = np.frombuffer(state)[:3].copy()
+        self.table = np.frombuffer(state)[3:].reshape(self.table.shape).copy()
 
     def weak(self, dimensions: Dimensions, effect: float) -> list[WeakSlice]:
         """Return where the loss is worse than elsewhere by a gate, and surely so.
@@ -92,7 +97,7 @@ class Cells:
         models without any weak slice is told of one. Two slices together are told only where
         they are worse than each of them by half.
         """
-        inside, whole = self._table, self._whole[:, None, None]
+        inside, whole = self.table, self.whole[:, None, None]
         among = (inside[COUNT] >= LEAST) & (whole[COUNT] - inside[COUNT] >= LEAST)
         looked = int(np.count_nonzero(among))
         if not looked:
@@ -101,7 +106,7 @@ class Cells:
             (mean, error), (elsewhere, other_error) = map(_mean, (inside, whole - inside))
         worse = mean - elsewhere
         half = NormalDist().inv_cdf(1 - WRONG / (2 * looked)) * np.sqrt(error + other_error)
-        rows, losses, squares = self._whole.tolist()
+        rows, losses, squares = self.whole.tolist()
         gate = effect * sqrt(max(squares / rows - (losses / rows) ** 2, 0.0))
         alone = np.where(np.diag(among & (worse > half)), np.diag(worse), -np.inf)
         parents = np.maximum(alone[:, None], alone[None, :])

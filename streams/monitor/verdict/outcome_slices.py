@@ -44,7 +44,7 @@ from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.figures import Measures
 from tidegauge.streams.monitor.windows.outcome_rows import CLASSES, NUMBERS, class_pairs
 from tidegauge.streams.monitor.windows.sample import Sample
-from tidegauge.streams.monitor.windows.window import WindowPart
+from tidegauge.streams.monitor.windows.window import Counted, WindowPart
 
 PART = 1 / 4  # of the budget of outcomes is that of their slices, where there are some
 SAMPLE: Final = 256  # pairs of a window, from which slices are learned
@@ -111,8 +111,11 @@ class OutcomeSliceCohort(Cohort):
     def begin(self) -> WindowPart:
         """Return what a new window accumulates: figures of each slice, then of all rows."""
         if self.dimensions is None:
-            return WindowPart(0, sample=Sample(rows=[], most=SAMPLE))
-        return WindowPart((len(self.dimensions.names) + 1) * len(FIGURES))
+            counted = [Counted({}, []) for _ in self.features]
+            return WindowPart(0, sample=Sample(rows=[], most=SAMPLE), counted=counted)
+        part = WindowPart((len(self.dimensions.names) + 1) * len(FIGURES))
+        part.cells = Cells(len(self.dimensions.names))
+        return part
 
     def add(self, part: WindowPart, block: Block) -> None:
         """Take further rows of a window."""
@@ -123,27 +126,21 @@ class OutcomeSliceCohort(Cohort):
         stop = len(NUMBERS) + len(self.features)
         values, codes = block.numbers[:, len(NUMBERS) : stop], block.codes[:, len(CLASSES) :]
         if self.dimensions is None:
-            places = [self._places(at, block, codes) for at in range(codes.shape[1])]
+            places = [
+                _places(dictionary.values, own, counted)
+                for dictionary, own, counted in zip(
+                    block.dictionaries[len(CLASSES) :], codes.T, part.counted, strict=True
+                )
+            ]
             rows = np.column_stack([pairs, values, *places])
             if part.sample is not None:
                 part.sample.add(len(rows), lambda at: rows[at])
             return
         texts = Categories(self.features, codes, block.dictionaries[len(CLASSES) :], ())
         slices, own = self._figures(pairs, values, texts)
-        self.cells.add(slices.slots, own[:, LOSS])
+        if part.cells is not None:
+            part.cells.add(slices.slots, own[:, LOSS])
         part.moments.update(_table(slices, own))
-
-    def _places(self, feature: int, block: Block, codes: Codes) -> Floats:
-        """Return the places of a feature's categories among those that came so far."""
-        known, column = self.texts[feature], codes[:, feature]
-        values = block.dictionaries[len(CLASSES) + feature].values
-        places = np.full(len(values) + 1, np.nan)  # the last is that of a missing one
-        codes_, first = np.unique(column, return_index=True)
-        for code in codes_[np.argsort(first)].tolist():
-            if code != MISSING and (values[code] in known or len(known) < MAX_CATEGORIES):
-                places[code] = known.setdefault(values[code], len(known))
-        found: Floats = places[column]
-        return found
 
     def _figures(self, pairs: Floats, values: Floats, texts: Categories) -> tuple[Slices, Floats]:
         """Return in which slices rows are, and the figures of each."""
@@ -163,10 +160,23 @@ class OutcomeSliceCohort(Cohort):
     def learn(self, part: WindowPart, bounds: Bounds) -> list[Inside]:
         """Take a window that closed while the reference is learned; watch once it is complete."""
         if self.dimensions is None and part.rows and part.sample is not None:
-            self.windows.append(SampleWindow(b"".join(part.sample.rows), bounds.start))
+            self.windows.append(SampleWindow(self._sample(part), bounds.start))
             if self.gathered >= self.spec.reference.windows and self.outcomes.task:
                 self._learn()
         return []  # what of a slice is not one thing is told of all rows
+
+    def _sample(self, part: WindowPart) -> bytes:
+        """Return the pairs of a window that are kept, with places among all categories so far."""
+        assert part.sample is not None
+        first = len(NUMBERS) + 1 + len(self.features)
+        table = part.sample.table(first + len(self.features)).copy()
+        for at, (known, counted) in enumerate(zip(self.texts, part.counted, strict=True)):
+            for value in counted.places if len(known) < MAX_CATEGORIES else ():
+                known.setdefault(value, len(known))
+            places = np.array([*(known.get(value, np.nan) for value in counted.places), np.nan])
+            own = table[:, first + at]
+            own[:] = places[np.where(np.isnan(own), -1, own).astype(np.intp)]
+        return table.tobytes()
 
     def _learn(self) -> None:
         """Tell rows apart by what the windows so far say, and watch by it."""
@@ -231,6 +241,8 @@ class OutcomeSliceCohort(Cohort):
 
     def judge(self, part: WindowPart, bounds: Bounds, examples: Examples) -> Verdicts:
         """Judge a window that closed; what is said of it goes by the task."""
+        if part.cells is not None:
+            self.cells.merge(part.cells)
         if self.watch is None:
             return Verdicts()
         found = self.watch.update(readings(part.moments, self._series), bounds, {}, examples)
@@ -300,3 +312,16 @@ def _number(values: Floats) -> NumericProfile:
         low=float(values.min()),
         high=float(values.max()),
     )
+
+
+def _places(values: Sequence[str], codes: Codes, counted: Counted) -> Floats:
+    """Return the place of each row's category among those that came so far in its window."""
+    found, first, times = np.unique(codes, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    came = zip(found[order].tolist(), times[order].tolist(), strict=True)
+    counted.add(((values[c], n) for c, n in came if c != MISSING), MAX_CATEGORIES)
+    places = np.full(len(values) + 1, np.nan)  # the last is that of a missing one
+    for code in found[found != MISSING].tolist():
+        places[code] = counted.places.get(values[code], np.nan)
+    own: Floats = places[codes]
+    return own

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.streams.monitor.intake.block import Floats, Waiting
 from tidegauge.streams.monitor.slices.sums import SliceSums, SliceSumsState
+from tidegauge.streams.monitor.slices.weak import Cells
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.figures import Figures, FiguresState
 from tidegauge.streams.monitor.windows.kept_pairs import KeptPairs
@@ -46,6 +47,7 @@ class WindowPartState(msgspec.Struct):
     counted: list[Counted] = []
     kept: Waiting | None = None
     is_corrected: bool = False
+    cells: bytes = b""
 
 
 class WindowPart:
@@ -86,6 +88,7 @@ class WindowPart:
         self.missing: NDArray[np.int64] = np.zeros(categories, np.int64)
         self.sample, self.figures, self.outcomes = sample, figures, outcomes
         self.slices: SliceSums | None = None  # where slices are told apart
+        self.cells: Cells | None = None  # where weak ones are looked for among those of pairs
         self.before, self.counted = before, list(counted)
         self.kept = kept
 
@@ -103,6 +106,7 @@ class WindowPart:
             self.counted,
             kept=self.kept.settled() if self.kept else None,
             is_corrected=self.kept is not None and self.kept.is_corrected,
+            cells=self.cells.state() if self.cells else b"",
         )
 
     def load(self, state: WindowPartState) -> None:
@@ -116,6 +120,8 @@ class WindowPart:
             self.outcomes.load(state.pairs)
         if self.slices is not None and state.slices is not None:
             self.slices.load(state.slices)
+        if self.cells is not None and state.cells:
+            self.cells.load(state.cells)
         if state.before:
             self.before = np.frombuffer(state.before).copy()
         self.counted = state.counted or self.counted  # none of an earlier version
@@ -125,7 +131,9 @@ class WindowPart:
     def compare(self, like: "WindowPart") -> None:
         """Go on as a new part does: what is compared is compared from the next row on."""
         self.sample, self.figures, self.counted = like.sample, like.figures, like.counted
-        self.slices = like.slices
+        self.slices, self.cells = like.slices, like.cells
+        if self.moments.width != like.moments.width:  # what is told apart is known only now
+            self.moments, self.rows = like.moments, 0
 
 
 class WindowState(msgspec.Struct):
