@@ -9,6 +9,7 @@ import msgspec
 
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference
+from tidegauge.streams.monitor.windows.cutting import windows_of
 
 # Half the budget goes to the outcome series, the rest to the inputs; features published apart
 # are the rarer case and get the smaller part.
@@ -90,6 +91,7 @@ def control(
     """
     chosen = spec or MonitorSpec(model=model)
     if reference is not None and reference.windows != chosen.windows:
-        chosen = msgspec.structs.replace(chosen, windows=reference.windows)
+        windows = windows_of(chosen.windows, reference.windows)
+        chosen = msgspec.structs.replace(chosen, windows=windows)
     digest = control_digest(spec, reference)
     return Control(chosen, reference, digest, adopted=dict(adopted))

@@ -15,9 +15,9 @@ from tidegauge.streams.monitor.series.base import Series
 from tidegauge.streams.monitor.series.registry import SERIES
 from tidegauge.streams.monitor.series.view import Categories, Numbers
 from tidegauge.streams.monitor.slices.dimensions import Dimensions
-from tidegauge.streams.monitor.slices.sums import RANK, SQUARE, VALUE, SliceSums
 from tidegauge.streams.monitor.windows.readings import FIELDS, HIGH, LOW, ROWS, SHOWN
 from tidegauge.streams.monitor.windows.readings import VALUE as READING
+from tidegauge.streams.monitor.windows.slice_sums import RANK, SQUARE, VALUE, SliceSums
 
 MOST_SERIES: Final = 180  # of all slices of a model: each costs as much as one of all rows
 KINDS: Final = ("rank", "missing", "share")

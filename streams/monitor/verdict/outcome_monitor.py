@@ -98,11 +98,13 @@ class OutcomeMonitor(Monitor):
             setattr(self.labels, name, min(total, MAX_TALLY))  # the journal may hold anything
 
     def correct(self, corrections: Corrections) -> None:
-        """Let labels be others than they were, in windows that are kept and in the open ones."""
+        """Let labels be others than they were: in windows that are kept, open, or still to come."""
         classes = corrections.label_classes or [None] * len(corrections.ids)
         labels = zip(codes_of(corrections.ids).tolist(), corrections.labels, classes, strict=True)
         for code, label, label_class in labels if self._keeps_ms is not None else ():
             said = code, label, label_class, self.spec
+            if self.waiting.offsets:
+                self.waiting = correct(self.waiting, *said) or self.waiting
             for part in (window.parts[0] for window in self.open_windows):
                 assert part.kept is not None
                 part.kept.correct(*said)

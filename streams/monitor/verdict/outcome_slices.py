@@ -34,13 +34,14 @@ from tidegauge.streams.monitor.slices.outcomes import (
     reports,
     watched_series,
 )
-from tidegauge.streams.monitor.slices.weak import Cells
+from tidegauge.streams.monitor.slices.weak import weak
 from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.learning import MAX_CATEGORIES, mid_ranks
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
 from tidegauge.streams.monitor.verdict.watch import Verdicts
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
+from tidegauge.streams.monitor.windows.cells import Cells
 from tidegauge.streams.monitor.windows.figures import Measures
 from tidegauge.streams.monitor.windows.outcome_rows import CLASSES, NUMBERS, class_pairs
 from tidegauge.streams.monitor.windows.sample import Sample
@@ -266,7 +267,7 @@ class OutcomeSliceCohort(Cohort):
 
     def weak(self) -> list[WeakSlice]:
         """Return where the loss of all pairs so far is clearly worse than elsewhere."""
-        return [] if self.dimensions is None else self.cells.weak(self.dimensions, self.effect)
+        return [] if self.dimensions is None else weak(self.cells, self.dimensions, self.effect)
 
     def state(self) -> OutcomeSlicesState:
         """Return what a snapshot needs."""

@@ -10,7 +10,14 @@ from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.outcomes import Outcomes
 from tidegauge.streams.monitor.intake.block import Block, Waiting, waiting
 from tidegauge.streams.monitor.intake.dictionary import as_text
-from tidegauge.streams.monitor.windows.outcome_rows import DELAY, ID, SHARE, outcome_rows
+from tidegauge.streams.monitor.windows.outcome_rows import (
+    BY,
+    CLASSES,
+    DELAY,
+    ID,
+    SHARE,
+    outcome_rows,
+)
 
 
 @dataclass(slots=True)
@@ -56,11 +63,15 @@ def correct(
     shares = {n.removeprefix(SHARE): p for n, p in own.items() if n.startswith(SHARE)}
     block = outcome_rows(_pair(rows, at, own, said["class"], shares, (label, label_class)), spec)
     new: dict[str, Any] = {name: float(block.number(name)[0]) for name in block.names}
-    table[at] = [own[name] if name in (ID, DELAY) else new.get(name, own[name]) for name in own]
-    texts = [dictionary.value(block.codes[0, n]) for n, dictionary in enumerate(block.dictionaries)]
+    table[at] = [
+        own[name] if name in (ID, DELAY) or name.startswith(BY) else new.get(name, own[name])
+        for name in own
+    ]
+    for n, name in enumerate(CLASSES):
+        said[name] = block.dictionaries[n].value(block.codes[0, n])
     categories = [
-        [*held[:at], text, *held[at + 1 :]]
-        for held, text in zip(rows.categories, texts, strict=True)
+        [*held[:at], said[name], *held[at + 1 :]]
+        for name, held in zip(rows.categorical, rows.categories, strict=True)
     ]
     return Waiting(
         rows.offsets, rows.ts_ms, table.tobytes(), categories, rows.names, rows.categorical

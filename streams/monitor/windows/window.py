@@ -8,13 +8,13 @@ from numpy.typing import NDArray
 
 from tidegauge.detectors.statistics.moments import Moments
 from tidegauge.streams.monitor.intake.block import Floats, Waiting
-from tidegauge.streams.monitor.slices.sums import SliceSums, SliceSumsState
-from tidegauge.streams.monitor.slices.weak import Cells
 from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.windows.cells import Cells
 from tidegauge.streams.monitor.windows.figures import Figures, FiguresState
 from tidegauge.streams.monitor.windows.kept_pairs import KeptPairs
 from tidegauge.streams.monitor.windows.outcome_counts import OutcomeCounts, OutcomeCountsState
 from tidegauge.streams.monitor.windows.sample import Sample
+from tidegauge.streams.monitor.windows.slice_sums import SliceSums, SliceSumsState
 
 
 class Counted(msgspec.Struct):

@@ -276,3 +276,14 @@ def test_a_correction_that_a_former_owner_had_written_in_vain_is_written_again()
     entries = [read_entry(o.value) for o in outputs if o.topic == "outcomes"]
     (again,) = [entry for entry in entries if isinstance(entry, Corrections)]
     assert again.ids == ["p7", "p12", "p130"]
+
+
+def test_labels_are_corrected_of_pairs_that_wait_for_their_windows() -> None:
+    """As they do where the spec names none, until it is known what comes in a day."""
+    driver = started(msgspec.structs.replace(SPEC, windows=None))
+    tell(driver, [(n, truth(n)) for n in range(ROWS)])
+    tell(driver, [(n, 1 - truth(n)) for n in range(20)])
+    monitor = driver.partition.outcomes.monitor(("m", ""))
+    held = np.frombuffer(monitor.waiting.numbers).reshape(ROWS, -1)
+    at = monitor.waiting.names.index("label")
+    assert held[:, at].tolist() == [1 - truth(n) if n < 20 else truth(n) for n in range(ROWS)]

@@ -26,12 +26,14 @@ from tidegauge.schemas.monitors import (
     ReferenceSpec,
     WindowSpec,
 )
+from tidegauge.streams.monitor.control.control import control
 from tidegauge.streams.monitor.control.detectors import faults
 from tidegauge.streams.monitor.dry_run import choose
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.snapshot import Snapshot
 
 ROWS, A_WINDOW, DISORDER_MS = 1500, 40, 2500
+SECONDS = WindowSpec(every="1s")
 
 
 def spec(lateness: str, **more: Any) -> MonitorSpec:
@@ -209,3 +211,11 @@ def test_another_lateness_keeps_what_was_learned() -> None:
     assert driver.partition.outcomes.monitors["m", ""].windows == spec("2s").windows
     assert not driver.partition.outcomes.monitors["m", ""].is_learning
     choose(spec("2s"), monitor.learned)
+
+
+def test_lateness_holds_beside_a_published_reference() -> None:
+    """Its windows are those of its rows, which say nothing of how late others may be."""
+    reference = whole("3s").partition.rows["predictions"].monitors["m", ""].learned
+    assert reference is not None
+    published = control("m", spec("2s"), msgspec.structs.replace(reference, windows=SECONDS))
+    assert published.spec.windows == msgspec.structs.replace(SECONDS, lateness="2s")

@@ -10,8 +10,10 @@ from tests.oracles import slices as oracle
 from tidegauge.schemas.monitors import SliceSpec
 from tidegauge.schemas.references import CategoryProfile
 from tidegauge.schemas.windows import WeakSlice
+from tidegauge.streams.monitor.slices import weak as sought
 from tidegauge.streams.monitor.slices.dimensions import Dimensions
-from tidegauge.streams.monitor.slices.weak import LEAST, Cells
+from tidegauge.streams.monitor.slices.weak import LEAST
+from tidegauge.streams.monitor.windows.cells import Cells
 
 FEATURES: list[str | SliceSpec] = ["a", "b", "c"]
 SHARES = CategoryProfile(shares={f"v{at}": 0.1 for at in range(10)})
@@ -27,7 +29,7 @@ def slots(rng: np.random.Generator, rows: int) -> NDArray[np.int64]:
 def weak(slots: NDArray[np.int64], losses: NDArray[np.float64]) -> list[WeakSlice]:
     cells = Cells(30)
     cells.add(slots, losses)
-    return cells.weak(DIMENSIONS, 0.1)
+    return sought.weak(cells, DIMENSIONS, 0.1)
 
 
 def log_losses(

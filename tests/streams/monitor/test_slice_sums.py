@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import slices as oracle
-from tidegauge.streams.monitor.slices.sums import SliceSums
+from tidegauge.streams.monitor.windows.slice_sums import SliceSums
 
 SLICES, DIMENSIONS, NUMBERS, CATEGORIES = 7, 2, 3, 2
 
