@@ -33,7 +33,7 @@ def title(
     """Return the sentence of an incident that began at ``since_ms``.
 
     Of one that goes on it says what is new, that is what was told at ``told_ms``; else that it
-    lasts. A ``cause`` stands for what it explains.
+    lasts. A ``cause`` stands for what it explains; what a spec declares comes next.
     """
     told = news(alarms, told_ms)
     began_ms, others = _since(told), len(alarms) - len(told)
@@ -46,6 +46,7 @@ def title(
     named = [] if cause is None else [cause.phrase]
     left = [alarm for alarm in told if alarm.series not in explained]
     said = [alarm for alarm in plain(alarms) if alarm in left] or plain(left)
+    said = sorted(said, key=lambda alarm: not SERIES[alarm.statistic].is_declared)
     phrases = [_phrase(alarm, context) + _compared(alarm) for alarm in said]
     return head + listed(named + phrases, TITLE - len(head + tail), "; ") + tail
 

@@ -73,6 +73,12 @@ def test_a_shift_that_has_grown_names_its_incident() -> None:
     assert told.endswith("on average (incident of 17 Apr 2013 12:00 UTC)")
 
 
+def test_what_a_spec_declares_is_said_before_larger_shifts_that_it_does_not() -> None:
+    large = [msgspec.structs.replace(alarm("rank", f"x{n}"), effect=9.0) for n in range(9)]
+    told = wording.title("m", [*large, alarm("check", "end >= start")], {}, NOON_MS, NOON_MS)
+    assert "of rows break the check end >= start; " in told
+
+
 def test_an_incident_that_begins_tells_all_of_it_and_advises_on_the_largest() -> None:
     alarms = [msgspec.structs.replace(alarm("missing", "b"), since_ms=NOON_MS), alarm("rank", "a")]
     assert wording.title("m", alarms, {}, alarms[1].since_ms, NOON_MS) == (

@@ -73,8 +73,13 @@ class Evidence:
         return [alarm.series for alarm in self.alarms if alarm.feature in features]
 
     def since(self, *features: str) -> str:
-        """Return since when some features have moved, as people read it."""
-        return moment(min(alarm.since_ms for alarm in self.alarms if alarm.feature in features))
+        """Return since when some features have moved, as people read it.
+
+        Where all rows tell it, what is of a slice does not count: it says less of when.
+        """
+        own = [alarm for alarm in self.alarms if alarm.feature in features]
+        whole = [alarm for alarm in own if not alarm.slice] or own
+        return moment(min(alarm.since_ms for alarm in whole))
 
     def slice_of(self, hit: Flags, among: Flags) -> str:
         """Return the category, as "country = DE", whose rows among some are hit, and no others."""
