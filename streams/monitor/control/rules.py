@@ -7,9 +7,10 @@ from math import prod
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec
+from tidegauge.schemas.monitors import FeatureSpec, MonitorSpec, feature_of
 from tidegauge.streams.monitor.intake.dictionary import MAX_CATEGORY
 from tidegauge.streams.monitor.series.expression import Expression, Kind
+from tidegauge.streams.monitor.series.limited import matches
 
 CATEGORICAL = FeatureSpec(type="categorical")
 IGNORED = FeatureSpec(type="ignore")
@@ -23,6 +24,10 @@ def faults(spec: MonitorSpec) -> Iterator[tuple[str, str]]:
         if own.pattern is not None and (fault := _pattern_fault(own.pattern)):
             yield f"$.features.{name}.pattern", fault
     yield from _check_faults(spec)
+    sliced = [feature_of(own) for own in spec.slices]
+    for at, name in enumerate(sliced):
+        if name in sliced[:at]:
+            yield f"$.slices[{at}]", f"expected each feature once, got {name!r} again"
     for name, gate in spec.effect.by.items():
         declared = spec.types.get(name)
         if declared == CATEGORICAL and gate.absolute is not None:
@@ -40,6 +45,7 @@ def _pattern_fault(pattern: str) -> str:
         return f"expected groups repeated {MOST_OF_GROUPS} times at most in all; got {pattern!r}"
     try:
         pc.match_substring_regex(pa.array([""]), pattern=pattern)
+        matches(pattern, [""])  # as it is used: some are well-formed alone
     except pa.ArrowInvalid as fault:
         told = str(fault).removeprefix("Invalid regular expression: ")
         return f"expected a pattern of RE2, got {pattern!r}: {told}"

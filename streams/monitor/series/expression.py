@@ -13,6 +13,7 @@ TRUTHS: Final = {"true": 1.0, "false": 0.0}
 DEEPEST: Final = 20  # levels of an expression
 LARGEST: Final = 1e100  # number
 # Names that Python would not read stand in backticks; what is quoted otherwise is a text.
+BREAKS: Final = re.compile(r"[\r\n]")
 QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"|`([^`]+)`")
 
 COMPARES: Final[Mapping[type[ast.cmpop], Callable[[Any, Any], Any]]] = {
@@ -54,7 +55,8 @@ class Expression:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._source = QUOTED.sub(lambda found: "_" * len(found[0]) if found[1] else found[0], text)
+        line = BREAKS.sub(" ", text)  # as places are those of one line
+        self._source = QUOTED.sub(lambda found: "_" * len(found[0]) if found[1] else found[0], line)
         self.tree = self._parsed()
         self.names: list[str] = []
         types = _Types(self, {})
@@ -76,7 +78,9 @@ class Expression:
         }
         for node in ast.walk(tree):
             if isinstance(node, ast.Name):
-                node.id = quoted.get(node.col_offset, node.id)
+                # Python would have names in another form of Unicode than columns may be in.
+                own = self._source.encode()[node.col_offset : node.end_col_offset].decode()
+                node.id = quoted.get(node.col_offset, own)
         return tree
 
     def fault(self, kinds: Mapping[str, Kind]) -> str:

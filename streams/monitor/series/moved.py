@@ -40,6 +40,9 @@ def rank_shift(profile: NumericProfile, by: float) -> float:
     here, up, down = moved_ranks(profile, by)
     if is_within_a_step(profile, by) and len(profile.points) > 1:
         values = like(profile, VALUES)
+        if values[0] == values[-1]:  # the others are too rare to be among these
+            points, ranks = profile.points, profile.ranks
+            return by * (ranks[-1] - ranks[0]) / (points[-1] - points[0])
         return by * float(np.cov(values, here)[0, 1] / np.var(values, ddof=1))
     shift = min(float(abs(moved.mean() - here.mean())) for moved in (up, down))
     return min(shift, MOST)

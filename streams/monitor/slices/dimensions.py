@@ -12,7 +12,7 @@ from tidegauge.schemas.references import CategoryProfile, NumericProfile
 from tidegauge.streams.monitor.intake.block import Ints
 from tidegauge.streams.monitor.intake.dictionary import as_text
 from tidegauge.streams.monitor.series.view import Categories, Numbers, Slices, Vocabulary
-from tidegauge.streams.monitor.words import number
+from tidegauge.streams.monitor.words import exact, number
 
 QUANTILES: Final = 4  # of a number, if nothing else is said
 LEAST_SHARE: Final = 0.01  # of the reference's rows; a smaller slice is left out
@@ -57,12 +57,22 @@ class ByCategory(Dimension):
         return bins[categories.codes[:, column]]  # the last is that of a missing value
 
 
+def told_apart(values: Sequence[float]) -> list[str]:
+    """Return numbers as people read them, with all digits where some would be alike.
+
+    >>> told_apart([52.51, 60.0]), told_apart([52.512, 52.514])
+    (['52.5', '60'], ['52.512', '52.514'])
+    """
+    told = [number(value) for value in values]
+    return told if len({*told}) == len(told) else [exact(value) for value in values]
+
+
 class ByValue(Dimension):
     """By values of a number of which the reference has few: each has a rank of its own."""
 
     def __init__(self, feature: str, points: Sequence[tuple[float, float, float]]) -> None:
         values, ranks, shares = zip(*points, strict=True)
-        super().__init__(feature, [f"= {number(value)}" for value in values], shares)
+        super().__init__(feature, [f"= {value}" for value in told_apart(values)], shares)
         self._ranks = np.array(ranks)
 
     def places(self, numbers: Numbers, categories: Categories) -> Ints:
@@ -79,7 +89,7 @@ class ByQuantile(Dimension):
         points, ranks = np.array(profile.points), np.array(profile.ranks)
         own = np.minimum((ranks + 0.5) * quantiles, quantiles - 1).astype(np.int64)
         kept, first = np.unique(own, return_index=True)
-        begin = [number(value) for value in points[first[1:]].tolist()]
+        begin = told_apart(points[first[1:]].tolist())
         names = [f"from {low} to {high}" for low, high in pairwise(begin)]
         if begin:
             names = [f"below {begin[0]}", *names, f"of {begin[-1]} or more"]

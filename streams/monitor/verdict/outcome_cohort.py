@@ -128,7 +128,7 @@ class OutcomeCohort(Cohort):
         classes = self._count(part, block)
         labels, scores, delays = (block.number(name) for name in ("label", "score", DELAY))
         if part.kept is not None:
-            part.kept.add(block)
+            part.kept.add(block, part.rows)
         if part.sample is not None:
             part.sample.add(len(delays), lambda at: delays[at, np.newaxis])
         if self.watch is not None:

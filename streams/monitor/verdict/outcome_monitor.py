@@ -19,12 +19,11 @@ from tidegauge.streams.monitor.verdict.outcome_slices import PART, OutcomeSliceC
 from tidegauge.streams.monitor.verdict.reports import window_report
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.cutting import windows_of
-from tidegauge.streams.monitor.windows.kept_pairs import correct
+from tidegauge.streams.monitor.windows.kept_pairs import MOST, correct
 from tidegauge.streams.monitor.windows.outcome_counts import OutcomeCountsState
 from tidegauge.streams.monitor.windows.outcome_rows import codes_of, outcome_rows
 from tidegauge.streams.monitor.windows.window import WindowPart
 
-KEPT_PAIRS: Final = 20_000  # in windows that are kept, at most
 SLOW: Final = 0.9  # of the labels have come after so long: rows of before have theirs
 
 
@@ -157,7 +156,7 @@ class OutcomeMonitor(Monitor):
         oldest_ms = self.bounds.last_ts_ms - self._keeps_ms
         while self.kept and (
             self.kept[0].bounds.last_ts_ms < oldest_ms
-            or sum(len(window.rows.offsets) for window in self.kept) > KEPT_PAIRS
+            or sum(len(window.rows.offsets) for window in self.kept) > MOST
         ):
             self._let_go()
 

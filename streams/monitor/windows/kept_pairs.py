@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from math import isnan
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -19,6 +19,8 @@ from tidegauge.streams.monitor.windows.outcome_rows import (
     outcome_rows,
 )
 
+MOST: Final = 20_000  # of a window, and in all windows that are kept
+
 
 @dataclass(slots=True)
 class KeptPairs:
@@ -28,15 +30,22 @@ class KeptPairs:
     is_corrected: bool = False  # since they were counted
     _added: list[Block] = field(default_factory=list)
 
-    def add(self, block: Block) -> None:
-        """Take further rows."""
-        self._added.append(block)
+    def add(self, block: Block, rows: int) -> None:
+        """Take further rows of a window that has so many by now; of too many none is kept."""
+        if rows > MOST:
+            self.rows, self._added = Waiting(), []
+        else:
+            self._added.append(block)
 
     def settled(self) -> Waiting:
         """Return all rows."""
-        for block in self._added:
+        blocks, self._added = self._added, []
+        while len(blocks) > 1:  # each row is copied once for every doubling
+            pairs = zip(blocks[::2], blocks[1::2], strict=False)
+            rest = blocks[len(blocks) // 2 * 2 :]
+            blocks = [*(waiting(one).before(other) for one, other in pairs), *rest]
+        for block in blocks:
             self.rows = waiting(self.rows.before(block))
-        self._added.clear()
         return self.rows
 
     def correct(

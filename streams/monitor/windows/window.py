@@ -118,7 +118,9 @@ class WindowPart:
             self.figures.load(state.figures)
         if self.outcomes is not None and state.pairs is not None:
             self.outcomes.load(state.pairs)
-        if self.slices is not None and state.slices is not None:
+        if state.slices is None:
+            self.slices = None  # it began before they were told apart
+        elif self.slices is not None:
             self.slices.load(state.slices)
         if self.cells is not None and state.cells:
             self.cells.load(state.cells)
@@ -131,7 +133,7 @@ class WindowPart:
     def compare(self, like: "WindowPart") -> None:
         """Go on as a new part does: what is compared is compared from the next row on."""
         self.sample, self.figures, self.counted = like.sample, like.figures, like.counted
-        self.slices, self.cells = like.slices, like.cells
+        self.slices, self.cells = self.slices or like.slices, self.cells or like.cells
         if self.moments.width != like.moments.width:  # what is told apart is known only now
             self.moments, self.rows = like.moments, 0
 

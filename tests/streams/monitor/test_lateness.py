@@ -213,6 +213,24 @@ def test_another_lateness_keeps_what_was_learned() -> None:
     choose(spec("2s"), monitor.learned)
 
 
+@pytest.mark.parametrize("run", [4, 5, 7])
+def test_slices_of_open_windows_are_the_same_after_a_restore(run: int) -> None:
+    """Windows that were opened before slices were told apart have none of the rows before."""
+    logs, own = late_log(), spec("3s", slices=["b"])
+    expected = Driver({"m": own}, as_objects=True).run(logs)
+    found = Driver({"m": own})
+    for number, (source, end) in enumerate(logs.runs):
+        start = found.partition.next_offset[source]
+        found.fold(source, logs.records[source][start:end])
+        found.feed_back()
+        if number == 2 * run:
+            snapshot = found.partition.snapshot()
+            found.partition = Partition.restore(0, SETTINGS, snapshot)
+            journal = found.fed_back["outcomes"]
+            found.partition.read_journal(journal[found.partition.next_offset["outcomes"] :])
+    assert [w["slices"] for w in reports(found)] == [w["slices"] for w in reports(expected)]
+
+
 def test_lateness_holds_beside_a_published_reference() -> None:
     """Its windows are those of its rows, which say nothing of how late others may be."""
     reference = whole("3s").partition.rows["predictions"].monitors["m", ""].learned

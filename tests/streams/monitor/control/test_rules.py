@@ -86,6 +86,12 @@ def test_a_category_has_no_gate_in_a_unit_of_numbers() -> None:
     ]
 
 
+def test_rows_are_sliced_by_a_feature_once() -> None:
+    assert [*faults(spec(slices=["a", "b", {"feature": "a", "values": [1]}]))] == [
+        ("$.slices[2]", "expected each feature once, got 'a' again")
+    ]
+
+
 def test_a_check_stands_once() -> None:
     assert [*faults(spec(checks=["a > 0", "b > 0", "a > 0"]))] == [
         ("$.checks[2]", "expected each check once, got 'a > 0' again")
@@ -100,6 +106,7 @@ def test_a_check_stands_once() -> None:
         ("a(?=b)", "expected a pattern of RE2, got 'a(?=b)': invalid perl operator: (?="),
         (r"(a)\1", r"expected a pattern of RE2, got '(a)\\1': invalid escape sequence: \1"),
         ("(a?){1,101}", "expected repetitions up to 100, as no value is longer; got '(a?){1,101}'"),
+        (r"v\Q1", r"expected a pattern of RE2, got 'v\\Q1': missing ): \A(?:v\Q1)\z"),
         ("a{101,}", "expected repetitions up to 100, as no value is longer; got 'a{101,}'"),
         ("((a?){6}){6}", "expected groups repeated 30 times at most in all; got '((a?){6}){6}'"),
         ("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", ""),

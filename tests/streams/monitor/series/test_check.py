@@ -60,6 +60,7 @@ def block() -> Block:
         ("a is missing or b is missing", "---++"),
         ("b is missing or b > 0", "++-+."),
         ("`a-b` > 0", "+----"),
+        ("(a > 1 or\n`a-b` > 0)", "+++.-"),  # a break between lines changes no place
         ("gone > 0", "....."),
         ("gone == 'x'", "....."),
         ("gone is missing", "+++++"),

@@ -49,9 +49,10 @@ def test_a_shift_of_all_values_by_the_gate_moves_the_mean_rank_by_its_gate(
     assert rank_shift(own, by) == pytest.approx(expected, rel=0.1, abs=0.005)
 
 
+@pytest.mark.parametrize("positive", [1000, 3])
 @pytest.mark.parametrize("part", [0.01, 0.2, 0.5])
-def test_of_a_flag_the_gate_is_a_share_of_rows(part: float) -> None:
-    flag = profile(np.repeat([0.0, 1.0], [9000, 1000]))
+def test_of_a_flag_the_gate_is_a_share_of_rows(part: float, positive: int) -> None:
+    flag = profile(np.repeat([0.0, 1.0], [9000, positive]))
     rank_of_one = flag.ranks[1] - flag.ranks[0]
     assert rank_shift(flag, part) == pytest.approx(part * rank_of_one, rel=0.01)
 

@@ -40,6 +40,15 @@ def test_a_number_is_divided_by_quartiles_and_a_missing_value_is_in_no_slice() -
     assert places == [0, 0, 1, 2, 3, 3, -1]
 
 
+def test_no_two_slices_have_one_name_however_near_their_edges() -> None:
+    found = dimension("x", {"x": profile([52.5 + n / 1e5 for n in range(100)])}, {})
+    assert isinstance(found, Dimension)
+    assert found.names == [
+        "x below 52.50025", "x from 52.50025 to 52.5005", "x from 52.5005 to 52.50075",
+        "x of 52.50075 or more",
+    ]  # fmt: skip
+
+
 def test_a_spec_may_say_how_many_quantiles() -> None:
     names, _ = slices_of(SliceSpec(feature="x", quantiles=2), [1.0] * 4)
     assert names == ["x below 50", "x of 50 or more"]
