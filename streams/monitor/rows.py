@@ -45,18 +45,25 @@ class Clock:
     now_ms: int
 
 
+class Scheduled(msgspec.Struct, array_like=True):
+    """A change or a tick in a snapshot; earlier versions wrote changes alone, without a time."""
+
+    offset: int
+    control: int | None  # a place in the part's table of controls; None of a tick
+    now_ms: int = 0
+
+
 class VersionRows(msgspec.Struct):
     """Everything remembered of one model version's rows in one source, for the snapshot."""
 
     control: int | None  # a place in the part's table of controls
-    changes: list[tuple[int, int]]  # offset, place
+    changes: list[Scheduled]  # in the order in which they take effect
     spread: bool | None
     columns: Columns | None
     intake: Intake | None
     past: list[tuple[int, Columns]]
     monitor: MonitorState | None
     awaited: dict[str, Shown] = {}
-    ticks: list[tuple[int, int]] = []  # offset, time
     sliced_from: int = 0
 
 
@@ -330,27 +337,33 @@ class RowMonitors:
     def state(self, key: Key, place: Callable[[Control], int]) -> VersionRows:
         """Return what a snapshot needs of a model version; ``place`` enters a control there."""
         reader, control = self.reader, self.controls.get(key)
-        monitor, changes = self.monitors.get(key), [c for c in self.changes if c.key == key]
+        monitor = self.monitors.get(key)
         return VersionRows(
             None if control is None else place(control),
-            [(c.offset, place(c.control)) for c in changes if isinstance(c, Change)],
+            [
+                Scheduled(c.offset, place(c.control))
+                if isinstance(c, Change)
+                else Scheduled(c.offset, None, c.now_ms)
+                for c in self.changes
+                if c.key == key
+            ],
             reader.spread.get(key),
             reader.columns.get(key),
             reader.intakes.get(key),
             self.past.get(key, []),
             monitor.state() if monitor is not None else None,
             reader.awaited.get(key, {}),
-            [(c.offset, c.now_ms) for c in changes if isinstance(c, Clock)],
             self.sliced_from.get(key, 0),
         )
 
     def load(self, key: Key, state: VersionRows, table: Sequence[Control]) -> None:
         """Take back the state of a model version of the same source and partition."""
         reader = self.reader
-        for offset, place in state.changes:
-            self.schedule(offset, key, table[place])
-        for offset, now_ms in state.ticks:
-            self.tick(offset, key, now_ms)
+        for own in state.changes:
+            if own.control is None:
+                self.tick(own.offset, key, own.now_ms)
+            else:
+                self.schedule(own.offset, key, table[own.control])
         if state.control is not None:
             self._hold(key, table[state.control])
         if state.spread is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -10,9 +11,11 @@ from tests.streams.monitor.driver import SETTINGS, Driver, assert_equal, by_moni
 from tests.streams.monitor.logs import row
 from tidegauge.schemas.monitors import MonitorSpec, WindowSpec
 from tidegauge.schemas.outcomes import Tick
+from tidegauge.streams.monitor.control.control import control
 from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
+from tidegauge.streams.monitor.rows import Change, Clock, RowMonitors, VersionRows
 
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 FIRST_MS = 472_222 * HOUR_MS
@@ -124,6 +127,53 @@ def test_a_worker_that_died_between_a_tick_and_what_it_tells_is_followed_by_one_
     driver.partition = Partition.restore(0, SETTINGS, pending)  # which has it as well
     ticked(driver, END_MS + 2 * HOUR_MS, now_ms)
     assert_equal(by_monitor(driver.outputs), by_monitor(expected.outputs))
+
+
+def threshold(value: float) -> MonitorSpec:
+    return MonitorSpec(model="m", windows=WindowSpec(every="1h"), threshold=value)
+
+
+def test_ticks_and_changes_of_the_spec_keep_their_order_in_snapshots() -> None:
+    driver = Driver({"m": spec()})
+    driver.fold("predictions", rows())
+    snapshot, start = driver.partition.snapshot(), len(driver.outputs)
+    ticked(driver, END_MS + 5 * HOUR_MS)
+    driver.change("m", "", threshold(0.7))
+    again = rows(range(HOURS + 6, HOURS + 9), first=len(rows()))
+    driver.fold("predictions", again)
+    titles = " ".join(alert["title"] for alert in published(driver.outputs[start:], "alerts"))
+    assert "0 rows come in a window" in titles
+    assert "closed, as a new spec" in titles
+    other = Driver()
+    other.partition = Partition.restore(0, SETTINGS, snapshot)
+    other.partition.read_journal(driver.fed_back["outcomes"])
+    other.publish([other.partition.fence()])
+    other.partition = Partition.restore(0, SETTINGS, other.partition.snapshot())
+    other.fold("predictions", again)
+    assert_equal(by_monitor(other.outputs), by_monitor(driver.outputs[start:]))
+
+
+def test_a_tick_between_two_changes_is_between_them_in_a_snapshot() -> None:
+    key, held = ("m", ""), RowMonitors("predictions", "t", 0, 1)
+    table = [control("m", threshold(value), None) for value in (0.4, 0.6)]
+    held.schedule(10, key, table[0])
+    held.tick(10, key, 5)
+    held.schedule(10, key, table[1])
+    expected = [Change(10, key, table[0]), Clock(10, key, 5), Change(10, key, table[1])]
+    assert held.changes == expected
+    state = msgspec.to_builtins(held.state(key, table.index))
+    restored = RowMonitors("predictions", "t", 0, 1)
+    restored.load(key, msgspec.convert(state, VersionRows), table)
+    assert restored.changes == expected
+
+
+def test_changes_in_a_snapshot_of_an_earlier_version_take_effect() -> None:
+    key, held = ("m", ""), RowMonitors("predictions", "t", 0, 1)
+    table = [control("m", threshold(value), None) for value in (0.4, 0.6)]
+    state = msgspec.to_builtins(held.state(key, table.index))
+    state["changes"] = [[10, 0], [12, 1]]
+    held.load(key, msgspec.convert(state, VersionRows), table)
+    assert held.changes == [Change(10, key, table[0]), Change(12, key, table[1])]
 
 
 def test_rows_of_the_past_are_not_closed_by_the_clock_of_today() -> None:
