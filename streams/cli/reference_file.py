@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -44,11 +44,20 @@ def period(text: str) -> Period:
             f"--exclude: expected a day or FROM..TO, such as 2013-02-08..2013-02-10T06:00, "
             f"got {text!r}: {error}"
         ) from error
-    if "T" not in (last or first):
+    if _is_day(last or first):
         ends += DAY
     if not 0 <= begins.timestamp() < ends.timestamp():
         raise ConfigurationError(f"--exclude: expected an end after the beginning, got {text!r}")
     return int(1000 * begins.timestamp()), int(1000 * ends.timestamp()) - 1
+
+
+def _is_day(text: str) -> bool:
+    """Tell whether a time that can be read is a bare day: there are many ways to write an hour."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _moment(text: str) -> datetime:
@@ -117,7 +126,7 @@ def build(
     left_out = traffic.exclude(excluded)
     if not traffic.rows:
         raise ConfigurationError(f"{file}: expected rows outside --exclude, found none")
-    if left_out:
+    if excluded:
         note(f"{left_out:,} rows are left out by --exclude")
     reference = learned(file, traffic, spec, version)
     alarms = told_of_second_half(spec, _rows(traffic), reference)

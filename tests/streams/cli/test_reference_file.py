@@ -119,12 +119,23 @@ def test_times_known_to_be_bad_are_left_out(tmp_path: Path) -> None:
     assert len(found.series["rank(amount)"].values) == 67
 
 
+def test_times_to_leave_out_that_hit_no_row_are_told_as_well(tmp_path: Path) -> None:
+    file, out = tmp_path / "rows.parquet", tmp_path / "fraud.json"
+    parquet.write_table(table(), file)
+    result = build(file, out, "--exclude", "2031-02-08")
+    assert result.exit_code == 0, result.output
+    assert "0 rows are left out by --exclude" in result.stderr
+    assert "--exclude" not in build(file, out).stderr
+
+
 @pytest.mark.parametrize(
     ("text", "first_ms", "last_ms"),
     [
         ("1970-01-02", DAY_MS, 2 * DAY_MS - 1),
         ("1970-01-02..1970-01-03", DAY_MS, 3 * DAY_MS - 1),
         ("1970-01-02T06:00..1970-01-02T07:00", DAY_MS + 21_600_000, DAY_MS + 25_199_999),
+        ("1970-01-02 06:00..1970-01-02 07:00", DAY_MS + 21_600_000, DAY_MS + 25_199_999),
+        ("19700102T06..19700103", DAY_MS + 21_600_000, 3 * DAY_MS - 1),
         ("1970-01-02T02:00+02:00..1970-01-02", DAY_MS, 2 * DAY_MS - 1),
     ],
 )
