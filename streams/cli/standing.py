@@ -46,7 +46,7 @@ def last_row_ms(found: Overview, status: ModelStatus) -> int:
     """Return the record's time of the latest row; where it is not among the latest, event time."""
     heard = found.heard.get(status.key)
     newest = [stream.newest_ms or 0 for stream in status.streams]
-    return heard.record_ms if heard else max(newest, default=0)
+    return (heard.record_ms if heard else 0) or max(newest, default=0)
 
 
 def stage(stream: StreamStatus) -> str:

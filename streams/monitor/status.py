@@ -41,7 +41,7 @@ class StreamStatus(msgspec.Struct, frozen=True, kw_only=True):
     gathered: int  # rows while typing, else windows of the reference
     needed: int  # until it goes on to the next state; 0: it does not by itself
     open_rows: int  # in the open window
-    newest_ms: int | None  # event time of the newest row of the open or the last window
+    newest_ms: int | None  # event time of the newest row
     incidents: list[OpenIncident] = []
     watched: list[str] = []  # features
     is_learned: bool = True  # whether what is watched follows from its rows, not from a reference
@@ -233,7 +233,7 @@ def _inputs(source: RowSource, monitor: InputMonitor) -> StreamStatus:
 def _stream(source: MonitorSource, monitor: Monitor) -> StreamStatus:
     monitor.settle()
     bounds, waiting = monitor.bounds, len(monitor.waiting.offsets)
-    latest_ms = max(monitor.waiting.ts_ms, default=None)
+    latest_ms = max((bounds.latest_ms, *monitor.waiting.ts_ms))
     found = state_of(monitor)
     state: State = "blatant" if found == "learning" and not monitor.is_learning else found
     return StreamStatus(
@@ -244,7 +244,7 @@ def _stream(source: MonitorSource, monitor: Monitor) -> StreamStatus:
         gathered=monitor.gathered,
         needed=monitor.needed,
         open_rows=bounds.rows + waiting,
-        newest_ms=bounds.last_ts_ms if bounds.rows or bounds.index else latest_ms,
+        newest_ms=latest_ms if latest_ms >= 0 else None,
         incidents=_open(monitor),
     )
 

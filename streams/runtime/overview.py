@@ -65,6 +65,7 @@ class LastWindow(msgspec.Struct, frozen=True, kw_only=True):
     first_ts_ms: int
     last_ts_ms: int
     rows: int
+    ticked: bool = False
 
 
 class LastRows(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,7 +80,7 @@ class LastRows(msgspec.Struct, frozen=True, kw_only=True):
 class Heard:
     """What the latest records say of a model version."""
 
-    record_ms: int = 0  # the record's own time, of the latest rows or the latest window's report
+    record_ms: int = 0  # own time of the latest rows, or report that rows gave rise to; 0: none
     features: set[str] = field(default_factory=set)
 
 
@@ -297,8 +298,9 @@ async def _last_windows(
             key = report.model, report.version, report.source
             if key in wanted and key not in found:
                 found[key] = report
-                own = heard.setdefault((report.model, report.version), Heard())
-                own.record_ms = max(own.record_ms, record.timestamp)
+                if report.source != "outcomes" and not report.ticked:  # so it was closed by a row
+                    own = heard.setdefault((report.model, report.version), Heard())
+                    own.record_ms = max(own.record_ms, record.timestamp)
     return found
 
 

@@ -103,6 +103,7 @@ def test_a_model_is_silent_by_the_time_of_its_records_else_of_its_events() -> No
     assert silent(overview()) == NOW_MS - 2 * HOUR_MS
     assert silent(overview(record_ms=NOW_MS - 1000)) is None, "a replay of old rows is not silent"
     assert silent(overview(record_ms=NOW_MS - 3 * HOUR_MS)) == NOW_MS - 3 * HOUR_MS
+    assert silent(overview(features={"amount"})) == NOW_MS - 2 * HOUR_MS, "no record says when"
     young = msgspec.structs.replace(MODEL, streams=[])
     assert standing.silent_since(overview(model=young), young, NOW_MS, HOUR_MS) is None
 

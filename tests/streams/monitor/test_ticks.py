@@ -16,6 +16,7 @@ from tidegauge.streams.monitor.journal.journal import read_entry
 from tidegauge.streams.monitor.offline import LoggedRecord
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.rows import Change, Clock, RowMonitors, VersionRows
+from tidegauge.streams.monitor.status import model_statuses
 
 HOUR_MS, MINUTE_MS = 3_600_000, 60_000
 FIRST_MS = 472_222 * HOUR_MS
@@ -88,6 +89,12 @@ def test_silence_is_told_while_nothing_comes() -> None:
     assert [own["first_ts_ms"] for own in closed[-4:]] == [
         END_MS + hour * HOUR_MS for hour in range(4)
     ]
+
+
+def test_windows_without_a_row_make_no_row_newer() -> None:
+    (status,) = model_statuses(silent().partition)
+    assert status.streams[0].newest_ms == rows()[-1].timestamp - 1000
+    assert status.streams[0].windows > HOURS
 
 
 def test_there_is_one_entry_for_each_window_and_none_before_its_end_and_a_minute() -> None:
