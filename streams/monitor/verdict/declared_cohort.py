@@ -81,10 +81,13 @@ class DeclaredCohort(Cohort):
         return []
 
     def unasked(self, numeric: Sequence[str], categorical: Sequence[str]) -> list[str]:
-        """Return the checks that cannot be said of these columns, by series."""
-        columns = tuple(numeric), tuple(categorical)
-        asked = zip(self.columns[Checked], self._checks.values(), strict=True)
-        return [SERIES["check"].name(text) for text, own in asked if not own.fits(*columns)]
+        """Return the checks that these columns do not fit, or do not have, by series."""
+        columns, known = (tuple(numeric), tuple(categorical)), {*numeric, *categorical}
+        return [
+            SERIES["check"].name(text)
+            for text, own in zip(self.columns[Checked], self._checks.values(), strict=True)
+            if not (own.fits(*columns) and known.issuperset(own.expression.needed))
+        ]
 
     @property
     def broken(self) -> dict[str, float]:
