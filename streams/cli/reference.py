@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tidegauge.schemas.references import Adoption, version_name
+from tidegauge.schemas.references import Adoption, Reference, version_name
 from tidegauge.schemas.topics import PREFIX
 from tidegauge.streams.cli.options import (
     BROKERS,
@@ -30,6 +30,8 @@ from tidegauge.streams.cli.options import (
     topic_names,
 )
 from tidegauge.streams.runtime.errors import ConfigurationError
+
+FOR_BUILT = {"file", "model", "version", "brokers", "prefix", "map_topic"}  # of publish
 
 app = typer.Typer(no_args_is_help=True, help="Set what a model's rows are compared with.")
 
@@ -121,13 +123,14 @@ def build(  # noqa: PLR0913, PLR0917 - an option is a parameter
     )
 )
 def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
+    ctx: typer.Context,
     file: Annotated[
         Path,
         typer.Argument(
             exists=True,
             dir_okay=False,
             readable=True,
-            help="A reference that was built (.json), which needs no further option; or rows as "
+            help="A reference that was built (.json), which takes no option for rows; or rows as "
             "CSV in UTF-8, or as Parquet.",
         ),
     ],
@@ -158,9 +161,7 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
 
     if file.suffix == files.SUFFIX:
         reference = files.read_reference(file)
-        own = version_name(reference.model, reference.version)
-        if model and version_name(model, version) != own:
-            raise ConfigurationError(f"{file}: expected --model {own}, whose reference it is")
+        _check_said(ctx, reference)
     else:
         if not model:
             raise ConfigurationError(f"{file}: expected --model beside a file of rows")
@@ -182,6 +183,28 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     with sending(brokers, [topic]) as sender:
         sender.send(topic, reference.key, value)
     typer.echo(f"{files.described(reference)} published")
+
+
+def _check_said(ctx: typer.Context, reference: Reference) -> None:
+    """Raise ConfigurationError if options say other than a reference that was built, or of rows."""
+    file, model, version = (ctx.params[name] for name in ("file", "model", "version"))
+    own, said = (reference.model, reference.version), (model or reference.model, version)
+    if (model or version) and said != own:
+        raise ConfigurationError(
+            f"{file} is the reference of {version_name(*own)}: expected --model and --version "
+            f"to say so, or neither; got {version_name(*said)}"
+        )
+    typed = [
+        max(option.opts, key=len)
+        for option in ctx.command.params
+        if option.name not in FOR_BUILT
+        and (source := ctx.get_parameter_source(str(option.name)))
+        and source.name == "COMMANDLINE"  # the environment may be meant for other commands
+    ]
+    if typed:
+        raise ConfigurationError(
+            f"{file}: a file that was built takes no {', '.join(typed)}, as it has no rows"
+        )
 
 
 @app.command(

@@ -1,5 +1,6 @@
 """A reference as a file: built from rows without one of them in it, and read to be published."""
 
+import contextlib
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,9 @@ from pyarrow import csv, parquet
 from typer.testing import CliRunner
 
 from tidegauge import __version__
-from tidegauge.schemas.monitors import MonitorSpec
-from tidegauge.schemas.references import Reference
-from tidegauge.streams.cli import app
+from tidegauge.schemas.monitors import MonitorSpec, WindowSpec
+from tidegauge.schemas.references import Reference, SeriesProfile
+from tidegauge.streams.cli import app, clients
 from tidegauge.streams.cli.monitors_file import read_monitors
 from tidegauge.streams.cli.reference_file import period
 from tidegauge.streams.monitor.control.control import control_digest
@@ -50,6 +51,18 @@ def build(file: Path, out: Path, *more: str) -> Any:
     arguments = ["reference", "build", str(file), "-m", "fraud", "--out", str(out)]
     arguments += ["--time-column", "at", "--prediction-column", "score", "--label-column", "late"]
     return CliRunner().invoke(app, [*arguments, "--monitors", str(monitors), *more])
+
+
+def small(version: str) -> Reference:
+    return Reference(
+        model="fraud",
+        version=version,
+        rows=300,
+        windows=WindowSpec(rows=100),
+        first_ts_ms=0,
+        last_ts_ms=1,
+        series={"missing(x)": SeriesProfile(values=[0.1, 0.2, 0.1], sd=0.3, shown=0.1)},
+    )
 
 
 def read(out: Path) -> Reference:
@@ -160,3 +173,58 @@ def test_what_cannot_be_built_says_why(tmp_path: Path) -> None:
     csv_name = build(file, tmp_path / "fraud.csv")
     assert csv_name.exit_code == 2
     assert "expected a name that ends in .json" in csv_name.stderr
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, bytes]]:
+    """Return what is sent, in place of a broker."""
+    found: list[tuple[str, str, bytes]] = []
+
+    class Sender:
+        def send(self, topic: str, key: str, value: bytes) -> None:
+            found.append((topic, key, value))
+
+    monkeypatch.setattr(clients, "sending", lambda *_: contextlib.nullcontext(Sender()))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("version", "options", "told"),
+    [
+        ("", ["--version", "3"], "is the reference of fraud: expected --model"),
+        ("", ["-m", "churn"], "to say so, or neither; got churn"),
+        ("3", ["--version", "4"], "is the reference of fraud@3: expected --model"),
+        ("3", ["-m", "fraud"], "to say so, or neither; got fraud"),
+        ("", ["--monitors", "fraud.yaml"], "a file that was built takes no --monitors"),
+        ("", ["--skip-bad", "--label-delay", "1d"], "takes no --label-delay, --skip-bad"),
+        ("", ["--time-column", "at"], "a file that was built takes no --time-column"),
+    ],
+)
+def test_a_built_reference_is_published_as_it_says_or_not_at_all(
+    version: str,
+    options: list[str],
+    told: str,
+    tmp_path: Path,
+    sent: list[Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = Path("fraud.json")
+    file.write_bytes(msgspec.json.encode(small(version)))
+    Path("fraud.yaml").write_text("monitors: [{model: fraud}]")
+    refused = CliRunner().invoke(app, ["reference", "publish", str(file), *options])
+    assert (refused.exit_code, sent) == (2, [])
+    assert told in refused.stderr
+
+
+def test_a_built_reference_is_published_whatever_the_environment_says_of_rows(
+    tmp_path: Path, sent: list[Any]
+) -> None:
+    file = tmp_path / "fraud.json"
+    file.write_bytes(msgspec.json.encode(small("3")))
+    environment = {"TIDEGAUGE_TIME_COLUMN": "at", "TIDEGAUGE_SKIP_BAD": "1"}
+    for options in ([], ["--version", "3"], ["-m", "fraud", "--version", "3"]):
+        arguments = ["reference", "publish", str(file), *options]
+        done = CliRunner().invoke(app, arguments, env=environment)
+        assert done.exit_code == 0, done.output
+    assert {key for _, key, _ in sent} == {"fraud@3"}
