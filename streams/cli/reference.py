@@ -1,5 +1,6 @@
 """``tidegauge reference``: says what a model's rows are compared with."""
 
+import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -97,6 +98,10 @@ def build(  # noqa: PLR0913, PLR0917 - an option is a parameter
 
     if out.suffix != files.SUFFIX:
         raise ConfigurationError(f"--out: expected a name that ends in .json, got {out}")
+    if not (out.parent.is_dir() and os.access(out.parent, os.W_OK)):
+        raise ConfigurationError(
+            f"--out: expected a folder that can be written to, got {out.parent}"
+        )
     periods = [files.period(text) for text in exclude or ()]
     spec = spec_of(model, monitors)
     columns = columns_of(

@@ -45,8 +45,8 @@ def table(first_bad: int = DAYS, last_bad: int = DAYS) -> pa.Table:
     )
 
 
-def build(file: Path, out: Path, *more: str) -> Any:
-    monitors = out.with_suffix(".yaml")
+def build(file: Path, out: Path, *more: str, monitors: Path | None = None) -> Any:
+    monitors = monitors or out.with_suffix(".yaml")
     monitors.write_text("monitors: [{model: fraud, windows: {every: 1d}}]")
     arguments = ["reference", "build", str(file), "-m", "fraud", "--out", str(out)]
     arguments += ["--time-column", "at", "--prediction-column", "score", "--label-column", "late"]
@@ -170,6 +170,12 @@ def test_what_cannot_be_built_says_why(tmp_path: Path) -> None:
     everything = build(file, out, "--exclude", "2013-01-01..2014-01-01")
     assert (everything.exit_code, out.exists()) == (2, False)
     assert "expected rows outside --exclude, found none" in everything.stderr
+    monitors = tmp_path / "fraud.yaml"
+    nowhere = build(file, tmp_path / "none" / "fraud.json", monitors=monitors)
+    assert nowhere.exit_code == 2
+    assert nowhere.stderr == (
+        f"tidegauge: --out: expected a folder that can be written to, got {tmp_path}/none\n"
+    )
     csv_name = build(file, tmp_path / "fraud.csv")
     assert csv_name.exit_code == 2
     assert "expected a name that ends in .json" in csv_name.stderr
