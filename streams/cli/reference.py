@@ -1,6 +1,7 @@
 """``tidegauge reference``: says what a model's rows are compared with."""
 
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -236,7 +237,8 @@ def adopt(
     """Accept a new normal: the level that a series has kept becomes its reference at once.
 
     It is for series that are compared with a level (see monitors show), and for the levels they
-    have when the workers hear of it. Without --version it holds for all versions.
+    have when the workers hear of it; others stay as they are. Without --version it holds for all
+    versions.
     """
     import msgspec
 
@@ -253,4 +255,7 @@ def adopt(
             said = Adoption(model=model, version=version, series=name, at_ms=now_ms)
             sender.send(topic, said.key, msgspec.json.encode(said))
     levels = f"the levels of {', '.join(series)}" if series else "all levels"
-    typer.echo(f"{version_name(model, version)}: {levels} adopted as the reference")
+    typer.echo(
+        f"{version_name(model, version)}: asked to adopt {levels} as the reference; tidegauge "
+        f"monitors show --model {shlex.quote(model)} tells what each series is compared with"
+    )

@@ -234,3 +234,13 @@ def test_a_built_reference_is_published_whatever_the_environment_says_of_rows(
         done = CliRunner().invoke(app, arguments, env=environment)
         assert done.exit_code == 0, done.output
     assert {key for _, key, _ in sent} == {"fraud@3"}
+
+
+def test_adopting_is_asked_for_and_says_where_to_see_whether_it_holds(sent: list[Any]) -> None:
+    arguments = ["reference", "adopt", "fraud", "--version", "3", "--series", "loss"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.stdout == (
+        "fraud@3: asked to adopt the levels of loss as the reference; tidegauge monitors show "
+        "--model fraud tells what each series is compared with\n"
+    )
+    assert [key for _, key, _ in sent] == ["fraud@3@loss"]
