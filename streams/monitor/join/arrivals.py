@@ -34,6 +34,7 @@ class Arrivals:
     scores: Floats  # (rows,), or with probabilities of classes behind; see ``classes.py``
     classes: Sequence[str] = ()  # what their codes mean
     by: Sliced | None = None  # what they are sliced by, where the spec says so
+    widths: Sequence[int] = ()  # of each version: by how many features; of one alone by all
 
     def __len__(self) -> int:
         """Return how many there are."""
@@ -50,6 +51,7 @@ class Arrivals:
             self.scores[chosen],
             self.classes,
             None if self.by is None else self.by.where(chosen),
+            self.widths,
         )
 
     def known_by(self, classes: Classes) -> "Arrivals":
@@ -65,7 +67,10 @@ class Arrivals:
                 yield self.versions[0], self
             return
         for version in sorted(self.versions):
-            own = self.where(self.version == self.versions.index(version))
+            place = self.versions.index(version)
+            own = self.where(self.version == place)
+            if own.by is not None:  # another one's may have more
+                own = replace(own, by=own.by.narrowed(self.widths[place]))
             if own.scores.ndim > 1 and np.isnan(own.scores[:, 1:]).all():  # another one's had some
                 own = replace(own, scores=heads(own.scores))
             if len(own):
@@ -98,6 +103,7 @@ def joined(parts: Sequence[Arrivals]) -> Arrivals:
     """Return predictions of one model as one; those of one record stay as they are."""
     versions = list(dict.fromkeys(part.versions[0] for part in parts))
     places = [np.full(len(part), versions.index(part.versions[0])) for part in parts]
+    widths = {part.versions[0]: 0 if part.by is None else part.by.width for part in parts}
     classes = Names()
     scores = [renamed(classes, part.classes, part.scores) for part in parts]
     width = max(map(width_of, scores))
@@ -110,6 +116,7 @@ def joined(parts: Sequence[Arrivals]) -> Arrivals:
         np.concatenate([fitted(own, width) for own in scores]),
         tuple(classes),
         together([part.by for part in parts], [len(part) for part in parts]),
+        [widths[version] for version in versions],
     )
     in_order = len(versions) == 1
     return found if in_order else found.where(np.argsort(found.offsets, kind="stable"))

@@ -29,6 +29,15 @@ class Sliced:
         """Return those of a slice, or whose places are chosen."""
         return Sliced(self.table[chosen], self.names)
 
+    @property
+    def width(self) -> int:
+        """How many features there are."""
+        return int(self.table.shape[1])
+
+    def narrowed(self, width: int) -> "Sliced | None":
+        """Return the values of the first features alone; None of none."""
+        return Sliced(self.table[:, :width], self.names) if width else None
+
     def known_by(self, texts: Names) -> Floats:
         """Return the values with the numbers that these names give to texts."""
         columns = [renamed(texts, self.names, column) for column in self.table.T]
@@ -63,12 +72,12 @@ def together(parts: Sequence[Sliced | None], rows: Sequence[int]) -> Sliced | No
     known = [part for part in parts if part is not None]
     if not known:
         return None
-    names, width = Names(), max(part.table.shape[1] for part in known)
+    names, width = Names(), max(part.width for part in known)
     tables = []
     for part, count in zip(parts, rows, strict=True):
         table = np.full((count, width), np.nan)
         if part is not None:
-            table[:, : part.table.shape[1]] = part.known_by(names)
+            table[:, : part.width] = part.known_by(names)
         tables.append(table)
     return Sliced(np.concatenate(tables), tuple(names))
 

@@ -4,6 +4,7 @@ import math
 import random
 from dataclasses import replace
 from functools import cache
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.streams.monitor.driver import (
+    SETTINGS,
     Driver,
     assert_equal,
     by_monitor,
@@ -22,8 +24,9 @@ from tests.streams.monitor.driver import (
     rejected,
 )
 from tests.streams.monitor.logs import NOON_MS, SPECS, busy_logs, frame, label, row
-from tidegauge.schemas.monitors import DetectorSpec
+from tidegauge.schemas.monitors import DetectorSpec, MonitorSpec
 from tidegauge.streams.monitor.offline import LoggedRecord
+from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.snapshot import RootState
 from tidegauge.streams.monitor.windows.sample import Sample
@@ -265,6 +268,37 @@ def test_which_series_alarmed_first_in_an_open_window_leaves_no_trace() -> None:
     assert len(watching.alarmed) == 2
     same = comparable(whole.partition.snapshot()) == comparable(single.partition.snapshot())
     assert same
+
+
+@pytest.mark.parametrize("restored", [False, True])
+@pytest.mark.parametrize("slices", [[], ["a", "b"], ["b", "a"]])
+def test_versions_that_are_sliced_otherwise_leave_no_trace_in_one_another(
+    slices: list[str], restored: bool
+) -> None:
+    spec = MonitorSpec(model="m", slices=["a"])
+    values = [
+        row("m", str(n // 2), n, {"a": "pqr"[n % 3], "b": n // 2 % 5}, 0.5, "12"[n % 2])
+        for n in range(460)
+    ]
+    records = [LoggedRecord(n, NOON_MS, b"m", value) for n, value in enumerate(values)]
+    whole, single = Driver({"m": spec}), Driver({"m": spec})
+    for driver, cuts in ((whole, []), (single, range(50))):
+        driver.fold("predictions", records[:400])  # of which the last wait for their labels
+        driver.change("m", "2", msgspec.structs.replace(spec, slices=slices))
+        for batch in pieces(records[400:], cuts):
+            driver.fold("predictions", batch)
+        if restored:
+            driver.partition = Partition.restore(0, SETTINGS, driver.partition.snapshot())
+            driver.partition.rebuild_join("predictions", records)
+        labels = [label("m", str(n), 1000, 1.0) for n in range(190, 230)]
+        driver.fold("labels", [LoggedRecord(n, NOON_MS, b"m", v) for n, v in enumerate(labels)])
+    found = published(whole.outputs, "outcomes")
+    assert found == published(single.outputs, "outcomes")
+    told = {one["version"]: one["slices"] for one in found if "ids" in one}
+    assert told["1"] == {"a": ["pqr"[n % 3] for n in range(380, 460, 2)]}
+    after: dict[str, list[Any]] = {"a": ["pqr"[n % 3] for n in range(401, 460, 2)]}
+    after["b"] = [n // 2 % 5 for n in range(401, 460, 2)]
+    assert told["2"] == {name: [None] * 10 + after[name] for name in slices}
 
 
 @pytest.mark.parametrize("rows", [1, 2000, 2001, 4001, 9000])
