@@ -3,11 +3,13 @@
 import os
 import shlex
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Adoption, Reference, version_name
 from tidegauge.schemas.topics import PREFIX
 from tidegauge.streams.cli.options import (
@@ -33,6 +35,9 @@ from tidegauge.streams.cli.options import (
 )
 from tidegauge.streams.runtime.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from tidegauge.streams.cli.traffic import Traffic
+
 FOR_BUILT = {"file", "model", "version", "brokers", "prefix", "map_topic"}  # of publish
 
 app = typer.Typer(no_args_is_help=True, help="Set what a model's rows are compared with.")
@@ -45,6 +50,7 @@ app = typer.Typer(no_args_is_help=True, help="Set what a model's rows are compar
     )
 )
 def build(  # noqa: PLR0913, PLR0917 - an option is a parameter
+    ctx: typer.Context,
     file: DataFile,
     model: Model,
     time_column: Annotated[
@@ -94,8 +100,6 @@ def build(  # noqa: PLR0913, PLR0917 - an option is a parameter
     written. The file says what it was built from, and the same rows give the same bytes.
     """
     from tidegauge.streams.cli import reference_file as files
-    from tidegauge.streams.cli.monitors_file import spec_of
-    from tidegauge.streams.cli.traffic import read_traffic
 
     if out.suffix != files.SUFFIX:
         raise ConfigurationError(f"--out: expected a name that ends in .json, got {out}")
@@ -104,18 +108,7 @@ def build(  # noqa: PLR0913, PLR0917 - an option is a parameter
             f"--out: expected a folder that can be written to, got {out.parent}"
         )
     periods = [files.period(text) for text in exclude or ()]
-    spec = spec_of(model, monitors)
-    columns = columns_of(
-        id=id_column,
-        time=time_column,
-        prediction=prediction_column,
-        label=label_column,
-        label_time=label_time_column,
-        label_delay_ms=label_delay,
-        features=features,
-        types=spec.types,
-    )
-    traffic = read_traffic(file, columns, spec, version, skip_bad)
+    spec, traffic = _read(file, monitors, ctx.params)
     reference = files.build(file, traffic, spec, version, periods, despite_alarms)
     out.write_bytes(files.encoded(reference) + b"\n")
     typer.echo(f"{files.described(reference)} written to {out}")
@@ -162,8 +155,6 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     """
     from tidegauge.streams.cli import reference_file as files
     from tidegauge.streams.cli.clients import sending
-    from tidegauge.streams.cli.monitors_file import spec_of
-    from tidegauge.streams.cli.traffic import read_traffic
 
     if file.suffix == files.SUFFIX:
         reference = files.read_reference(file)
@@ -171,24 +162,34 @@ def publish(  # noqa: PLR0913, PLR0917 - an option is a parameter
     else:
         if not model:
             raise ConfigurationError(f"{file}: expected --model beside a file of rows")
-        spec = spec_of(model, monitors)
-        columns = columns_of(
-            id=id_column,
-            time=time_column,
-            prediction=prediction_column,
-            label=label_column,
-            label_time=label_time_column,
-            label_delay_ms=label_delay,
-            features=features,
-            types=spec.types,
-        )
-        traffic = read_traffic(file, columns, spec, version, skip_bad)
+        spec, traffic = _read(file, monitors, ctx.params)
         reference = files.learned(file, traffic, spec, version)
     value = files.encoded(reference)
     topic = topic_names(prefix, map_topic).references
     with sending(brokers, [topic]) as sender:
         sender.send(topic, reference.key, value)
     typer.echo(f"{files.described(reference)} published")
+
+
+def _read(
+    file: Path, monitors: Path | None, options: Mapping[str, Any]
+) -> tuple[MonitorSpec, "Traffic"]:
+    """Return a model's spec and a file's rows, read as the options of a command say."""
+    from tidegauge.streams.cli.monitors_file import spec_of
+    from tidegauge.streams.cli.traffic import read_traffic
+
+    spec = spec_of(options["model"], monitors)
+    columns = columns_of(
+        id=options["id_column"],
+        time=options["time_column"],
+        prediction=options["prediction_column"],
+        label=options["label_column"],
+        label_time=options["label_time_column"],
+        label_delay_ms=options["label_delay"],
+        features=options["features"],
+        types=spec.types,
+    )
+    return spec, read_traffic(file, columns, spec, options["version"], options["skip_bad"])
 
 
 def _check_said(ctx: typer.Context, reference: Reference) -> None:
