@@ -46,7 +46,8 @@ def show(
     """Tell what is in force for a model: each setting with its origin, each series with its part.
 
     The part is how many false alarms are expected of a series within the windows of the budget;
-    from it follows the threshold of its evidence. It is as old as the workers' last snapshot.
+    from it follows the threshold of its evidence. "default" stands for what holds without a spec,
+    also where a spec says the same. All is as old as the workers' last snapshot.
     """
     import msgspec
     from rich.console import Console
@@ -95,6 +96,7 @@ def tables(one: "Effective") -> Iterator["Table"]:
         told = ["" if figure is None else f"{figure:.4g}" for figure in figures]
         told[2] += f" ({part.asked})" if part.asked else ""
         level = "reference" if part.level_ms is None else f"level since {moment(part.level_ms)}"
+        level = "no reference: it is declared" if part.is_declared else level
         series.add_row(watched, *told, part.decider, level)
     yield series
 

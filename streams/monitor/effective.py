@@ -17,7 +17,10 @@ Watching = InputMonitor | OutcomeMonitor
 
 
 class Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """A value that is in force, and where it is from."""
+    """A value that is in force, and where it is from.
+
+    A spec that says what holds without one is no different: both are ``default``.
+    """
 
     value: Any
     origin: str

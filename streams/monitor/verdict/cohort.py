@@ -61,11 +61,12 @@ class SeriesPart(msgspec.Struct, frozen=True, kw_only=True):
 
     false_alarms: float  # expected of it within the windows of the budget
     threshold: float | None  # of its evidence; None: its reference says too little
-    worth: float | None  # independent windows that its reference amounts to
+    worth: float | None  # independent windows that its reference amounts to; None: no reference
     gate: float  # least shift that is told, in the unit of its figure
     asked: str = ""  # as the spec says it for its column, such as "absolute 5"
     decider: str
     level_ms: int | None = None  # start of the level it is compared with; None: the reference
+    is_declared: bool = False  # by the spec, as limits and checks are: it is compared with neither
 
 
 class Watching(msgspec.Struct):
@@ -222,10 +223,11 @@ class Cohort(ABC):
             one.name: SeriesPart(
                 false_alarms=level,
                 threshold=report[one.name].threshold,
-                worth=report[one.name].worth,
+                worth=None if one.series.is_declared else report[one.name].worth,
                 gate=one.gate,
                 asked="" if one.gate == self.effect * one.sd else self._asked(one),
                 level_ms=report[one.name].level_ms,
+                is_declared=one.series.is_declared,
                 decider=self.watch.decider(one.name),
             )
             for one, level in zip(self.watch.series, self._levels.tolist(), strict=True)

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from tests.streams.monitor.traffic import REFERENCE, SPEC, traffic
-from tidegauge.schemas.monitors import BudgetSpec, WindowSpec
+from tidegauge.schemas.monitors import BudgetSpec, FeatureSpec, WindowSpec
 from tidegauge.streams.monitor.effective import effective
 
 
@@ -41,3 +41,13 @@ def test_parts_add_up_to_the_budget_of_a_stream_and_the_first_series_have_most()
     for own in inputs.series.values():
         assert own.threshold is not None and own.gate > 0
         assert own.decider == "mixture"
+
+
+def test_what_a_spec_declares_is_compared_with_no_reference_and_so_none_is_worth_anything() -> None:
+    limits = {"amount": FeatureSpec(min=0)}
+    spec = msgspec.structs.replace(SPEC, features=limits, checks=["amount > 0"])
+    (inputs,) = effective(traffic(1, spec).send(REFERENCE + 2).log.partition)
+    declared = {name for name, own in inputs.series.items() if own.is_declared}
+    assert declared == {"limit(amount)", "check(amount > 0)"}
+    assert {inputs.series[name].worth for name in declared} == {None}
+    assert inputs.series["rank(amount)"].worth is not None
