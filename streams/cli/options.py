@@ -197,7 +197,7 @@ SkipBad = Annotated[
         "--skip-bad",
         envvar="TIDEGAUGE_SKIP_BAD",
         help="Leave out, and count, rows and labels that a worker would reject. "
-        "Default: refuse the file, and send nothing.",
+        "Default: refuse the file.",
     ),
 ]
 
