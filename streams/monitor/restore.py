@@ -55,6 +55,7 @@ class Restore:
             elif isinstance(entry, Outcomes):
                 self._recall(entry)
             elif isinstance(entry, Corrections):
+                state.join.recalled([], entry.label_offsets)
                 places = zip(entry.label_offsets, entry.ids, strict=True)
                 state.join.corrected[entry.model].update(places)
             elif isinstance(entry, LabelReport):
@@ -74,6 +75,7 @@ class Restore:
         """
         state, key = self._state, (entry.model, entry.version)
         at, waits = state.next_offset, key in state.rows["predictions"].reader.intakes
+        state.join.recalled(entry.prediction_offsets, entry.label_offsets)
         places = zip(entry.ids, entry.prediction_offsets, entry.label_offsets, strict=True)
         for id_, prediction, label in places:
             settled = prediction < at["predictions"] and label < at["labels"] and not waits

@@ -80,6 +80,7 @@ class Join:
         self.journaled: defaultdict[Key, set[str]] = defaultdict(set)
         # Likewise labels that correct another one, by model: their offsets and ids.
         self.corrected: defaultdict[str, set[tuple[int, str]]] = defaultdict(set)
+        self._recalled = (-1, -1)  # the last prediction and the last label of what was journaled
         self.reported: dict[tuple[str, int], LabelReport] = {}  # by last offset
         self._held = 0
         self.moved: set[Key] = set()  # what was forgotten of since the last snapshot
@@ -326,6 +327,18 @@ class Join:
         here yet; where there is none, the next one to come.
         """
         kept, stores = self.restore_points, self.stores.values()
+        if (
+            here.labels > self._recalled[1]
+            and min(here.predictions, oldest_untyped) > self._recalled[0]
+        ):
+            self.journaled.clear()  # all of these were here again, but for what has no partner now
+            self.corrected.clear()
+        elif any(self.journaled.values()) or any(self.corrected.values()):
+            # The journal has pairs of rows that are to come again: it must be read from there.
+            last = kept[-1]
+            here = RestorePoint(
+                here.predictions, here.labels, last.outcomes, last.epoch, last.sequence
+            )
         predictions = [s.predictions_log.start for s in stores]
         labels = [s.labels_log.start for s in stores]
         oldest_prediction = min([oldest_untyped, *(at for at in predictions if at is not None)])
@@ -357,6 +370,11 @@ class Join:
     def recall(self, key: Key, id_: str, settled: bool) -> None:
         """Take a pair that the journal holds; it is ``settled`` if both sides are read again."""
         (self.settled if settled else self.journaled)[key].add(id_)
+
+    def recalled(self, predictions: Sequence[int], labels: Sequence[int]) -> None:
+        """Note up to which offsets rows must come again of which the journal has pairs."""
+        last_prediction, last_label = self._recalled
+        self._recalled = max(last_prediction, *predictions, -1), max(last_label, *labels, -1)
 
     def rebuild_predictions(self, model: str, arrived: Arrivals) -> None:
         """Take predictions again that were here at the snapshot."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.oracles.join import Event, Found, pairs
 from tests.streams.monitor.crashes import PLACES, Broker, CrashError, Place, Worker, script
-from tests.streams.monitor.driver import Driver
+from tests.streams.monitor.driver import SETTINGS, Driver
 from tests.streams.monitor.logs import NOON_MS, Logs, frame, label, row
 from tidegauge.schemas.monitors import FeatureSpec, LabelSpec, MonitorSpec, WindowSpec
 from tidegauge.schemas.outcomes import Outcomes
@@ -29,6 +29,7 @@ from tidegauge.streams.monitor.offline import LoggedRecord, OfflineLog
 from tidegauge.streams.monitor.partition import Partition
 from tidegauge.streams.monitor.records import SOURCES, Source
 
+JOINED: tuple[Source, ...] = ("predictions", "labels")
 PLAIN = MonitorSpec(model="m", windows=WindowSpec(rows=50))
 
 
@@ -190,3 +191,31 @@ def test_a_restore_reads_by_the_kernel_what_was_read_before() -> None:
     assert [block.ids.buffer is bytes_.buffer for block in other] == [True]
     assert [list(block.ids) for block in one] == [list(block.ids) for block in other]
     assert all(np.array_equal(a.numbers, b.numbers) for a, b in zip(one, other, strict=True))
+
+
+def test_a_snapshot_before_rows_come_again_forgets_no_pair_that_the_journal_has() -> None:
+    """The journal may be read again first, and a snapshot be due before any row is."""
+    rows = [row("m", str(n), NOON_MS + n, {"a": n % 7}, 0.5) for n in range(400)]
+    labels = [label("m", str(n), NOON_MS + n, 1) for n in range(400)]
+    logs: dict[Source, list[LoggedRecord]] = {
+        source: [LoggedRecord(n, NOON_MS, b"m", value) for n, value in enumerate(values)]
+        for source, values in zip(JOINED, (rows, labels), strict=True)
+    }
+    driver = Driver({"m": PLAIN})
+    for source, records in logs.items():
+        driver.fold(source, records)
+        driver.feed_back()
+    journal = driver.fed_back["outcomes"]
+    assert any(isinstance(read_entry(record.value), Outcomes) for record in journal)
+    second = Partition(0, SETTINGS)
+    second.read_journal(journal)
+    second.fence()
+    second.fold("outcomes", journal)
+    driver.partition = Partition.restore(0, SETTINGS, second.snapshot())
+    driver.partition.read_journal(journal[driver.partition.rebuild_from["outcomes"] :])
+    driver.partition.fence()
+    told = len(driver.outputs)
+    for source, records in logs.items():
+        driver.fold(source, records)
+    again = [output.message for output in driver.outputs[told:]]
+    assert not any(isinstance(message, Outcomes) for message in again)
