@@ -33,6 +33,8 @@ def milliseconds(duration: str) -> int:
 MAX_VALUES = 10  # of a feature by which rows are sliced
 LEAST_COUNT = 1e-9  # of false alarms
 
+WEEK_MS: Final = 7 * 86_400_000
+
 MOST_OPEN = 100  # windows of event time within the lateness
 
 SeriesName = Annotated[str, msgspec.Meta(min_length=1, max_length=2100)]  # see docs/monitors.md
@@ -67,6 +69,16 @@ class WindowSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     def lateness_ms(self) -> int:
         """By how much a row may come behind the latest one and still be in time."""
         return milliseconds(self.lateness)
+
+    @property
+    def weekly(self) -> int:
+        """How many windows a week has; 0: they are of rows, or do not divide it.
+
+        >>> WindowSpec(every="1h").weekly, WindowSpec(every="5h").weekly
+        (168, 0)
+        """
+        count, rest = divmod(WEEK_MS, milliseconds(self.every)) if self.every else (0, 0)
+        return 0 if rest or count < 2 else count  # noqa: PLR2004 - of one there is none to compare
 
 
 class BudgetSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -291,6 +303,7 @@ class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     checks: Annotated[list[Check], msgspec.Meta(max_length=100)] = []  # that rows should pass
     windows: WindowSpec | None = None  # None: 500 rows, where so many come within a day, else a day
     reference: ReferenceSpec = ReferenceSpec()
+    baseline: Literal["week"] | None = None  # None: all windows of the reference alike
     false_alarms: BudgetSpec = BudgetSpec()
     effect: EffectSpec = EffectSpec()
     slices: Annotated[list[FeatureName | SliceSpec], msgspec.Meta(max_length=8)] = []
@@ -303,6 +316,11 @@ class MonitorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     labels: LabelSpec = LabelSpec()
     compare: CompareSpec | None = None
     retraining: RetrainingSpec = RetrainingSpec()
+
+    def __post_init__(self) -> None:
+        """Refuse what is to be compared by the week and cannot be."""
+        if self.baseline and not (self.windows and self.windows.weekly):
+            raise ValueError("baseline: expected windows of event time, by every, dividing a week")
 
     @property
     def types(self) -> dict[str, FeatureSpec]:

@@ -50,6 +50,9 @@ class SeriesProfile(msgspec.Struct, frozen=True, kw_only=True):
     silence: Count | None = (
         None  # of ``volume``: most windows in a row without a row; None: unknown
     )
+    explained: float | None = None  # share of the windows' variance that follows the week for sure
+    week: list[float] = []  # what is taken off, by piece of the week since 1970; empty: nothing
+    week_shown: list[float] = []  # and of what people are shown; empty: as ``week``
 
 
 class RelationProfile(msgspec.Struct, frozen=True, kw_only=True):

@@ -96,6 +96,7 @@ def tables(one: "Effective") -> Iterator["Table"]:
         told = ["" if figure is None else f"{figure:.4g}" for figure in figures]
         told[2] += f" ({part.asked})" if part.asked else ""
         level = "reference" if part.level_ms is None else f"level since {moment(part.level_ms)}"
+        level += ", by the week" if part.by_week else ""
         level = "no reference: it is declared" if part.is_declared else level
         series.add_row(watched, *told, part.decider, level)
     yield series

@@ -18,6 +18,7 @@ from tidegauge.streams.monitor.offline import learn_reference, told_of_second_ha
 from tidegauge.streams.monitor.records import Source
 from tidegauge.streams.monitor.series.watched import PROMISED_WINDOWS
 from tidegauge.streams.monitor.verdict.aa_check import told_inside
+from tidegauge.streams.monitor.verdict.weekly import LEAST_WEEKS, advised
 from tidegauge.streams.runtime.control import MAX_BYTES
 from tidegauge.streams.runtime.errors import ConfigurationError, WorkerError
 
@@ -84,6 +85,12 @@ def learned(file: Path, traffic: Traffic, spec: MonitorSpec, version: str) -> Re
         note(f"not watched, as no row has a value: {', '.join(traffic.empty)}")
     if inside := told_inside(reference, spec.effect):
         note(f"taken for normal as a whole, though it is not one thing: {'; '.join(inside[:5])}")
+    series = reference.series | reference.outcomes
+    if spec.baseline is None:
+        if advice := advised({name: own.explained for name, own in series.items()}):
+            note(advice)
+    elif not any(own.week for own in series.values()):
+        note(f"no series is compared by the week: {LEAST_WEEKS} weeks of rows are needed")
     if reference.broken:
         told = (f"{name} in {share:.2%} of rows" for name, share in reference.broken.items())
         note(f"rows break what the spec declares: {', '.join(told)}")

@@ -29,6 +29,7 @@ def choose(spec: MonitorSpec | None, reference: Reference | None) -> Choice:
     if reference is None:
         return Choice(spec, None, control_digest(spec, None))
     held = control(reference.model, spec, reference)
+    _check_weeks(reference)
     _check_monitors(held, reference)
     return Choice(spec, reference, held.digest)
 
@@ -44,6 +45,14 @@ def _check_bytes(spec: MonitorSpec | None, reference: Reference | None) -> None:
 def _check_spec(spec: MonitorSpec | None) -> None:
     for path, fault in faults(spec or MonitorSpec(model="any")):
         raise ValueError(f"{fault} - at `{path}`")
+
+
+def _check_weeks(reference: Reference) -> None:
+    count = reference.windows.weekly
+    for name, own in (reference.series | reference.slices | reference.outcomes).items():
+        for week in (own.week, own.week_shown):
+            if week and len(week) != count:
+                raise ValueError(f"{name}: week: expected {count} numbers, got {len(week)}")
 
 
 def _check_monitors(held: Control, reference: Reference) -> None:

@@ -12,6 +12,7 @@ from tidegauge.streams.monitor.verdict.cohort import SeriesPart
 from tidegauge.streams.monitor.verdict.input_monitor import InputMonitor
 from tidegauge.streams.monitor.verdict.outcome_monitor import OutcomeMonitor
 from tidegauge.streams.monitor.verdict.slice_cohort import SliceCohort
+from tidegauge.streams.monitor.verdict.weekly import LEAST_WEEKS, advised
 
 Watching = InputMonitor | OutcomeMonitor
 
@@ -71,6 +72,7 @@ def _settings(monitor: Watching) -> dict[str, Setting]:
         if name not in ("model", "windows", "reference", "task"):
             origin = "default" if value == getattr(usual, name) else "spec"
             found[name] = Setting(value=value, origin=origin)
+    found["baseline"] = _baseline(monitor, found["baseline"])
     if isinstance(monitor, InputMonitor) and monitor.slices is not None:
         found["slices"] = _slices(monitor.slices)
     part = SHARES[monitor.origin.source]
@@ -100,6 +102,20 @@ def _reference(monitor: Watching) -> Setting:
         is_published = is_published and not monitor.outcomes.learned
     origin = "published" if is_published else "learned from the first windows"
     return Setting(value=monitor.reference_windows, origin=origin)
+
+
+def _baseline(monitor: Watching, said: Setting) -> Setting:
+    """Return whether the week is the baseline, and where it should be."""
+    parts = monitor.parts()
+    if any(part.by_week for part in parts.values()):
+        origin = said.origin if said.value else "published reference"
+        return Setting(value="week", origin=origin)
+    if said.value and not monitor.is_learning:
+        why = f"not used: the reference has fewer than {LEAST_WEEKS} weeks, or was built without"
+        return Setting(value=said.value, origin=f"{said.origin}; {why}")
+    if advice := advised({name: part.explained for name, part in parts.items()}):
+        return Setting(value=said.value, origin=f"{said.origin}; {advice}")
+    return said
 
 
 def _slices(slices: SliceCohort) -> Setting:

@@ -226,6 +226,7 @@ class RowMonitors:
             learned = before.reference  # no row came between two changes
         if control.reference is None and learned is not None and before is not None:
             fits = spec.windows in (None, windows_of(spec.windows, learned.windows))
+            fits &= spec.baseline == before.spec.baseline
             if fits and same_columns(learned, spec.types, before.spec.types):  # it still holds
                 control = msgspec.structs.replace(control, reference=learned, learned=True)
         columns = self.reader.columns.get(key)

@@ -1,5 +1,6 @@
 """Watched series: a quantity of one column, with its effect gate and what its reference says."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,6 +36,8 @@ class Watched:
     reference: Dependence | None  # None: too few windows to say anything
     far: float  # sds from the reference's mean at which one window is told; inf: never
     calm: int  # windows whose mean must lie within half the gate until it is over
+    week: Sequence[float] = ()  # what is usual at each piece of the week, above the mean
+    week_shown: Sequence[float] = ()
     slice: str = ""  # of which rows alone, as "country = DE"
 
     @property
@@ -89,6 +92,8 @@ def watch(
         reference,
         _far(series, reference, values[known], rows[known]),
         min(max(_longest(near), LEAST_CALM), MOST_CALM),
+        profile.week,
+        profile.week_shown or profile.week,
     )
 
 

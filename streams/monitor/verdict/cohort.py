@@ -65,6 +65,8 @@ class SeriesPart(msgspec.Struct, frozen=True, kw_only=True):
     gate: float  # least shift that is told, in the unit of its figure
     asked: str = ""  # as the spec says it for its column, such as "absolute 5"
     decider: str
+    explained: float | None = None  # share of its windows' variance that follows the week
+    by_week: bool = False  # whether it is compared with the same time of the week
     level_ms: int | None = None  # start of the level it is compared with; None: the reference
     is_declared: bool = False  # by the spec, as limits and checks are: it is compared with neither
 
@@ -226,6 +228,8 @@ class Cohort(ABC):
                 worth=None if one.series.is_declared else report[one.name].worth,
                 gate=one.gate,
                 asked="" if one.gate == self.effect * one.sd else self._asked(one),
+                explained=self.profiled[one.name].explained,
+                by_week=bool(one.week),
                 level_ms=report[one.name].level_ms,
                 is_declared=one.series.is_declared,
                 decider=self.watch.decider(one.name),

@@ -156,7 +156,7 @@ def sequential(mean: float, sd: float, rows: float) -> Interval | None:
     asymptotic confidence sequences, Annals of Statistics 52.
 
     >>> [round(limit, 2) for limit in sequential(10.0, 2.0, 1000.0)]
-    [9.79, 10.21]
+    [9.81, 10.19]
     """
     if rows < LEAST:
         return None

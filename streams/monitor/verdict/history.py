@@ -83,6 +83,13 @@ class History:
         known = np.flatnonzero(~np.isnan(self._column(VALUES, index)))[-count:]
         return self.starts[max(int(known[0]) - HISTORY, -len(self.starts))]
 
+    def mean_of(self, usual: Floats, index: int, count: int) -> float:
+        """Return the mean of what is usual at the pieces of the week of the last values."""
+        known = np.flatnonzero(~np.isnan(self._column(VALUES, index)))[-count:] - HISTORY
+        found = [usual[(self.starts[at].slot or 0) % len(usual)] for at in known.tolist()]
+        weights = self._recent(WEIGHT, index, count)
+        return float((weights * found).sum() / weights.sum()) if found else 0.0
+
     def rows(self, index: int, count: int) -> float:
         """Return on how many rows the last values stand."""
         return float(self._recent(ROWS, index, count).sum())

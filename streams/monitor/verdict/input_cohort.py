@@ -37,7 +37,8 @@ from tidegauge.streams.monitor.verdict.learning import Learner, LearnerState
 from tidegauge.streams.monitor.verdict.likeness import Limits
 from tidegauge.streams.monitor.verdict.relating import following
 from tidegauge.streams.monitor.verdict.watch import LATELY
-from tidegauge.streams.monitor.windows.bounds import Bounds
+from tidegauge.streams.monitor.verdict.weekly import by_week
+from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.figures import Figures
 from tidegauge.streams.monitor.windows.sample import SAMPLE, Sample
 from tidegauge.streams.monitor.windows.window import WindowPart
@@ -100,6 +101,7 @@ class InputCohort(Cohort):
         self.is_sliced = False  # then it hands on what a cohort of its slices needs:
         self.views: tuple[Numbers, Categories] | None = None  # of the latest rows
         self.samples: list[bytes] = []  # of each window of the reference that is now complete
+        self.starts: list[Start] = []  # of the same
         self._before: Floats | None = None  # the numbers of the latest row
         self._profiles = Profiles([None] * len(numeric))
         self._vocabularies = [Vocabulary(None) for _ in categorical]
@@ -196,6 +198,7 @@ class InputCohort(Cohort):
         if self.gathered >= self.spec.reference.windows or self.learner.is_full:
             self.learned = self.profile()
             self.samples = self.learner.samples if self.is_sliced else []
+            self.starts = self.learner.starts if self.is_sliced else []
             self._follow(self.learned)
             if self.watch is not None:
                 return changes_inside(self.watch.series, self.learned.series)
@@ -206,11 +209,22 @@ class InputCohort(Cohort):
         if self.learner is None or not self.learner.windows:
             raise ValueError("expected at least one closed window of a monitor that is learning")
         windows = self.learner.windows
+        numeric, categorical, series, relations = self.learner.profiles()
+        means = self.learner.means()
+        shown = {
+            own.name(name): values
+            for own in SERIES.values()
+            if own.shows_mean
+            for name, values in means.items()
+        }
         return CohortProfile(
             sum(window.rows for window in windows),
             min(window.start.first_ts_ms for window in windows),
             max(window.last_ts_ms for window in windows),
-            *self.learner.profiles(),
+            numeric,
+            categorical,
+            by_week(series, self.learner.starts, self.spec, shown),
+            relations,
         )
 
     def evidence(self, part: WindowPart, alarms: Sequence[SeriesAlarm]) -> Evidence:

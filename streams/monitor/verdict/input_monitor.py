@@ -262,7 +262,7 @@ class InputMonitor(Monitor):
         learner, slices = self.inputs[0].learner, self.slices
         own = {} if slices is None else slices.learned
         if learner is not None and slices is not None:
-            own = slices.of(profiles[0], learner.samples)
+            own = slices.of(profiles[0], learner.samples, learner.starts)
         found = self._reference(profiles, own)
         return msgspec.structs.replace(found, broken=self.declared.broken)
 

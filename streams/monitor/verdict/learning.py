@@ -117,6 +117,15 @@ class Learner:
         """Some whole rows of each window: numbers, then places of categories."""
         return [window.sample for window in self.windows]
 
+    @property
+    def starts(self) -> list[Start]:
+        """Where each window began."""
+        return [window.start for window in self.windows]
+
+    def means(self) -> dict[str, Floats]:
+        """Return the means of the windows of each number."""
+        return dict(zip(self.numeric, self._moments()[:, 1].T, strict=True))
+
     def add(self, part: WindowPart, block: Block, numbers: Floats, codes: Codes) -> None:
         """Take further rows of the open window: their categories, and a sample."""
         assert part.sample is not None

@@ -76,13 +76,16 @@ def steady_level(
         return None
     variance = watched.reference.row_variance
     if watched.series.is_share:
-        variance = row_variance(float(np.sum(values * rows)), float(np.sum(rows)))
+        total = float(np.sum(rows))  # what is compared by the week may lie beyond 0 or 1
+        variance = row_variance(min(max(float(np.sum(values * rows)), 0.0), total), total)
     profile = SeriesProfile(
         values=values.tolist(),
         rows=rows.tolist(),
         sd=watched.sd,
         shown=shown,
         variance=variance,
+        week=list(watched.week),
+        week_shown=list(watched.week_shown),
     )
     return Level(profile, since_ms)
 

@@ -21,6 +21,7 @@ from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.input_cohort import column_reports
 from tidegauge.streams.monitor.verdict.watch import Verdicts
+from tidegauge.streams.monitor.verdict.weekly import by_week
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.kept_pairs import KeptPairs
 from tidegauge.streams.monitor.windows.metrics import evaluate
@@ -97,7 +98,8 @@ class OutcomeCohort(Cohort):
         self.deployed = self.counts()
         self._adwin = ADWIN(1, clock=1)
         self._adwin_alarms = 0
-        if outcomes and len(self.windows) >= spec.reference.windows:
+        is_weekly = any(own.week for own in outcomes.values())  # and so long enough
+        if outcomes and (is_weekly or len(self.windows) >= spec.reference.windows):
             self.windows = []
             self.compare(outcomes)
 
@@ -206,10 +208,11 @@ class OutcomeCohort(Cohort):
             for name in ("rows", "means", "variances")
         )
         columns = self._outcomes.places(self.seems)
-        return {
+        found = {
             name: series_profile(SERIES[name], rows[:, at], means[:, at], variances[:, at])
             for name, at in columns.items()
         }
+        return by_week(found, [window.start for window in self.windows], self.spec)
 
     def columns_of(self, part: WindowPart) -> dict[str, ColumnReport]:
         """Return the figures of loss, error, label and score in a window."""
@@ -236,16 +239,17 @@ class OutcomeCohort(Cohort):
         if same(self.spec, old.spec, "task", "positive", "threshold", "quantile"):
             self.deployed = old.deployed
 
-    def second_opinion(self, part: WindowPart) -> dict[str, float]:
+    def second_opinion(self, part: WindowPart, bounds: Bounds) -> dict[str, float]:
         """Let ADWIN see a window's loss in units of the reference; return what it makes of it."""
         loss = (
             next((s for s in self.watch.series if s.name == "loss"), None) if self.watch else None
         )
-        if loss is None or loss.reference is None:
+        if self.watch is None or loss is None or loss.reference is None:
             return {}
+        usual = self.watch.usual.at(bounds.slot)[self.watch.names.index("loss")]
         at = self._outcomes.places(self.task)["loss"]
         rows, mean = part.moments.count[at : at + 1], part.moments.mean[at : at + 1]
-        z = loss.reference.standardise(mean, rows)
+        z = loss.reference.standardise(mean - usual, rows)
         self._adwin_alarms += int(self._adwin.update(z.reshape(1, 1))[0, 0])
         return {
             "windows": float(self._adwin.window_length[0]),

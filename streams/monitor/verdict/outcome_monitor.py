@@ -134,7 +134,7 @@ class OutcomeMonitor(Monitor):
             own.columns_of(part),
             window,
             since_deployment=deployed,
-            adwin={} if revised else own.second_opinion(part),
+            adwin={} if revised else own.second_opinion(part, self.bounds),
             labels=None if revised else self.labels,
             bounds=bounds,
             revised=revised,
@@ -183,7 +183,7 @@ class OutcomeMonitor(Monitor):
         windows = windows_of(self.spec.windows, old.windows)
         fits = self.spec.windows in (None, windows)
         self.outcomes.go_on(old.outcomes)
-        if published or not fits or not same(self.spec, old.spec, "task", "positive"):
+        if published or not fits or not same(self.spec, old.spec, "task", "positive", "baseline"):
             return
         self.windows = windows
         if old.outcomes.learned and self.outcomes.watch is None:

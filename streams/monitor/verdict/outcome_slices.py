@@ -40,6 +40,7 @@ from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.learning import MAX_CATEGORIES, mid_ranks
 from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
 from tidegauge.streams.monitor.verdict.watch import Verdicts
+from tidegauge.streams.monitor.verdict.weekly import by_week
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.cells import Cells
 from tidegauge.streams.monitor.windows.figures import Measures
@@ -196,7 +197,8 @@ class OutcomeSliceCohort(Cohort):
         self.task = self.outcomes.task
         self._lay()
         found = [self._sampled(table) for table in tables]
-        self._follow(self._profiles_of(np.array(found)))
+        profiles = self._profiles_of(np.array(found))
+        self._follow(by_week(profiles, [window.start for window in self.windows], self.spec))
         self.windows = []
 
     def _lay(self) -> None:

@@ -20,6 +20,7 @@ from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.input_cohort import CohortProfile, InputCohort
 from tidegauge.streams.monitor.verdict.watch import Verdicts
+from tidegauge.streams.monitor.verdict.weekly import by_week
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.figures import Measures
 from tidegauge.streams.monitor.windows.window import WindowPart
@@ -140,18 +141,23 @@ class SliceCohort(Cohort):
         if self.slicing is None:
             self._lay()
             if self.slicing is not None and self.inputs.known is not None:
-                self._follow(self.of(self.inputs.known, self.inputs.samples))
+                self._follow(self.of(self.inputs.known, self.inputs.samples, self.inputs.starts))
             self.inputs.samples = []
         elif self.watch is None and part.slices is not None and part.rows and self.slicing.series:
             moments = self.slicing.moments(part.slices)
             self.windows.append(SliceWindow(moments.tobytes(), bounds.start))
             if self.gathered >= self.spec.reference.windows:
-                self._follow(_profiles(self.slicing, [own.moments for own in self.windows]))
+                kept = [own.moments for own in self.windows]
+                starts = [own.start for own in self.windows]
+                self._follow(_profiles(self.slicing, kept, starts, self.spec))
                 self.windows = []
         return []  # what of a slice is not one thing is told of all rows
 
     def of(
-        self, known: CohortProfile | Reference, samples: Iterable[bytes]
+        self,
+        known: CohortProfile | Reference,
+        samples: Iterable[bytes],
+        starts: Sequence[Start],
     ) -> dict[str, SeriesProfile]:
         """Return what some rows of each window of a reference say of its slices."""
         slicing, inputs = self._slicing(known), self.inputs
@@ -170,7 +176,7 @@ class SliceCohort(Cohort):
             numbers = Numbers(inputs.numeric, values, inputs.profiles_of(known))
             slicing.add(sums, numbers, Categories(inputs.categorical, codes, dictionaries, ()))
             windows.append(slicing.moments(sums).tobytes())
-        return _profiles(slicing, windows) if windows else {}
+        return _profiles(slicing, windows, starts, self.spec) if windows else {}
 
     def judge(self, part: WindowPart, bounds: Bounds, examples: Examples) -> Verdicts:
         """Judge a window that closed."""
@@ -206,18 +212,21 @@ def _names(slicing: Slicing) -> list[str]:
     return [own.series.name(own.name) for own in slicing.series]
 
 
-def _profiles(slicing: Slicing, windows: Sequence[bytes]) -> dict[str, SeriesProfile]:
+def _profiles(
+    slicing: Slicing, windows: Sequence[bytes], starts: Sequence[Start], spec: MonitorSpec
+) -> dict[str, SeriesProfile]:
     """Return what windows say of each series."""
     width = len(slicing.series)
     tables = np.frombuffer(b"".join(windows)).reshape(len(windows), 4, width)
-    found = {}
+    found, means_shown = {}, {}
     for at, (name, own) in enumerate(zip(_names(slicing), slicing.series, strict=True)):
         rows, means, variances, shown = tables[:, :, at].T
         profile = series_profile(own.series, rows, means, variances)
         if own.series.shows_mean and rows.any():
             profile = msgspec.structs.replace(profile, shown=_mean(rows, shown))
+            means_shown[name] = shown
         found[name] = profile
-    return found
+    return by_week(found, starts, spec, means_shown)
 
 
 def _mean(rows: Floats, values: Floats) -> float:

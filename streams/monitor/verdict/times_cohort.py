@@ -15,6 +15,7 @@ from tidegauge.streams.monitor.series.freshness import MINUTE_MS
 from tidegauge.streams.monitor.series.view import Times, View
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Watching
+from tidegauge.streams.monitor.verdict.weekly import by_week
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.figures import Figures, Measures
 from tidegauge.streams.monitor.windows.window import WindowPart
@@ -100,12 +101,11 @@ class TimesCohort(Cohort):
             return []
         kept = b"".join(window.moments for window in self.windows)
         tables = np.frombuffer(kept).reshape(len(self.windows), 3, len(TIMES))
-        self._follow(
-            {
-                own.name: series_profile(own.series, *tables[:, :, at].T)
-                for at, own in enumerate(TIMES)
-            }
-        )
+        found = {
+            own.name: series_profile(own.series, *tables[:, :, at].T)
+            for at, own in enumerate(TIMES)
+        }
+        self._follow(by_week(found, [window.start for window in self.windows], self.spec))
         self.windows = []
         return changes_inside(self.watch.series, self.learned) if self.watch is not None else []
 

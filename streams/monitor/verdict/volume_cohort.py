@@ -15,6 +15,7 @@ from tidegauge.streams.monitor.series.view import Windows
 from tidegauge.streams.monitor.verdict.aa_check import Inside, changes_inside
 from tidegauge.streams.monitor.verdict.cohort import Begun, Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.watch import Verdicts
+from tidegauge.streams.monitor.verdict.weekly import by_week
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
 from tidegauge.streams.monitor.windows.readings import FIELDS, ROWS, SHOWN
 from tidegauge.streams.monitor.windows.window import WindowPart
@@ -98,7 +99,10 @@ class VolumeCohort(Cohort):
         means = SERIES[VOLUME].quantity(Windows(rows, lengths))[:, 0]
         found = series_profile(SERIES[VOLUME], rows.astype(np.float64), means, 1 - 1 / rows)
         silence = int(lengths.max()) - 1
-        return replace(found, shown=float((rows / lengths).mean()), silence=silence)
+        shown = rows / lengths
+        found = replace(found, shown=float(shown.mean()), silence=silence)
+        starts = [window.start for window in self.windows]
+        return by_week({VOLUME: found}, starts, self.spec, {VOLUME: shown})[VOLUME]
 
     def _follow(self, learned: dict[str, SeriesProfile]) -> None:
         """Watch by what was learned, if it was."""
@@ -117,7 +121,8 @@ class VolumeCohort(Cohort):
                 np.array([part.rows]), np.array([bounds.skipped + 1 if part.rows else 1])
             )
             reading[:] = SERIES[VOLUME].quantity(came)  # with or without one of the rows
-            reading[ROWS] = max(part.rows, np.exp(self.watch.series[0].mean))
+            usual = self.watch.series[0].mean + self.watch.usual.at(bounds.slot)[0]
+            reading[ROWS] = max(part.rows, np.exp(usual))
             reading[SHOWN] = came.counts / came.lengths
         return self.watch.update(reading, bounds, {}, examples)
 

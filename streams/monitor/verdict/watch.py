@@ -22,6 +22,7 @@ from tidegauge.streams.monitor.verdict.history import History, HistoryState
 from tidegauge.streams.monitor.verdict.level import Level, needed, steady_level
 from tidegauge.streams.monitor.verdict.likeness import Likeness, Limits
 from tidegauge.streams.monitor.verdict.standing import ALIKE, LEAST_ROWS, stand
+from tidegauge.streams.monitor.verdict.weekly import Usual
 from tidegauge.streams.monitor.windows.bounds import Bounds
 from tidegauge.streams.monitor.windows.readings import ROWS, SHOWN, VALUE
 
@@ -125,6 +126,7 @@ class Watch:
             known, np.minimum(false_alarms, most)[judged], float(horizon), bounded=is_bounded
         )
         width = len(self.series)
+        self.usual = Usual(self.series)
         self.levels: dict[int, Level] = {}  # with which series are compared, not the reference
         self._adopted: dict[int, Level] = {}  # that are the reference now
         self._adopt_ms = inf if adopt is None else milliseconds(adopt)
@@ -148,10 +150,11 @@ class Watch:
         ``row_alarms`` names the detector that alarmed on rows of the window, by series;
         ``examples`` the values an alert is to name, by series name.
         """
+        apart = self._likeness.apart(readings[SHOWN])
+        readings = self.usual.taken_off(readings, bounds.slot)
         values, rows, shown = readings[VALUE], readings[ROWS], readings[SHOWN]
         (z, sd, firm), blatants = np.empty((3, len(values))), np.empty(len(values), np.bool_)
         standardise(z, sd, values, rows, self._references)
-        apart = self._likeness.apart(shown)
         self._known[ALIKE] = np.where(apart, 0.0, self._likeness.correlation)
         stand(firm, blatants, readings, sd, self._known)
         self.history.remember(values, rows, firm, shown, sd, bounds)
@@ -216,17 +219,19 @@ class Watch:
         """Return what the last window was worth, series by series, those that are quiet or not."""
         log_e = dict(zip(self._column, self._mixture.log_e.tolist(), strict=True))
         threshold = dict(zip(self._column, self._mixture.threshold.tolist(), strict=True))
-        columns = zip(self.names, self.history.last, self._status.tolist(), strict=True)
+        starts = self.history.starts
+        usual = self.usual.at(starts[-1].slot if starts else None).tolist()
+        columns = zip(self.names, self.history.last, self._status.tolist(), usual, strict=True)
         return {
             name: SeriesReport(
-                value=value if isfinite(value) else None,
+                value=value + usual if isfinite(value) else None,
                 evidence=own if isfinite(own := log_e.get(index, nan)) else None,
                 threshold=threshold.get(index),
                 worth=self._worth[index],
                 state=STATES[status],
                 level_ms=self.levels[index].since_ms if index in self.levels else None,
             )
-            for index, (name, value, status) in enumerate(columns)
+            for index, (name, value, status, usual) in enumerate(columns)
             if self._watched[index] and (with_quiet or status != QUIET)
         }
 
@@ -260,6 +265,7 @@ class Watch:
         series, level = self._against[index], self.levels.get(index)
         shift = float(self.history.shifts(back)[index])
         off = shift + series.mean - self.series[index].mean  # from the reference
+        usual = self.history.mean_of(self.usual.shown[:, index], index, back)
         judged = detector == "mixture"
         column = self._column[index]
         return SeriesAlarm(
@@ -270,7 +276,9 @@ class Watch:
             direction="up" if shift > 0 else "down",
             effect=shift / series.sd if series.sd else 0.0,
             gate=series.gate / series.sd if series.sd else 0.0,
-            value=Figure(reference=series.shown, current=self.history.shown(index, back)),
+            value=Figure(
+                reference=series.shown + usual, current=self.history.shown(index, back) + usual
+            ),
             since_ms=self.history.start_of(index, back).first_ts_ms,
             told_ms=bounds.last_ts_ms,
             evidence=float(self._mixture.log_e[column]) if judged else None,

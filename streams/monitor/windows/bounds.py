@@ -17,6 +17,7 @@ class Start(msgspec.Struct, frozen=True, array_like=True):
     index: int
     first_ts_ms: int
     first_offset: int
+    slot: int | None = None  # which piece of event time it is
 
 
 class Bounds(msgspec.Struct):
@@ -46,7 +47,7 @@ class Bounds(msgspec.Struct):
         """
         spans_years = self.last_ts_ms - self.first_ts_ms > YEAR_MS
         began_ms = self.last_ts_ms if spans_years else self.first_ts_ms
-        return Start(self.index, max(began_ms - self.delay_ms, 0), self.first_offset)
+        return Start(self.index, max(began_ms - self.delay_ms, 0), self.first_offset, self.slot)
 
     @property
     def labelled_ms(self) -> int | None:

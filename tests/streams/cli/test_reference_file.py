@@ -27,11 +27,14 @@ NEW_YEAR_MS = 1_356_998_400_000
 FEBRUARY_8 = 38  # days after
 
 
-def table(first_bad: int = DAYS, last_bad: int = DAYS) -> pa.Table:
-    """Return rows of 70 days; from one of the days to before another the amounts are in cents."""
+def table(first_bad: int = DAYS, last_bad: int = DAYS, weekend: float = 0.0) -> pa.Table:
+    """Return rows of 70 days; from one of the days to before another the amounts are in cents.
+
+    On two days of a week amounts are higher by ``weekend``.
+    """
     rng, rows = np.random.default_rng(20130101), DAYS * PER_DAY
     day = np.arange(rows) // PER_DAY
-    amount = np.round(rng.normal(50, 10, rows), 2)
+    amount = np.round(rng.normal(50, 10, rows) + weekend * (day % 7 > 4), 2)
     score = np.round(rng.random(rows), 3)
     return pa.table(
         {
@@ -45,9 +48,9 @@ def table(first_bad: int = DAYS, last_bad: int = DAYS) -> pa.Table:
     )
 
 
-def build(file: Path, out: Path, *more: str, monitors: Path | None = None) -> Any:
+def build(file: Path, out: Path, *more: str, spec: str = "", monitors: Path | None = None) -> Any:
     monitors = monitors or out.with_suffix(".yaml")
-    monitors.write_text("monitors: [{model: fraud, windows: {every: 1d}}]")
+    monitors.write_text(f"monitors: [{{model: fraud, windows: {{every: 1d}}{spec}}}]")
     arguments = ["reference", "build", str(file), "-m", "fraud", "--out", str(out)]
     arguments += ["--time-column", "at", "--prediction-column", "score", "--label-column", "late"]
     return CliRunner().invoke(app, [*arguments, "--monitors", str(monitors), *more])
@@ -114,6 +117,23 @@ def test_halves_that_are_not_alike_are_told_and_nothing_is_written(tmp_path: Pat
     own = read(out).provenance
     assert own is not None
     assert [title for title in own.alarms if "amount" in title]
+
+
+def test_what_follows_the_week_is_named_and_taken_off_where_the_spec_says_so(
+    tmp_path: Path,
+) -> None:
+    file, out = tmp_path / "rows.parquet", tmp_path / "fraud.json"
+    parquet.write_table(table(weekend=10.0), file)
+    plain = build(file, out, "--despite-alarms")
+    assert "baseline: week is advised, which explains rank(amount) to" in plain.output
+    assert [name for name, own in read(out).series.items() if own.week] == []
+    aware = build(file, out, "--despite-alarms", spec=", baseline: week")
+    assert aware.exit_code == 0, aware.output
+    assert "week is advised" not in aware.output
+    assert len(read(out).series["rank(amount)"].week) == 7
+    parquet.write_table(table(weekend=10.0).slice(0, 50 * PER_DAY), file)
+    short = build(file, out, "--despite-alarms", spec=", baseline: week")
+    assert "no series is compared by the week: 8 weeks of rows are needed" in short.output
 
 
 def test_times_known_to_be_bad_are_left_out(tmp_path: Path) -> None:
