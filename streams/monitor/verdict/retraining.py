@@ -136,16 +136,20 @@ def _pipe_fault(alert: Alert) -> PipeFault | None:
     """Return what an alert says of the quality of a model's rows; None if nothing.
 
     That is of their values: few rows, rows that cannot be read and labels without a prediction
-    spoil no others. Drift is bad quality where it has a cause that is to be mended.
+    spoil no others. Drift is bad quality where it has a cause that is to be mended; what was told
+    before the quality was bad has another one.
     """
-    bad = [
-        alarm
+    own = [
+        (series.kind, alarm)
         for alarm in alert.series
         if (series := SERIES.get(alarm.statistic)) is not None
-        and (series.kind == "quality" or (alert.cause and series.kind == "drift"))
         and series.has_column
         and alarm.detector != OF_A_REFERENCE
     ]
+    bad = [alarm for kind, alarm in own if kind == "quality"]
+    first_ms = min((alarm.told_ms for alarm in bad if alarm.resolved_ms is None), default=0)
+    if alert.cause:
+        bad += [a for kind, a in own if kind == "drift" and a.told_ms >= first_ms]
     if not bad:
         return None
     # What has become a new normal is fit to train on, from its beginning.

@@ -75,6 +75,15 @@ def test_starts_are_estimates_and_may_differ_by_two_windows() -> None:
     assert asked(Retraining(), alert("range(x)", 22, 24), alert("loss", 20, 24)) == []
 
 
+def test_drift_told_before_a_pipe_broke_has_another_cause() -> None:
+    """Whichever is read first: a season that lasts, or a join that fails at its end."""
+    season, broken = alert("rank(x)", 10, 15), alert("missing(y)", 80, 82)
+    both = [*season.series, *broken.series]
+    joined = msgspec.structs.replace(broken, incident="rank(x)", cause="join", series=both)
+    assert asked(Retraining(), joined, alert("loss", 20, 24)) == [(20, 24, [])]
+    assert asked(Retraining(), joined, alert("loss", 80, 84)) == []
+
+
 def test_what_lies_before_a_longer_fault_is_no_change_of_its_own() -> None:
     """The start of a change is an estimate; the fault may well be all of it."""
     assert asked(Retraining(), alert("range(x)", 25, 26), alert("loss", 20, 34)) == []
