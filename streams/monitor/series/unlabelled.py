@@ -15,7 +15,8 @@ class Unlabelled(Share):
     statistic = "unlabelled"
     kind = "quality"
     reads = (Due,)
-    about = "predictions have no label at the age at which it mostly has come"
+    about = "predictions have no label at the age at which it mostly has come (less is not told)"
+    rises_only = True
     fixed_sd = 0.3  # with the gate of 0.2: six points of share
 
     def hits(self, view: View) -> Flags:
@@ -35,8 +36,6 @@ class Unlabelled(Share):
     def advice(self, alarm: SeriesAlarm) -> str:
         """Return what to do about it, as a sentence."""
         since = moment(alarm.since_ms)
-        if alarm.direction == "down":
-            return f"Look for why more predictions have a label since {since}, and whether twice."
         return (
             f"Look at what sends the labels: they are lost, or late, since {since}. Loss and "
             "metrics are those of the labels that came, which may be of one kind."
