@@ -17,7 +17,7 @@ demo: $(READY) ## a year of real flights through Kafka: the drift that is there,
 	@$(BIN)/tidegauge demo
 
 test: $(READY) ## check, then every test and doctest, on a real Apache Kafka
-	@echo "style, types, layers, kernels as plain Python, then every test on a real Apache Kafka: about 13 minutes on 2 cores"
+	@echo "style, types, layers, kernels as plain Python, then every test on a real Apache Kafka: about 17 minutes on 2 cores"
 	@$(MAKE) --no-print-directory check
 	@NUMBA_DISABLE_JIT=1 $(BIN)/python -m coverage run -m pytest --quiet tests/detectors
 	@$(BIN)/python -m coverage report
