@@ -206,8 +206,11 @@ class Cohort(ABC):
         return "" if gate is None else gate.of(own.series.is_share)
 
     def series(self) -> dict[str, SeriesReport]:
-        """Return what the last window was worth, series by series."""
-        return self.watch.report() if self.watch is not None else {}
+        """Return what the last window was worth, series by series.
+
+        Of a bounded cohort those in which something may have moved.
+        """
+        return {} if self.watch is None else self.watch.report(with_quiet=not self.is_bounded)
 
     def spend(self, levels: Floats) -> None:
         """Go on with these parts of the budget, one a measure, while it is watched."""

@@ -102,7 +102,7 @@ class InputMonitor(Monitor):
     def _join(self, cohort: Cohort) -> None:
         """Let a cohort see the rows from the next one on."""
         self.cohorts.append(cohort)
-        for window in (self.window, *self.later):
+        for window in self.open_windows:
             window.parts.append(cohort.begin())
 
     @property

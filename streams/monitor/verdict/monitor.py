@@ -208,7 +208,7 @@ class Monitor:
             return
         self._open(int(piece.slots[0]))  # all others of them have rows
         for slot, rows in piece.windows():
-            window = next(w for w in (self.window, *self.later) if w.bounds.slot == slot)
+            window = next(w for w in self.open_windows if w.bounds.slot == slot)
             if rows is None:
                 self.add(block, found, window)
             else:
@@ -218,7 +218,7 @@ class Monitor:
         """Open a window of event time, if it is not yet."""
         if not self.bounds.rows:
             self.bounds.slot = slot
-        windows = [self.window, *self.later]
+        windows = self.open_windows
         if all(window.bounds.slot != slot for window in windows):
             windows.append(self._window(Bounds(slot=slot)))
             windows.sort(key=lambda window: window.bounds.slot or 0)

@@ -192,12 +192,7 @@ class OutcomeCohort(Cohort):
 
     def judge(self, part: WindowPart, bounds: Bounds, examples: Examples) -> Verdicts:
         """Judge a window that closed; what is said of it goes by the task."""
-        found = super().judge(part, bounds, examples)
-        fired, worse = (
-            [msgspec.structs.replace(alarm, task=self.task) for alarm in alarms]
-            for alarms in (found.fired, found.worse)
-        )
-        return replace(found, fired=fired, worse=worse)
+        return of_task(super().judge(part, bounds, examples), self.task)
 
     def profiles(self) -> dict[str, SeriesProfile]:
         """Return what the windows so far say, while it is learned."""
@@ -288,6 +283,15 @@ class OutcomeCohort(Cohort):
         if learned:
             self.learned = learned
             self.compare(learned)
+
+
+def of_task(found: Verdicts, task: str) -> Verdicts:
+    """Return verdicts of which is said by what task they are put into words."""
+    fired, worse = (
+        [msgspec.structs.replace(alarm, task=task) for alarm in alarms]
+        for alarms in (found.fired, found.worse)
+    )
+    return replace(found, fired=fired, worse=worse)
 
 
 def same(spec: MonitorSpec, other: MonitorSpec, *names: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from tidegauge.schemas.monitors import MonitorSpec, feature_of
 from tidegauge.schemas.references import CategoryProfile, NumericProfile, SeriesProfile
-from tidegauge.schemas.windows import OutcomeSlice, SeriesReport, SliceGap, WeakSlice
+from tidegauge.schemas.windows import OutcomeSlice, SliceGap, WeakSlice
 from tidegauge.streams.monitor.intake.block import Block, Codes, Floats
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
 from tidegauge.streams.monitor.series.base import series_profile
@@ -38,7 +38,7 @@ from tidegauge.streams.monitor.slices.weak import weak
 from tidegauge.streams.monitor.verdict.aa_check import Inside
 from tidegauge.streams.monitor.verdict.cohort import Cohort, Examples, Watching
 from tidegauge.streams.monitor.verdict.learning import MAX_CATEGORIES, mid_ranks
-from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort
+from tidegauge.streams.monitor.verdict.outcome_cohort import OutcomeCohort, of_task
 from tidegauge.streams.monitor.verdict.watch import Verdicts
 from tidegauge.streams.monitor.verdict.weekly import by_week
 from tidegauge.streams.monitor.windows.bounds import Bounds, Start
@@ -249,15 +249,7 @@ class OutcomeSliceCohort(Cohort):
         if self.watch is None:
             return Verdicts()
         found = self.watch.update(readings(part.moments, self._series), bounds, {}, examples)
-        fired, worse = (
-            [msgspec.structs.replace(alarm, task=self.task) for alarm in alarms]
-            for alarms in (found.fired, found.worse)
-        )
-        return replace(found, fired=fired, worse=worse)
-
-    def series(self) -> dict[str, SeriesReport]:
-        """Return what the last window was worth of the series in which something may have moved."""
-        return {} if self.watch is None else self.watch.report(with_quiet=False)
+        return of_task(found, self.task)
 
     def reports(self, part: WindowPart) -> list[OutcomeSlice]:
         """Return the metrics of a window in each slice, for its report."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from tidegauge.schemas.monitors import MonitorSpec
 from tidegauge.schemas.references import Reference, SeriesProfile
-from tidegauge.schemas.windows import SeriesReport, SliceReport
+from tidegauge.schemas.windows import SliceReport
 from tidegauge.streams.monitor.intake.block import Block, Floats
 from tidegauge.streams.monitor.intake.dictionary import MISSING, Dictionary
 from tidegauge.streams.monitor.series.base import series_profile
@@ -183,10 +183,6 @@ class SliceCohort(Cohort):
         if self.watch is None or self.slicing is None or part.slices is None:
             return Verdicts()
         return self.watch.update(self.slicing.readings(part.slices), bounds, {}, examples)
-
-    def series(self) -> dict[str, SeriesReport]:
-        """Return what the last window was worth of the series in which something may have moved."""
-        return {} if self.watch is None else self.watch.report(with_quiet=False)
 
     def reports(self, part: WindowPart) -> list[SliceReport]:
         """Return what a window had of each slice, for its report."""

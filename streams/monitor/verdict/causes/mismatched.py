@@ -35,8 +35,8 @@ def mismatched(seen: Evidence) -> Cause | None:
     if largest.effect < CLEAR * largest.gate:
         return None
     name = cut(largest.feature)
-    names = listed(sorted({alarm.feature for alarm in alarms}), TITLE // 2)
-    several = len({alarm.feature for alarm in alarms}) > 1
+    features = sorted({alarm.feature for alarm in alarms})
+    names, several = listed(features, TITLE // 2), len(features) > 1
     look = "look like those of different rows or times" if several else "looks like another row's"
     return Cause(
         "mismatched",
